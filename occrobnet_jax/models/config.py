@@ -1,0 +1,100 @@
+"""Every choice of the network, as one frozen record.
+
+The defaults follow the paper's description; what the paper does not publish is our choice, marked [ours], or taken
+from its two parents, marked [KypT] (Keypoint Transformer) and [FIT] (HandOccNet's feature injection). Distances
+called `_hm` are in heatmap pixels, of which the default network has 128 across the crop.
+"""
+
+import dataclasses
+from typing import Literal
+
+from occrobnet_jax.choices import check_choices
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Fields of `config.model`.
+
+    Raises:
+        ValueError: two fields contradict each other.
+    """
+
+    # --- Input and backbone
+    input_normalisation: Literal["imagenet", "unit"] = "imagenet"  # "unit": [0, 1] as KypT's weights want it [ours]
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
+    backbone_width: int = 64  # channels of the stem; 64 is the published ResNet
+    stem: Literal["7x7", "3x3"] = "7x7"
+    backbone_weights: str = ""  # a torchvision or timm file
+    freeze_batch_norm_affine: bool = False  # in the backbone; with pretrained weights [KypT freezes]
+    batch_norm_momentum: float = 0.9
+
+    # --- Neck and the maps read off it
+    neck: Literal["fpn", "unet", "unet_big"] = "fpn"  # the two U-Nets are KypT's decoders
+    neck_channels: int = 256
+    heatmap_channels: int = 32  # of the finest level
+    heatmap_stride: Literal[2, 4] = 2  # input px per heatmap px
+    heatmap_gain: float = 1.0  # factor on the heads' outputs; 255 lets a network trained from scratch start at scale [ours]
+    localise_from: Literal["fpn", "ciet"] = "fpn"  # whether heatmaps see the features before or after CIET [ours]
+
+    # --- Contextual Information Enhancement Transformer
+    ciet: Literal["dual", "softmax", "sigmoid", "off"] = "dual"
+    ciet_gate: Literal["sum", "mean", "elementwise"] = "sum"  # over keys, before the sigmoid [FIT: sum]
+    ciet_blocks: int = 2  # [FIT]
+    ciet_heads: int = 4  # [FIT]
+    ciet_mlp_ratio: int = 4  # [FIT]
+    ciet_stride: Literal[8, 16] = 8  # input px per token; 8 gives 32 x 32 tokens at 256 px
+    ciet_self_enhancing_blocks: int = 0  # HandOccNet's SET; whether the paper has it is unknown
+    ciet_init_std: float = 0.001  # of its projections; larger values saturate the summed gates [FIT]
+    ciet_position_std: float = 0.02  # of its position maps [ours]
+
+    # --- Keypoints [KypT]
+    with_object: bool = True
+    max_joint_keypoints: int = 50  # 100 without object
+    max_object_keypoints: int = 50  # 0 without object
+    joint_threshold: float = 20.0  # of 255
+    object_threshold: float = 15.0
+    suppression_radius_hm: float = 5.0
+    min_keypoints: int = 0  # where fewer pass the threshold, the strongest are taken all the same [ours]
+
+    # --- Tokens, encoder, decoder [KypT]
+    width: int = 256  # of tokens
+    position_width: int = 32  # of it, the position code
+    token_mlp: tuple[int, ...] = (1024, 512, 256)  # hidden layers; the last is width - position_width
+    object_token_mlp: tuple[int, ...] = (512, 256, 256)
+    heads: int = 8
+    feed_forward: int = 2048
+    dropout: float = 0.1
+    encoder_layers: int = 6
+    decoder_layers: int = 1  # KypT: 1 for InterHand2.6M and H2O-3D, 6 for HO-3D
+    class_mlp: tuple[int, ...] = (256, 256, 256)
+    head_mlp: tuple[int, ...] = (256, 256)
+
+    # --- Pose
+    representation: Literal["2.5d", "vectors", "angles"] = "vectors"
+    bins: int = 128  # of the 2.5D axis heatmaps
+    depth_range_m: float = 0.15  # of a parent-relative depth, to either side
+    axis_decoding: Literal["argmax", "soft_argmax"] = "argmax"  # soft_argmax: sub-bin [ours]
+    joints_2d_head: bool = True  # 2D joints beside the vectors, for absolute depth and overlays [ours]
+    weak_camera_head: bool = True  # [KypT]
+    visibility_head: bool = True  # [ours]
+    left_object_translation: bool = False  # object relative to the left wrist too [KypT on H2O-3D]
+
+    def __post_init__(self) -> None:
+        check_choices(self, "model")
+        if self.width % self.heads:
+            raise ValueError(f"model.width={self.width} must be a multiple of model.heads={self.heads}")
+        if self.position_width % 4 or self.position_width >= self.width:
+            raise ValueError(
+                f"model.position_width={self.position_width} must be a multiple of 4 (sine and cosine of x and y) "
+                f"below model.width={self.width}"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of a token: none, 42 joints, and the object where there is one."""
+        return 44 if self.with_object else 43
+
+    @property
+    def num_keypoints(self) -> int:
+        """Slots for tokens; with object, joint slots come first."""
+        return self.max_joint_keypoints + (self.max_object_keypoints if self.with_object else 0)

@@ -1,0 +1,88 @@
+"""The two pytrees that flow through the project: Batch (what the network is shown and taught) and Predictions.
+
+Letters in shapes: b batch, h w network input, hh ww heatmap, n hands (2: right, left), j joints (21, InterHand2.6M
+order), t keypoint tokens, l transformer layers, c classes. Camera frames are OpenCV's (x right, y down, z forward).
+"""
+
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+
+@struct.dataclass
+class Batch:
+    """One batch of cropped examples; the fields that `input_pipeline` yields, under the same names.
+
+    Everything is in the frame of the augmented crop: `intrinsics` project `joints_cam_m` to `joints_px`.
+    """
+
+    image: UInt8[Array, "b h w 3"]  # RGB
+    intrinsics: Float[Array, "b 3 3"]  # px of the crop; the upper left 2 x 2 may be a full matrix
+    joints_px: Float[Array, "b n j 2"]  # px of the crop, pixel centres at integers
+    joints_cam_m: Float[Array, "b n j 3"]
+    joint_annotated: Bool[Array, "b n j"]  # its 3D position is known
+    joint_in_crop: Bool[Array, "b n j"]  # annotated, inside the photo and inside the crop
+    visibility: Int[Array, "b n j"]  # skeleton.VISIBILITY
+    visible_share: Float[Array, "b n j"]  # of the skin around the joint, 0 to 1
+    hand_present: Bool[Array, "b n"]
+    hand_present_known: Bool[Array, " b"]
+    root_cam_m: Float[Array, "b n 3"]  # wrist
+    root_known: Bool[Array, "b n"]
+    segmentation: UInt8[Array, "b hh ww"]  # 0 background, 1 right hand, 2 left hand, 3 object
+    segmentation_known: Bool[Array, " b"]
+    object_id: Int[Array, " b"]  # 0 none
+    object_rotation: Float[Array, "b 3 3"]  # camera from rest pose
+    object_translation_m: Float[Array, "b 3"]
+    object_corners_rest_m: Float[Array, "b 8 3"]
+    object_symmetry: Int[Array, " b"]  # schema.OBJECT_SYMMETRY
+    object_known: Bool[Array, " b"]
+    crop_from_image: Float[Array, "b 2 3"]  # affine, px of the photo to px of the crop
+    example_index: Int[Array, " b"]  # row of the split
+    is_real: Bool[Array, " b"]  # False for what fills up the last evaluation batch
+
+
+@struct.dataclass
+class Keypoints:
+    """Where tokens are taken. Slots that hold no keypoint are at (0, 0) with `valid` False."""
+
+    xy_hm: Float[Array, "b t 2"]  # heatmap px
+    valid: Bool[Array, "b t"]
+    is_object: Bool[Array, "b t"]
+
+
+@struct.dataclass
+class Predictions:
+    """Raw outputs of the network, of every layer that is supervised; `models.decode` turns them into a Pose."""
+
+    heatmap: Float[Array, "b hh ww"]  # all joints in one map, 0 to 255 by training
+    object_map: Float[Array, "b hh ww"] | None  # 0 to 255 by training; None without object
+    keypoints: Keypoints
+    class_logits: Float[Array, "l b t c"]  # 0 none, 1..21 right, 22..42 left, 43 object
+    bone_vectors_m: Float[Array, "l b n bone 3"] | None  # representation "vectors"; parent to child, skeleton.BONES
+    axis_heatmaps: Float[Array, "l b n j 3 bin"] | None  # representation "2.5d"; x, y, depth relative to the parent
+    joints_crop: Float[Array, "l b n j 2"] | None  # 2D head; 0 to 1 across the crop
+    weak_camera: Float[Array, "l b 3"] | None  # scale (heatmap px per m), tx, ty (heatmap px)
+    relative_translation_m: Float[Array, "l b 3"]  # left wrist minus right wrist
+    object_rotation_6d: Float[Array, "l b 6"] | None
+    object_translation_m: Float[Array, "l b n 3"] | None  # relative to the right (and left) wrist
+    visibility_logits: Float[Array, "l b n j"] | None
+    hand_logits: Float[Array, "b n"]
+    saturated_gates: Float[Array, ""]  # share of CIET's gates beyond |logit| 6
+
+
+@struct.dataclass
+class Pose:
+    """What the network says about each example, in physical units: what is evaluated, drawn and saved."""
+
+    joints_rel_m: Float[Array, "b n j 3"]  # relative to the own wrist, camera axes
+    joints_px: Float[Array, "b n j 2"]  # px of the crop
+    joints_cam_m: Float[Array, "b n j 3"]  # joints_rel_m + root_cam_m
+    root_cam_m: Float[Array, "b n 3"]  # each hand's own wrist, see root_fit_error_px
+    root_fit_error_px: Float[Array, "b n"]  # mean 2D distance left by the fit of the absolute root
+    relative_translation_m: Float[Array, "b 3"]  # left wrist minus right wrist, from its own head
+    hand_probability: Float[Array, "b n"]
+    visibility_probability: Float[Array, "b n j"]  # NaN without the visibility head
+    keypoints_px: Float[Array, "b t 2"]  # px of the crop
+    keypoint_valid: Bool[Array, "b t"]
+    keypoint_class: Int[Array, "b t"]  # the most probable class
+    object_rotation: Float[Array, "b 3 3"]  # NaN without object heads
+    object_translation_m: Float[Array, "b 3"]  # relative to the right wrist, or the left where no right hand is
