@@ -1,0 +1,36 @@
+"""Between joints and bones: differences to the parent joint, and their sums along the fingers.
+
+Works on NumPy and jnp arrays alike.
+"""
+
+from jaxtyping import Array, Float
+
+from occrobnet_jax.skeleton import FINGERS, JOINTS_PER_FINGER, PARENTS, WRIST
+
+_PARENTS_OF_BONES = list(PARENTS[:WRIST])
+
+
+def bone_vectors(joints: Float[Array, "*batch 21 d"]) -> Float[Array, "*batch 20 d"]:
+    """Vector from the parent to the child of each bone, in the order of `skeleton.BONES`."""
+    xp = joints.__array_namespace__()
+    return joints[..., :WRIST, :] - xp.take(joints, xp.asarray(_PARENTS_OF_BONES), axis=-2)
+
+
+def accumulate_bones(vectors: Float[Array, "*batch 20 d"]) -> Float[Array, "*batch 21 d"]:
+    """Joints relative to the wrist from parent-to-child vectors; inverse of `bone_vectors` up to the wrist's place."""
+    xp = vectors.__array_namespace__()
+    leading, dimensions = vectors.shape[:-2], vectors.shape[-1]
+    tip_to_base = xp.reshape(vectors, (*leading, len(FINGERS), JOINTS_PER_FINGER, dimensions))
+    from_wrist = xp.flip(xp.cumulative_sum(xp.flip(tip_to_base, axis=-2), axis=-2), axis=-2)
+    joints = xp.reshape(from_wrist, (*leading, WRIST, dimensions))
+    return xp.concat([joints, xp.zeros_like(joints[..., :1, :])], axis=-2)
+
+
+def bone_depths(depths: Float[Array, "*batch 21"]) -> Float[Array, "*batch 20"]:
+    """Depth of each joint but the wrist, relative to its parent."""
+    return bone_vectors(depths[..., None])[..., 0]
+
+
+def accumulate_depths(bone_depths: Float[Array, "*batch 20"]) -> Float[Array, "*batch 21"]:
+    """Depths relative to the wrist from depths relative to the parent."""
+    return accumulate_bones(bone_depths[..., None])[..., 0]
