@@ -3,20 +3,23 @@
 Works on NumPy and jnp arrays alike.
 """
 
-from jaxtyping import Array, Float
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from occrobnet_jax.skeleton import FINGERS, JOINTS_PER_FINGER, PARENTS, WRIST
 
-_PARENTS_OF_BONES = list(PARENTS[:WRIST])
+PARENTS_OF_BONES = np.array(PARENTS[:WRIST])
+"""Parent joint of each of `skeleton.BONES`; bone i ends at joint i."""
 
 
-def bone_vectors(joints: Float[Array, "*batch 21 d"]) -> Float[Array, "*batch 20 d"]:
+def bone_vectors(joints: Float[Any, "*batch 21 d"]) -> Float[Any, "*batch 20 d"]:
     """Vector from the parent to the child of each bone, in the order of `skeleton.BONES`."""
-    xp = joints.__array_namespace__()
-    return joints[..., :WRIST, :] - xp.take(joints, xp.asarray(_PARENTS_OF_BONES), axis=-2)
+    return joints[..., :WRIST, :] - joints[..., PARENTS_OF_BONES, :]
 
 
-def accumulate_bones(vectors: Float[Array, "*batch 20 d"]) -> Float[Array, "*batch 21 d"]:
+def accumulate_bones(vectors: Float[Any, "*batch 20 d"]) -> Float[Any, "*batch 21 d"]:
     """Joints relative to the wrist from parent-to-child vectors; inverse of `bone_vectors` up to the wrist's place."""
     xp = vectors.__array_namespace__()
     leading, dimensions = vectors.shape[:-2], vectors.shape[-1]
@@ -26,11 +29,11 @@ def accumulate_bones(vectors: Float[Array, "*batch 20 d"]) -> Float[Array, "*bat
     return xp.concat([joints, xp.zeros_like(joints[..., :1, :])], axis=-2)
 
 
-def bone_depths(depths: Float[Array, "*batch 21"]) -> Float[Array, "*batch 20"]:
+def bone_depths(depths: Float[Any, "*batch 21"]) -> Float[Any, "*batch 20"]:
     """Depth of each joint but the wrist, relative to its parent."""
     return bone_vectors(depths[..., None])[..., 0]
 
 
-def accumulate_depths(bone_depths: Float[Array, "*batch 20"]) -> Float[Array, "*batch 21"]:
+def accumulate_depths(bone_depths: Float[Any, "*batch 20"]) -> Float[Any, "*batch 21"]:
     """Depths relative to the wrist from depths relative to the parent."""
     return accumulate_bones(bone_depths[..., None])[..., 0]

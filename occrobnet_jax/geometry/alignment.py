@@ -1,0 +1,81 @@
+"""What an error forgives: the place of the root, its scale, or a whole similarity.
+
+Works on NumPy and jnp arrays alike; every function takes any number of leading batch axes.
+"""
+
+from typing import Any
+
+from jaxtyping import Bool, Float
+
+from occrobnet_jax.skeleton import MIDDLE_BASE, WRIST
+
+_TINY = 1e-12
+
+
+def root_relative(joints: Float[Any, "*batch j 3"], root: int = WRIST) -> Float[Any, "*batch j 3"]:
+    """Joints seen from the joint number `root`."""
+    return joints - joints[..., root : root + 1, :]
+
+
+def scale_translation_align(
+    joints: Float[Any, "*batch j 3"],
+    target: Float[Any, "*batch j 3"],
+    root: int = WRIST,
+    reference: int = MIDDLE_BASE,
+) -> Float[Any, "*batch j 3"]:
+    """Scales `joints` so that the bone from `root` to `reference` is as long as the target's, and joins the roots.
+
+    The second of HO-3D's three alignments. Joints of which that bone has no length keep their scale.
+    """
+    xp = joints.__array_namespace__()
+    own = xp.linalg.norm(joints[..., reference, :] - joints[..., root, :], axis=-1)
+    wanted = xp.linalg.norm(target[..., reference, :] - target[..., root, :], axis=-1)
+    scale = xp.where(own > _TINY, wanted / xp.maximum(own, _TINY), 1.0)
+    return scale[..., None, None] * root_relative(joints, root) + target[..., root : root + 1, :]
+
+
+def procrustes_align(
+    joints: Float[Any, "*batch j 3"],
+    target: Float[Any, "*batch j 3"],
+    valid: Bool[Any, "*batch j"] | None = None,
+    *,
+    allow_reflection: bool = False,
+) -> Float[Any, "*batch j 3"]:
+    """Brings `joints` onto `target` by the similarity (rotation, scale, translation) of least squared distance.
+
+    Both sets are centred and divided by their Frobenius norm, the orthogonal Procrustes problem is solved, and the
+    sum of its singular values gives the scale.
+
+    Args:
+        joints: what is moved, all joints of it.
+        target: where to.
+        valid: the joints that determine the similarity; all by default. Without any, nothing is rotated or scaled.
+        allow_reflection: also admit mirror images, as HO-3D's official script does.
+    """
+    xp = joints.__array_namespace__()
+    weight = xp.ones_like(joints[..., :1]) if valid is None else valid[..., None] * xp.ones_like(joints[..., :1])
+    centred, _, norm = _standardise(joints, weight)
+    centred_target, target_centre, target_norm = _standardise(target, weight)
+    # Sums of products instead of a matrix product: accelerators multiply float32 matrices coarsely.
+    covariance = xp.sum((weight * centred)[..., :, None] * centred_target[..., None, :], axis=-3) / (norm * target_norm)
+    left, singular, right = xp.linalg.svd(covariance)
+    sign = xp.ones_like(singular)
+    if not allow_reflection:
+        is_mirrored = xp.linalg.det(left) * xp.linalg.det(right) < 0
+        last = xp.where(is_mirrored, -1.0, 1.0)[..., None] * sign[..., :1]
+        sign = xp.concat([sign[..., :2], last], axis=-1)
+    rotation = xp.sum(left[..., :, :, None] * (sign[..., None] * right)[..., None, :, :], axis=-2)
+    scale = xp.sum(singular * sign, axis=-1)[..., None, None] * target_norm / norm
+    turned = xp.sum(centred[..., :, None] * rotation[..., None, :, :], axis=-2)
+    return scale * turned + target_centre
+
+
+def _standardise(
+    joints: Float[Any, "*batch j 3"], weight: Float[Any, "*batch j 1"]
+) -> tuple[Float[Any, "*batch j 3"], Float[Any, "*batch 1 3"], Float[Any, "*batch 1 1"]]:
+    """Joints about their weighted centre, that centre, and their weighted Frobenius norm (at least `_TINY`)."""
+    xp = joints.__array_namespace__()
+    centre = xp.sum(weight * joints, axis=-2, keepdims=True) / xp.maximum(xp.sum(weight, axis=-2, keepdims=True), _TINY)
+    centred = joints - centre
+    square = xp.sum(weight * centred**2, axis=(-2, -1), keepdims=True)
+    return centred, centre, xp.maximum(xp.sqrt(square), _TINY)
