@@ -25,8 +25,10 @@ class ModelConfig:
     backbone_width: int = 64  # channels of the stem; 64 is the published ResNet
     stem: Literal["7x7", "3x3"] = "7x7"
     backbone_weights: str = ""  # a torchvision or timm file
-    freeze_batch_norm_affine: bool = False  # in the backbone; with pretrained weights [KypT freezes]
-    batch_norm_momentum: float = 0.9
+    batch_norm: Literal["trained", "affine_frozen", "frozen"] = "trained"  # of the backbone; statistics are those of
+    # the whole global batch. "affine_frozen": scale and offset keep their pretrained values [KypT]; "frozen": the
+    # statistics too
+    batch_norm_momentum: float = 0.9  # torch's 0.1
 
     # --- Neck and the maps read off it
     neck: Literal["fpn", "unet", "unet_big"] = "fpn"  # the two U-Nets are KypT's decoders
@@ -70,17 +72,22 @@ class ModelConfig:
     head_mlp: tuple[int, ...] = (256, 256)
 
     # --- Pose
-    representation: Literal["2.5d", "vectors", "angles"] = "vectors"
+    representation: Literal["2.5d", "vectors"] = "vectors"
     bins: int = 128  # of the 2.5D axis heatmaps
     depth_range_m: float = 0.15  # of a parent-relative depth, to either side
     axis_decoding: Literal["argmax", "soft_argmax"] = "argmax"  # soft_argmax: sub-bin [ours]
     joints_2d_head: bool = True  # 2D joints beside the vectors, for absolute depth and overlays [ours]
     weak_camera_head: bool = True  # [KypT]
     visibility_head: bool = True  # [ours]
-    left_object_translation: bool = False  # object relative to the left wrist too [KypT on H2O-3D]
+    left_object_translation: bool = False  # the object relative to the left wrist too, else only to the right one,
+    # or to the left one where there is no right hand [KypT on H2O-3D]
 
     def __post_init__(self) -> None:
         check_choices(self, "model")
+        if self.neck != "fpn" and self.ciet != "off":
+            raise ValueError(f"model.neck={self.neck!r} is Keypoint Transformer's and has no CIET; set model.ciet='off'")
+        if self.max_joint_keypoints < 42:
+            raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.width % self.heads:
             raise ValueError(f"model.width={self.width} must be a multiple of model.heads={self.heads}")
         if self.position_width % 4 or self.position_width >= self.width:

@@ -1,0 +1,161 @@
+"""CIET, the Contextual Information Enhancement Transformer: occluded regions draw on visible ones.
+
+Known from the paper: a softmax attention gated by a sigmoid attention, between the feature pyramid and the
+transformer. Everything else is HandOccNet's feature injection (FIT), each choice a field of ModelConfig.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+from flax.linen import initializers
+from jaxtyping import Array, Float
+
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, layer_norm
+
+SATURATED_LOGIT = 6.0  # beyond it a gate passes less than 0.25 % of its gradient
+
+
+@struct.dataclass
+class Enhanced:
+    """What CIET returns: the map, and how many of its gates no longer learn."""
+
+    features: Float[Array, "b h w c"]
+    saturated_gates: Float[Array, ""]
+
+
+class SpatialGate(nn.Module):
+    """Share of each position that is hand evidence, from the channels' maximum and mean (7 x 7 convolution)."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w 1"]:
+        """Returns the mask M in (0, 1); it gets no supervision of its own."""
+        pooled = jnp.stack([x.max(-1), x.mean(-1)], axis=-1)
+        logits = Conv(1, 7, dtype=self.dtype, name="conv")(pooled)
+        norm = nn.BatchNorm(not train, momentum=0.99, epsilon=BATCH_NORM_EPSILON, dtype=self.dtype, name="norm")
+        return nn.sigmoid(norm(logits))
+
+
+class InjectionBlock(nn.Module):
+    """One block of FIT: the query map takes from the fixed source, then Y + MLP(LayerNorm(Y)).
+
+    No residual around the attention, no output projection and no norm before it (HandOccNet's code): a query whose
+    gate closes keeps only what the MLP makes of nothing. `residual` adds the query map, as in HandOccNet's SET.
+    """
+
+    config: ModelConfig
+    kind: str
+    residual: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, query_map: Float[Array, "b n d"], source: Float[Array, "b n d"], *, train: bool
+    ) -> tuple[Float[Array, "b n d"], Float[Array, ""]]:
+        """Returns the new query map and the share of saturated gates."""
+        init = initializers.normal(self.config.ciet_position_std)
+        shape = query_map.shape[1:]
+        queries = query_map + self.param("query_position", init, shape, jnp.float32).astype(self.dtype)
+        keys = source + self.param("key_position", init, shape, jnp.float32).astype(self.dtype)
+        q, k = self._heads("query", queries), self._heads("key", keys)
+        gate_logits = None
+        if self.kind == "dual":
+            gate_logits = self._gate_logits(self._heads("gate_query", queries), self._heads("gate_key", keys))
+        mixed = self._attend(q, k, self._heads("value", source), gate_logits)
+        y = mixed.reshape(query_map.shape) + (query_map if self.residual else 0.0)
+        saturated = jnp.zeros(()) if gate_logits is None else jnp.mean(jnp.abs(gate_logits) > SATURATED_LOGIT)
+        return y + self._mlp(layer_norm("norm", self.dtype)(y)), saturated.astype(jnp.float32)
+
+    def _heads(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
+        heads = self.config.ciet_heads
+        init = initializers.normal(self.config.ciet_init_std)
+        return nn.DenseGeneral((heads, x.shape[-1] // heads), kernel_init=init, dtype=self.dtype, name=name)(x)
+
+    def _gate_logits(self, q: Float[Array, "b n heads dh"], k: Float[Array, "b n heads dh"]) -> Float[Array, "b _ _ _"]:
+        """Logits per head and query (and key): the sum over keys is taken before the sigmoid, in O(n)."""
+        q, k = q.astype(jnp.float32), k.astype(jnp.float32)
+        if self.config.ciet_gate == "elementwise":
+            return _scores(q, k)
+        pooled = k.sum(1) if self.config.ciet_gate == "sum" else k.mean(1)
+        return jnp.einsum("bnhd,bhd->bhn", q, pooled, precision="highest")[..., None] / math.sqrt(q.shape[-1])
+
+    def _attend(
+        self,
+        q: Float[Array, "b n heads dh"],
+        k: Float[Array, "b n heads dh"],
+        v: Float[Array, "b n heads dh"],
+        gate_logits: Float[Array, "b _ _ _"] | None,
+    ) -> Float[Array, "b n heads dh"]:
+        scores = _scores(q, k)
+        if self.kind == "sigmoid":
+            weights = nn.sigmoid(scores) / scores.shape[-1]
+        else:
+            weights = jax.nn.softmax(scores, axis=-1)
+        if gate_logits is None:
+            return jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
+        gates = nn.sigmoid(gate_logits)
+        if self.config.ciet_gate == "elementwise":
+            return jnp.einsum("bhij,bjhd->bihd", (weights * gates).astype(self.dtype), v)
+        # One gate a query scales the whole row, so it is applied after the sum over keys, where it is n times less work.
+        mixed = jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
+        return mixed * jnp.swapaxes(gates, 1, 2).astype(self.dtype)
+
+    def _mlp(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        init = initializers.normal(self.config.ciet_init_std)
+        hidden = nn.Dense(self.config.ciet_mlp_ratio * x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_in")
+        out = nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_out")
+        return out(nn.gelu(hidden(x), approximate=False))
+
+
+def _scores(q: Float[Array, "b n heads dh"], k: Float[Array, "b n heads dh"]) -> Float[Array, "b heads n n"]:
+    scores = jnp.einsum("bihd,bjhd->bhij", q, k, preferred_element_type=jnp.float32)
+    return scores / math.sqrt(q.shape[-1])
+
+
+class Ciet(nn.Module):
+    """The whole module: split into evidence and context, inject, merge. `model.ciet="off"` returns its input."""
+
+    config: ModelConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "b h w c"], *, train: bool) -> Enhanced:
+        """Enhances one map; width and height of the map stay."""
+        if self.config.ciet == "off":
+            return Enhanced(features, jnp.zeros(()))
+        mask = SpatialGate(self.dtype, name="spatial_gate")(features, train=train).astype(self.dtype)
+        primary, secondary = features * mask, features * (1 - mask)
+        source, x = _to_tokens(primary), _to_tokens(secondary)
+        saturated = []
+        for i in range(self.config.ciet_blocks):
+            x, share = InjectionBlock(self.config, self.config.ciet, dtype=self.dtype, name=f"block{i}")(
+                x, source, train=train
+            )
+            saturated.append(share)
+        merged = self._merge(jnp.concatenate([primary, x.reshape(features.shape)], -1))
+        return Enhanced(self._self_enhance(merged, train=train), jnp.stack(saturated).mean())
+
+    def _merge(self, z: Float[Array, "b h w c2"]) -> Float[Array, "b h w c"]:
+        channels = z.shape[-1] // 2
+        conv = {"use_bias": True, "dtype": self.dtype}
+        deep = nn.relu(Conv(channels, 3, **conv, name="merge_conv1")(z))
+        deep = Conv(channels, 3, **conv, name="merge_conv2")(deep)
+        return deep + Conv(channels, 1, **conv, name="merge_shortcut")(z)
+
+    def _self_enhance(self, features: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c"]:
+        """HandOccNet's SET, off by default: softmax only, with residual, keys and values from its input."""
+        source = x = _to_tokens(features)
+        for i in range(self.config.ciet_self_enhancing_blocks):
+            block = InjectionBlock(self.config, "softmax", residual=True, dtype=self.dtype, name=f"enhance{i}")
+            x, _ = block(x, source, train=train)
+        return x.reshape(features.shape)
+
+
+def _to_tokens(x: Float[Array, "b h w c"]) -> Float[Array, "b n c"]:
+    return x.reshape(x.shape[0], -1, x.shape[-1])

@@ -1,0 +1,101 @@
+"""What is read off the decoder's queries, the encoder's tokens and the backbone: small MLPs, shared over layers."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.layers import Mlp, layer_norm
+from occrobnet_jax.models.queries import QueryLayout
+from occrobnet_jax.skeleton import NUM_HANDS, WRIST
+
+
+class ClassHead(nn.Module):
+    """Which joint of which hand a token is: 0 none, 1..21 right, 22..42 left, 43 object."""
+
+    config: ModelConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "layers b t d"]) -> Float[Array, "layers b t c"]:
+        """Logits of every encoder layer; its LayerNorm is for this head only (KypT)."""
+        normed = layer_norm("norm", self.dtype)(tokens)
+        logits = Mlp(self.config.class_mlp, self.config.num_classes, dtype=self.dtype, name="mlp")(normed)
+        return logits.astype(jnp.float32)
+
+
+class HandHead(nn.Module):
+    """Which hands are in the picture, from the mean of the backbone's last map."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, last_map: Float[Array, "b h w c"]) -> Float[Array, "b n"]:
+        """Logits (right, left)."""
+        pooled = last_map.mean((1, 2))
+        hidden = (pooled.shape[-1] // 4,)
+        return Mlp(hidden, NUM_HANDS, dtype=self.dtype, name="mlp")(pooled).astype(jnp.float32)
+
+
+class PoseHeads(nn.Module):
+    """Hand pose, relative translation, object pose and visibility from the queries of every decoder layer."""
+
+    config: ModelConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, decoded: Float[Array, "layers b q d"]) -> dict[str, Float[Array, "layers b *_"] | None]:
+        """The fields of Predictions that come from queries."""
+        layout = QueryLayout.of(self.config)
+        joints, camera = decoded[:, :, layout.joints], decoded[:, :, layout.camera]
+        outputs = {"relative_translation_m": self._mlp("relative_translation", camera, 3)}
+        outputs |= self._axis_heatmaps(joints) if self.config.representation == "2.5d" else self._vectors(joints)
+        outputs |= self._two_dimensional(joints, camera)
+        outputs |= self._object(decoded, layout)
+        outputs["visibility_logits"] = None
+        if self.config.visibility_head:
+            outputs["visibility_logits"] = self._per_joint("visibility", joints, camera, 1)[..., 0]
+        return outputs
+
+    def _vectors(self, joints: Float[Array, "layers b q d"]) -> dict[str, Array | None]:
+        vectors = self._mlp("vectors", joints, 3)
+        return {"bone_vectors_m": vectors.reshape(*vectors.shape[:2], NUM_HANDS, WRIST, 3), "axis_heatmaps": None}
+
+    def _axis_heatmaps(self, joints: Float[Array, "layers b q d"]) -> dict[str, Array | None]:
+        axes = [self._mlp(f"heatmap_{axis}", joints, self.config.bins) for axis in ("x", "y", "depth")]
+        maps = jnp.stack(axes, axis=3)
+        return {"axis_heatmaps": maps.reshape(*maps.shape[:2], NUM_HANDS, -1, *maps.shape[3:]), "bone_vectors_m": None}
+
+    def _two_dimensional(self, joints: Array, camera: Array) -> dict[str, Array | None]:
+        """2D joints beside vectors; 2.5D needs neither, its heatmaps are in pixels."""
+        vectors = self.config.representation == "vectors"
+        joints_crop = weak_camera = None
+        if vectors and self.config.joints_2d_head:
+            joints_crop = 0.5 + self._per_joint("joints_2d", joints, camera, 2)
+        if vectors and self.config.weak_camera_head:
+            weak_camera = self._mlp("weak_camera", camera, 3)
+        return {"joints_crop": joints_crop, "weak_camera": weak_camera}
+
+    def _object(self, decoded: Float[Array, "layers b q d"], layout: QueryLayout) -> dict[str, Array | None]:
+        if not self.config.with_object:
+            return {"object_rotation_6d": None, "object_translation_m": None}
+        translation = decoded[:, :, layout.object_translation]
+        roots = ["object_translation", "object_left_translation"][: 1 + self.config.left_object_translation]
+        return {
+            "object_rotation_6d": self._mlp("object_rotation", decoded[:, :, layout.object_rotation], 6),
+            "object_translation_m": jnp.stack([self._mlp(name, translation, 3) for name in roots], axis=2),
+        }
+
+    def _per_joint(self, name: str, joints: Array, camera: Array, features: int) -> Float[Array, "layers b n j f"]:
+        """One output a joint; in "vectors" the wrist has no query, so that the camera query speaks for both wrists."""
+        per_joint = self._mlp(name, joints, features)
+        per_joint = per_joint.reshape(*joints.shape[:2], NUM_HANDS, -1, features)
+        if self.config.representation == "2.5d":
+            return per_joint
+        wrists = self._mlp(f"{name}_wrist", camera, NUM_HANDS * features)
+        return jnp.concatenate([per_joint, wrists.reshape(*joints.shape[:2], NUM_HANDS, 1, features)], axis=3)
+
+    def _mlp(self, name: str, x: Float[Array, "*b d"], features: int) -> Float[Array, "*b f"]:
+        return Mlp(self.config.head_mlp, features, dtype=self.dtype, name=name)(x).astype(jnp.float32)

@@ -1,0 +1,163 @@
+"""The small layers that every block is made of, in the form that is fast on a CPU as well as on TPU and GPU."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen import initializers
+from jaxtyping import Array, Float
+
+BATCH_NORM_EPSILON = 1e-5  # PyTorch's
+LAYER_NORM_EPSILON = 1e-5
+
+he_normal = initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
+"""torchvision's initialisation of ResNets."""
+
+
+class Conv(nn.Module):
+    """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side.
+
+    A 1 x 1 convolution is written as the matrix product that it is: XLA's CPU backend is several times slower on
+    the backward pass of the same thing called a convolution.
+    """
+
+    features: int
+    kernel: int = 3
+    stride: int = 1
+    use_bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w cin"]) -> Float[Array, "b h2 w2 cout"]:
+        """Convolves."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        weights = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if self.kernel == 1:
+            y = x[:, :: self.stride, :: self.stride] @ weights[0, 0]
+        else:
+            side = (self.kernel // 2, self.kernel // 2)
+            y = jax.lax.conv_general_dilated(
+                x, weights, (self.stride,) * 2, (side, side), dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        if self.use_bias:
+            y = y + self.param("bias", initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+        return y
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over the whole global batch: under `jax.jit` with a sharded batch it is synchronised."""
+
+    momentum: float = 0.9
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b c"], *, train: bool) -> Float[Array, "*b c"]:
+        """Normalises by the batch's statistics in training, else by the running ones."""
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=self.momentum,
+            epsilon=BATCH_NORM_EPSILON,
+            dtype=self.dtype,
+            name="bn",
+        )(x)
+
+
+class ConvBnRelu(nn.Module):
+    """Convolution, BatchNorm, ReLU."""
+
+    features: int
+    kernel: int = 3
+    stride: int = 1
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
+        """Applies the three in turn."""
+        conv = Conv(self.features, self.kernel, self.stride, self.use_bias, dtype=self.dtype, name="conv")
+        return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(conv(x), train=train))
+
+
+class UpConvBnRelu(nn.Module):
+    """Transposed 4 x 4 convolution of stride 2 (PyTorch's padding 1, no bias), BatchNorm, ReLU: doubles the map."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
+        """Applies the three in turn."""
+        weights = self.param("kernel", he_normal, (4, 4, x.shape[-1], self.features), jnp.float32)
+        # A transposed convolution is a convolution of the zero-spaced input; padding 4 - 1 - 1 = 2 on each side.
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            weights.astype(self.dtype),
+            window_strides=(1, 1),
+            padding=((2, 2), (2, 2)),
+            lhs_dilation=(2, 2),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(y, train=train))
+
+
+class Mlp(nn.Module):
+    """Linear layers with ReLU between them, and after the last one where `final_relu` says so."""
+
+    hidden: Sequence[int]
+    features: int
+    final_relu: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b cin"]) -> Float[Array, "*b cout"]:
+        """Applies the layers in turn."""
+        for i, width in enumerate((*self.hidden, self.features)):
+            x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
+            if i < len(self.hidden) or self.final_relu:
+                x = nn.relu(x)
+        return x
+
+
+def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
+    """LayerNorm with PyTorch's epsilon."""
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=dtype, name=name)
+
+
+def max_pool_3x3_stride_2(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    """ResNet's max-pooling (padding 1), as the maximum of nine strided slices.
+
+    The backward pass of XLA's windowed maximum is an order of magnitude slower on a CPU.
+    """
+    height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    pooled = None
+    for dy in range(3):
+        for dx in range(3):
+            window = padded[:, dy : dy + height : 2, dx : dx + width : 2]
+            pooled = window if pooled is None else jnp.maximum(pooled, window)
+    return pooled
+
+
+def average_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
+    """Mean of each `factor` x `factor` block."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // factor, factor, w // factor, factor, c).mean((2, 4))
+
+
+def upsample_2x(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    """Doubles the map bilinearly (half-pixel centres, PyTorch's `align_corners=False`)."""
+    return _double_axis(_double_axis(x, 1), 2)
+
+
+def _double_axis(x: Array, axis: int) -> Array:
+    """Each sample becomes two, at a quarter of the distance to its left and its right neighbour."""
+    size = x.shape[axis]
+    index = jnp.arange(size)
+    before = jnp.take(x, jnp.maximum(index - 1, 0), axis=axis)
+    after = jnp.take(x, jnp.minimum(index + 1, size - 1), axis=axis)
+    pairs = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+    return pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])

@@ -1,0 +1,119 @@
+"""OccRobNet: one RGB image in, the pose of two hands and of the object they hold out (arXiv 2503.21723)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, UInt8
+
+from occrobnet_jax.models.ciet import Ciet, Enhanced
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.heads import ClassHead, HandHead, PoseHeads
+from occrobnet_jax.models.keypoints import select_keypoints
+from occrobnet_jax.models.layers import average_pool
+from occrobnet_jax.models.neck import (
+    FeaturePyramid,
+    FinestLevel,
+    MapHead,
+    Pyramid,
+    RebuiltPyramid,
+    UNet,
+    map_head_widths,
+)
+from occrobnet_jax.models.queries import QueryLayout, attendable
+from occrobnet_jax.models.resnet import ResNet
+from occrobnet_jax.models.tokens import Tokens
+from occrobnet_jax.models.transformer import Decoder, Encoder
+from occrobnet_jax.types import Keypoints, Predictions
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class OccRobNet(nn.Module):
+    """The network. Every published and unpublished choice is a field of `config`; `dtype` is that of computation."""
+
+    config: ModelConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        image: UInt8[Array, "b h w 3"],
+        *,
+        train: bool,
+        forced: Keypoints | None = None,
+        use_forced: Bool[Array, ""] | bool = True,
+    ) -> Predictions:
+        """Predicts pose from an image.
+
+        Args:
+            image: RGB crop; width and height are multiples of 32.
+            train: batch statistics and dropout.
+            forced: keypoints to use instead of detected ones (teacher forcing).
+            use_forced: whether to use them; may change from step to step without recompilation.
+        """
+        config = self.config
+        taps = ResNet(config, self.dtype, name="backbone")(self._normalised(image), train=train)
+        pyramid, gates = self._pyramid(taps, train=train)
+
+        heatmap = self._map_head("heatmap_head", pyramid.finest, train=train)
+        object_map = self._map_head("object_head", pyramid.finest, train=train) if config.with_object else None
+        with jax.named_scope("keypoints"):
+            keypoints = self._keypoints(heatmap, object_map, forced, use_forced)
+
+        map_size = (heatmap.shape[2], heatmap.shape[1])
+        tokens = Tokens(config, self.dtype, name="tokens")(pyramid, keypoints, map_size)
+        encoded = Encoder(config, self.dtype, name="encoder")(tokens, attendable(keypoints), train=train)
+        layout = QueryLayout.of(config)
+        decoded = Decoder(config, self.dtype, name="decoder")(
+            encoded[-1], jnp.asarray(layout.query_mask()), layout.memory_mask(keypoints), train=train
+        )
+        return Predictions(
+            heatmap=heatmap,
+            object_map=object_map,
+            keypoints=keypoints,
+            class_logits=ClassHead(config, self.dtype, name="class_head")(encoded),
+            hand_logits=HandHead(self.dtype, name="hand_head")(taps[-1]),
+            saturated_gates=gates,
+            **PoseHeads(config, self.dtype, name="pose_heads")(decoded),
+        )
+
+    def _normalised(self, image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+        x = image.astype(jnp.float32) / 255
+        if self.config.input_normalisation == "imagenet":
+            x = (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+        return x.astype(self.dtype)
+
+    def _pyramid(
+        self, taps: tuple[Float[Array, "b _ _ _"], ...], *, train: bool
+    ) -> tuple[Pyramid, Float[Array, ""]]:
+        """Neck, CIET, and the levels that tokens see; and the share of CIET's gates that are saturated."""
+        config = self.config
+        if config.neck != "fpn":
+            return UNet(config, self.dtype, name="neck")(taps, train=train), jnp.zeros(())
+        pyramid = FeaturePyramid(config.neck_channels, self.dtype, name="neck")(taps)
+        enhanced = self._enhance(pyramid, train=train)
+        rebuilt = RebuiltPyramid(config, self.dtype, name="rebuilt")(enhanced.features, pyramid)
+        p2 = rebuilt.p2 if config.localise_from == "ciet" else pyramid.p2
+        finest = FinestLevel(config, self.dtype, name="finest")(p2, taps[0], train=train)
+        return rebuilt.replace(finest=finest), enhanced.saturated_gates
+
+    def _enhance(self, pyramid: Pyramid, *, train: bool) -> Enhanced:
+        features = average_pool(pyramid.p2, self.config.ciet_stride // 4)
+        return Ciet(self.config, self.dtype, name="ciet")(features, train=train)
+
+    def _map_head(self, name: str, finest: Float[Array, "b hh ww c"], *, train: bool) -> Float[Array, "b hh ww"]:
+        hidden = map_head_widths(self.config, finest.shape[-1])
+        return MapHead(hidden, self.config.heatmap_gain, self.dtype, name=name)(finest, train=train)
+
+    def _keypoints(
+        self, heatmap: Array, object_map: Array | None, forced: Keypoints | None, use_forced: Array | bool
+    ) -> Keypoints:
+        """Detected keypoints, or the forced ones; only what is asked for is computed."""
+        if forced is None:
+            return select_keypoints(heatmap, object_map, self.config)
+        return jax.lax.cond(
+            use_forced, lambda: forced, lambda: select_keypoints(heatmap, object_map, self.config)
+        )

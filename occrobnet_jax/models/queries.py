@@ -1,0 +1,88 @@
+"""The decoder's queries: how many a representation has, in which order, and what each may see.
+
+Order (KypT): the right hand's joints, the left hand's, the camera query, then object rotation and translation.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.skeleton import INTERHAND, NUM_HANDS, NUM_JOINTS, WRIST, finger_of
+from occrobnet_jax.types import Keypoints
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryLayout:
+    """Where each query stands; `object_rotation` and `object_translation` are -1 without object."""
+
+    joints_per_hand: int
+    with_object: bool
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> "QueryLayout":
+        """The layout of a representation: the wrist has a query of its own in 2.5D only."""
+        return cls(NUM_JOINTS if config.representation == "2.5d" else WRIST, config.with_object)
+
+    @property
+    def joints(self) -> slice:
+        """The joint queries of both hands."""
+        return slice(0, NUM_HANDS * self.joints_per_hand)
+
+    @property
+    def camera(self) -> int:
+        """The query of relative translation and weak camera."""
+        return self.joints.stop
+
+    @property
+    def object_rotation(self) -> int:
+        """The query of the object's rotation."""
+        return self.camera + 1 if self.with_object else -1
+
+    @property
+    def object_translation(self) -> int:
+        """The query of the object's translation."""
+        return self.camera + 2 if self.with_object else -1
+
+    @property
+    def size(self) -> int:
+        """How many queries there are."""
+        return self.camera + (3 if self.with_object else 1)
+
+    def query_mask(self) -> Bool[np.ndarray, "q q"]:
+        """Which queries (columns) each query (row) sees.
+
+        A finger's queries see that finger only, the camera query itself only; wrists and object see everything.
+        """
+        group = [
+            (hand, finger_of(joint))
+            for hand in range(NUM_HANDS)
+            for joint in range(NUM_JOINTS)
+            if joint < self.joints_per_hand
+        ]
+        mask = np.ones((self.size, self.size), bool)
+        for row, (hand, finger) in enumerate(group):
+            if INTERHAND[WRIST] != finger:
+                mask[row] = [i < len(group) and group[i] == (hand, finger) for i in range(self.size)]
+        mask[self.camera] = np.arange(self.size) == self.camera
+        return mask
+
+    def memory_mask(self, keypoints: Keypoints) -> Bool[Array, "b q t"]:
+        """Which tokens each query sees: the object's rotation its own tokens only, if there are any, the rest all.
+
+        Where no slot holds a keypoint all are let through, so that no softmax runs over nothing.
+        """
+        valid = attendable(keypoints)
+        mask = jnp.broadcast_to(valid[:, None], (valid.shape[0], self.size, valid.shape[1]))
+        if not self.with_object:
+            return mask
+        things = keypoints.valid & keypoints.is_object
+        things = jnp.where(things.any(-1, keepdims=True), things, valid)
+        return mask.at[:, self.object_rotation].set(things)
+
+
+def attendable(keypoints: Keypoints) -> Bool[Array, "b t"]:
+    """Tokens that attention may see: the valid ones, or all where an example has none."""
+    return keypoints.valid | ~keypoints.valid.any(-1, keepdims=True)
