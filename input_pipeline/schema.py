@@ -46,6 +46,8 @@ ARRAY_FIELDS: dict[str, tuple[tuple[int, ...], type]] = {
 }
 BYTES_FIELDS = ("image", "segmentation")  # encoded; the segmentation may be empty
 TEXT_FIELDS = ("key", "sequence", "camera")
+KEY_BYTES = 96
+"""Longest key, encoded as UTF-8: batches hold keys of fixed width."""
 
 OBJECT_SYMMETRY = ("none", "half_turn_z", "any_turn_z", "sphere", "box")
 """Rotations of the rest pose that leave the object as it is: none; by 180 degrees about z; by any angle about z;

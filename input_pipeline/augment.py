@@ -1,0 +1,51 @@
+"""What is done at random to a training example: drawn here, applied by `crop` (geometry) and `transforms`."""
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from input_pipeline.config import DataConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """One draw; the defaults change nothing."""
+
+    shift: tuple[float, float] = (0.0, 0.0)  # of the crop's centre, in sides of the crop
+    scale: float = 1.0  # factor on the crop's side
+    rotation_rad: float = 0.0  # of the picture, from x to y: clockwise on the screen
+    flip: bool = False  # mirrors left and right, after the rotation
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)  # factors on R, G, B
+
+
+NONE = Augmentation()
+
+
+def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
+    """Draws an augmentation after Keypoint Transformer's recipe, with the ranges of the config.
+
+    The number of draws doesn't depend on the config, so that turning one kind off leaves the others as they were.
+    """
+    shift = data.shift_share * rng.uniform(-1.0, 1.0, 2)
+    scale = 1.0 + data.scale_share * float(np.clip(rng.normal(), -1.0, 1.0))
+    angle = math.radians(data.rotation_deg) * float(np.clip(rng.normal(), -2.0, 2.0))
+    is_rotated, is_flipped = rng.uniform(size=2) < (data.rotation_probability, data.flip_probability)
+    colour = 1.0 + data.colour_share * rng.uniform(-1.0, 1.0, 3)
+    return Augmentation(
+        shift=(float(shift[0]), float(shift[1])),
+        scale=scale,
+        rotation_rad=angle if is_rotated else 0.0,
+        flip=bool(is_flipped),
+        colour=(float(colour[0]), float(colour[1]), float(colour[2])),
+    )
+
+
+def scale_colour(image: UInt8[np.ndarray, "h w 3"], colour: tuple[float, float, float]) -> UInt8[np.ndarray, "h w 3"]:
+    """The image with its channels multiplied by the given factors."""
+    if colour == NONE.colour:
+        return image
+    levels = np.arange(256)[None, :, None] * np.asarray(colour)
+    return cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8))

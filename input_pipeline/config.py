@@ -1,0 +1,57 @@
+"""Every choice of the input pipeline, as one frozen record; defaults after method.md's sources, Keypoint Transformer's."""
+
+import dataclasses
+from typing import Literal
+
+from occrobnet_jax.choices import check_choices
+
+COARSEST_STRIDE = 32  # of the backbone: the input must divide into its cells
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Fields of `config.data`.
+
+    Raises:
+        ValueError: a field is out of its range.
+    """
+
+    # --- What is read
+    name: str = "synthetic_hands"  # as given to input_pipeline.prepare
+    data_dir: str = "data"  # folder that holds the prepared datasets
+    train_split: str = "train"  # TFDS syntax: "train[:8]" are the first 8 examples, "train+val" both
+    eval_split: str = "val"
+    num_workers: int = 0  # processes that decode and augment; 0 uses threads of this process
+
+    # --- The crop
+    input_size_px: int = 256  # side of the square that the network sees
+    box_source: Literal["stored", "joints"] = "stored"  # "joints": around the labels, hands and object
+    box_scale: float = 1.25  # side of the crop / long side of the box
+    black_frames: Literal["mask_in_training", "mask", "keep"] = "mask_in_training"  # whether their labels count
+
+    # --- Augmentation of training examples
+    augment: bool = True
+    shift_share: float = 0.15  # of the crop's side; uniform to either side, x and y
+    scale_share: float = 0.25  # side x (1 + scale_share * normal clipped to +-1)
+    rotation_deg: float = 45.0  # angle = rotation_deg * normal clipped to +-2
+    rotation_probability: float = 0.6  # that an example is rotated at all
+    flip_probability: float = 0.5  # a mirrored right hand is a left hand; the object's pose is then unknown
+    colour_share: float = 0.2  # each channel x (1 +- colour_share), uniform
+
+    def __post_init__(self) -> None:
+        check_choices(self, "data")
+        if self.input_size_px < COARSEST_STRIDE or self.input_size_px % COARSEST_STRIDE:
+            raise ValueError(
+                f"data.input_size_px={self.input_size_px} must be a positive multiple of {COARSEST_STRIDE}"
+            )
+        if self.num_workers < 0:
+            raise ValueError(f"data.num_workers={self.num_workers} must be 0 or more")
+        if not 0 < self.box_scale < float("inf"):
+            raise ValueError(f"data.box_scale={self.box_scale} must be positive")
+        for name in ("shift_share", "scale_share", "colour_share", "rotation_probability", "flip_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data.{name}={getattr(self, name)} must lie between 0 and 1")
+        if self.scale_share == 1:
+            raise ValueError("data.scale_share=1 lets the crop shrink to nothing; take less than 1")
+        if not 0 <= self.rotation_deg <= 180:
+            raise ValueError(f"data.rotation_deg={self.rotation_deg} must lie between 0 and 180 degrees")

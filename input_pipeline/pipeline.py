@@ -1,0 +1,126 @@
+"""grain pipelines: one global order, then this host's share of it, then batches.
+
+Global position i of training shows the same example under the same augmentation whatever the number of hosts and
+workers, and however often training was interrupted: shuffle, repetition and augmentation are functions of (seed, i),
+and hosts take every N-th position. The state of the data is therefore one integer, the examples seen so far.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import grain
+import numpy as np
+from absl import flags
+
+from input_pipeline import augment
+from input_pipeline.config import DataConfig
+from input_pipeline.splits import Split, open_split, split_size
+from input_pipeline.transforms import Fields, augment_example, crop_example, mask_labels
+
+__all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
+
+READ_THREADS = 2
+BATCHES_AHEAD = 4  # per process, held in memory
+
+
+def train_batches(
+    data: DataConfig,
+    *,
+    heatmap_stride: int,
+    global_batch_size: int,
+    seed: int,
+    examples_seen: int = 0,
+    host: int = 0,
+    num_hosts: int = 1,
+) -> Iterator[Fields]:
+    """Endless shuffled, augmented batches: this host's share of each global batch.
+
+    Args:
+        data: what to read and how to crop and augment it.
+        heatmap_stride: crop px per px of the segmentation.
+        global_batch_size: examples in a batch over all hosts.
+        seed: of shuffle and augmentation.
+        examples_seen: global position to start at; k batches after position 0 it is k * global_batch_size.
+        host: number of this host.
+        num_hosts: of all hosts.
+
+    Returns:
+        Iterator of dictionaries with the fields of `types.Batch` and "key"; its `close()` ends threads and workers.
+
+    Raises:
+        ValueError: the dataset can't be read, or sizes don't divide.
+    """
+    share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
+    split = open_split(data, data.train_split)
+    positions = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
+    rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))
+    return _iterate(rows[examples_seen:][host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
+
+
+def eval_batches(
+    data: DataConfig, split: str, *, heatmap_stride: int, global_batch_size: int, host: int = 0, num_hosts: int = 1
+) -> Iterator[Fields]:
+    """Every example of a split once, in order, without augmentation; equally many batches on every host.
+
+    What fills up the last batch repeats the first example with `is_real` False and no label that counts. Arguments,
+    result and errors are those of `train_batches`.
+    """
+    share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
+    examples = open_split(data, split)
+    padded = math.ceil(len(examples) / global_batch_size) * global_batch_size
+    rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride))
+    return _iterate(rows[host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
+
+
+class _TrainingRow:
+    """Row number of the split to augmented fields."""
+
+    def __init__(self, split: Split, data: DataConfig, heatmap_stride: int) -> None:
+        self._split, self._data, self._stride = split, data, heatmap_stride
+
+    def __call__(self, row: int, rng: np.random.Generator) -> Fields:
+        augmentation = augment.draw(rng, self._data) if self._data.augment else augment.NONE
+        fields = augment_example(self._split[row], self._data, self._stride, augmentation)
+        return fields | {"example_index": np.int32(row)}
+
+
+class _EvaluationRow:
+    """Row number to fields; numbers beyond the end of the split give padding."""
+
+    def __init__(self, split: Split, data: DataConfig, heatmap_stride: int) -> None:
+        self._split, self._data, self._stride = split, data, heatmap_stride
+
+    def __call__(self, row: int) -> Fields:
+        if row < len(self._split):
+            return crop_example(self._split[row], self._data, self._stride) | {"example_index": np.int32(row)}
+        return mask_labels(crop_example(self._split[0], self._data, self._stride)) | {"is_real": np.bool_(False)}
+
+
+def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, num_hosts: int) -> int:
+    """Examples of a global batch that one host reads."""
+    if global_batch_size < 1 or global_batch_size % num_hosts:
+        raise ValueError(f"global_batch_size={global_batch_size} must be a multiple of the {num_hosts} hosts")
+    if data.input_size_px % heatmap_stride:
+        raise ValueError(f"data.input_size_px={data.input_size_px} must be a multiple of {heatmap_stride=}")
+    return global_batch_size // num_hosts
+
+
+def _stack(rows: Sequence[Fields]) -> Fields:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
+    """Batches in order, read ahead. Batching before this point keeps the order free of the number of workers."""
+    dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=BATCHES_AHEAD))
+    if num_workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags, which only absl's own scripts parse
+        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=BATCHES_AHEAD))
+    return _closing(iter(dataset))
+
+
+def _closing(iterator: grain.DatasetIterator) -> Iterator[Fields]:
+    try:
+        yield from iterator
+    finally:
+        iterator.close()

@@ -1,0 +1,62 @@
+"""Random access to the examples of a prepared dataset, as TFDS stores them; no TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from input_pipeline.config import DataConfig
+from input_pipeline.schema import ARRAY_FIELDS, BYTES_FIELDS, TEXT_FIELDS, Example
+
+
+class Split:
+    """Examples 0 to len - 1 of one split, images still encoded. Can be sent to another process.
+
+    Raises:
+        ValueError: dataset or split don't exist, or hold nothing; says how to prepare the dataset. Reading an
+            example raises it where the record is damaged.
+    """
+
+    def __init__(self, name: str, data_dir: str, split: str) -> None:
+        folder = Path(data_dir).expanduser() / name
+        try:
+            builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=Path(data_dir).expanduser())
+        except tfds.core.DatasetNotFoundError as error:
+            raise ValueError(f"there is no prepared dataset in {folder}; {_remedy(name, data_dir)}") from error
+        try:
+            count = builder.info.splits[split].num_examples
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{folder} has no split {split!r}; it has {sorted(builder.info.splits)}") from error
+        if count == 0:
+            raise ValueError(f"split {split!r} of {folder} has no examples")
+        self._place = f"split {split!r} of {builder.data_path}"
+        self._remedy = _remedy(name, data_dir)
+        self._records = builder.as_data_source(split)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Example:
+        """Example number `index`, its fields typed as `schema` says."""
+        try:
+            record = self._records[index]
+            example: Example = {name: np.asarray(record[name], dtype) for name, (_, dtype) in ARRAY_FIELDS.items()}
+            example |= {name: record[name] for name in BYTES_FIELDS}
+            return example | {name: record[name].decode() for name in TEXT_FIELDS}
+        except Exception as error:  # the reader, protobuf and NumPy each have their own ways to fail on damaged bytes
+            raise ValueError(f"record {index} of {self._place} can't be read ({error}); {self._remedy}") from error
+
+
+def open_split(data: DataConfig, split: str) -> Split:
+    """The examples of a split ("train", "train[:8]", ...) of the configured dataset."""
+    return Split(data.name, data.data_dir, split)
+
+
+def split_size(data: DataConfig, split: str) -> int:
+    """Number of examples in a split."""
+    return len(open_split(data, split))
+
+
+def _remedy(name: str, data_dir: str) -> str:
+    raw = "" if name == "synthetic_hands" else " --raw DIR"
+    return f"prepare it with: python -m input_pipeline.prepare {name}{raw} --data_dir {data_dir}"
