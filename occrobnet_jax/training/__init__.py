@@ -1,0 +1,1 @@
+"""Training: losses, optimiser, state, step, checkpoints, and the record that a run leaves."""

@@ -1,0 +1,67 @@
+"""What the entry points share: the --config flag, and how errors reach the user.
+
+A mistake of the user's is one sentence on standard error and a non-zero exit status; a mistake of the program's is a
+traceback. Our own code raises ValueError, OSError or FloatingPointError on purpose only; the same classes out of a
+library are the program's mistake.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from occrobnet_jax.training.experiment import Experiment, config_names, experiment_from, unknown_name
+
+REPOSITORY = Path(__file__).parents[1]
+SPEAKS_TO_USERS = ("occrobnet_jax", "input_pipeline", "configs", "train.py", "eval.py", "predict.py")
+HANDS_ON = "grain"  # raises what a worker process raised, without the worker's traceback
+
+
+def define_config_flag() -> flags.FlagHolder:
+    """The flag --config=FILE, with --config.NAME=VALUE to override what the file says."""
+    return config_flags.DEFINE_config_file("config", help_string="file of configs/", lock_config=True)
+
+
+def experiment_of(flag: flags.FlagHolder) -> Experiment:
+    """The checked record behind the flag of `define_config_flag`.
+
+    Raises:
+        ValueError: the flag is missing, names no file, or holds a name or value that does not exist.
+    """
+    if flag.value is None:
+        raise ValueError("--config is missing; name a file, for example --config=configs/synthetic_tiny.py")
+    path = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0])
+    if not path.is_file():
+        raise ValueError(f"--config={path} is not a file")
+    return experiment_from(flag.value.to_dict())
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Parses the flags, calls `main` with what is left of the command line, and exits."""
+    try:
+        app.run(lambda argv: main(argv[1:]), flags_parser=_parse)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if not _on_purpose(error):
+            raise
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """absl's parsing, after a check of the --config.NAME overrides, to which ml_collections answers with tracebacks."""
+    known = set(config_names(Experiment))
+    for argument in argv[1:]:
+        name = argument.lstrip("-").split("=")[0].split("[")[0]
+        if argument.startswith("-") and name.startswith("config.") and name not in known:
+            raise unknown_name(name)
+    return app.parse_flags_with_usage(argv)
+
+
+def _on_purpose(error: BaseException) -> bool:
+    """Whether our own code raised the error, rather than a library that it called."""
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    if raised_in.is_relative_to(REPOSITORY):
+        return raised_in.relative_to(REPOSITORY).parts[0] in SPEAKS_TO_USERS
+    return HANDS_ON in raised_in.parts

@@ -1,0 +1,222 @@
+"""Checkpoints: written whole or not at all, sealed with checksums, and checked before they are believed.
+
+A checkpoint is a folder `WORKDIR/checkpoints/STEP` of three items: the variables (weights, batch statistics, averaged
+weights), which is all that a prediction needs, the optimiser's state, and the metadata. This is the only file that
+imports orbax.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from absl import logging
+from jaxtyping import PyTree
+
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, write_checksums
+from occrobnet_jax.training.state import TrainState, leaves_by_path
+
+FOLDER = "checkpoints"
+VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
+LISTED = 10  # of the parameters that don't fit, so many are named
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointMeta:
+    """What a checkpoint knows about itself besides the arrays."""
+
+    step: int
+    examples_seen: int  # the position in the data: training goes on with this example of the global order
+    config: dict[str, Any]
+    git_sha: str
+    wandb_id: str
+
+
+class Restored(NamedTuple):
+    """A checkpoint as a prediction needs it."""
+
+    config: dict[str, Any]
+    variables: dict[str, Any]  # params (the averaged ones where there are any) and batch_stats
+    step: int
+
+
+class CheckpointWriter:
+    """Saves in the background; a checkpoint gets its final name when everything, its checksums too, is on disk."""
+
+    def __init__(self, workdir: Path, keep: int):
+        """Prepares for saving the newest `keep` checkpoints of a workdir."""
+        self._folder = (workdir / FOLDER).resolve()
+        self._saving = 0
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            item_names=(VARIABLES, OPTIMISER, META),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, async_options=ocp.AsyncOptions(post_finalization_callback=self._seal)
+            ),
+        )
+
+    def save(self, state: TrainState, meta: CheckpointMeta) -> None:
+        """Copies the state from the device and starts to write it; all hosts must call it."""
+        self._manager.wait_until_finished()  # what failed to be written is known now, not at the end
+        self._saving = meta.step
+        items = {
+            VARIABLES: ocp.args.StandardSave(_variables_of(state)),
+            OPTIMISER: ocp.args.StandardSave(state.opt_state),
+            META: ocp.args.JsonSave(dataclasses.asdict(meta)),
+        }
+        self._manager.save(meta.step, args=ocp.args.Composite(**items))
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def _seal(self) -> None:
+        """Called by orbax when the files are complete, before the folder gets its final name."""
+        if hosts.is_lead():
+            for directory in self._folder.glob(f"{self._saving}*"):
+                if directory.name.split(".")[0] == str(self._saving) and not directory.name.endswith(".damaged"):
+                    write_checksums(directory)
+
+
+def checkpoint_steps(workdir: Path) -> list[int]:
+    """Steps of the checkpoints in a workdir, damaged ones too, in ascending order."""
+    folder = workdir / FOLDER
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
+    """The newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is none.
+
+    Newer ones that are damaged are reported and put aside under another name.
+
+    Raises:
+        ValueError: the checkpoint's arrays have other names or shapes than those of `state`.
+    """
+    step = _newest_sound(workdir)
+    if step is None:
+        return None
+    directory = _directory(workdir, step)
+    _check_fits(directory, _variables_of(state))
+    variables = _read(directory / VARIABLES, _variables_of(state))
+    opt_state = _read(directory / OPTIMISER, state.opt_state)
+    count = jax.device_put(jnp.asarray(step, state.step.dtype), state.step.sharding)
+    if hosts.is_lead():
+        _put_damaged_aside(workdir, step)
+    return TrainState(step=count, averaged=variables.pop("averaged", None), opt_state=opt_state, **variables), _meta(
+        directory
+    )
+
+
+def restore_for_inference(path: Path | str, step: int | None = None) -> Restored:
+    """Config and variables of the newest sound checkpoint, or that of `step`, of a workdir; or of a checkpoint folder.
+
+    Nothing is written. The arrays are on this process's first device.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it is damaged.
+    """
+    directory = _find(Path(path), step)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    stored = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
+    )
+    variables = _read(directory / VARIABLES, stored)
+    averaged = variables.pop("averaged", None)
+    if averaged is not None:
+        variables["params"] = averaged
+    meta = _meta(directory)
+    return Restored(meta.config, variables, meta.step)
+
+
+def initialise_from(path: Path | str, state: TrainState) -> TrainState:
+    """A new run's state with the weights and batch statistics of another run's checkpoint.
+
+    Raises:
+        ValueError: there is no such checkpoint, it is damaged, or its arrays have other names or shapes.
+    """
+    new = {"params": state.params, "batch_stats": state.batch_stats}
+    _check_fits(_find(Path(path), None), new)
+    weights = restore_for_inference(path).variables
+    placed = jax.tree.map(lambda value, like: jax.device_put(value, like.sharding), weights, new)
+    averaged = None if state.averaged is None else jax.tree.map(jnp.copy, placed["params"])
+    return state.replace(averaged=averaged, **placed)
+
+
+def _variables_of(state: TrainState) -> dict[str, Any]:
+    averaged = {} if state.averaged is None else {"averaged": state.averaged}
+    return {"params": state.params, "batch_stats": state.batch_stats} | averaged
+
+
+def _directory(workdir: Path, step: int) -> Path:
+    return (workdir / FOLDER / str(step)).resolve()
+
+
+def _find(path: Path, step: int | None) -> Path:
+    """The folder of the checkpoint that a user means by `path` and `step`."""
+    if (path / CHECKSUMS_FILE).is_file():
+        workdir, step = path.resolve().parents[1], int(path.resolve().name)
+    else:
+        workdir = path
+    steps = checkpoint_steps(workdir)
+    if not steps or (step is not None and step not in steps):
+        raise ValueError(f"no checkpoint {'' if step is None else f'of step {step} '}in {workdir}; there are {steps}")
+    found = _newest_sound(workdir) if step is None else step
+    damage = [] if found is None else find_damage(_directory(workdir, found))
+    if found is None or damage:
+        raise ValueError(f"checkpoint {steps if found is None else found} in {workdir} is damaged: {damage[:3]}")
+    return _directory(workdir, found)
+
+
+def _newest_sound(workdir: Path) -> int | None:
+    for step in reversed(checkpoint_steps(workdir)):
+        damage = find_damage(_directory(workdir, step))
+        if not damage:
+            return step
+        logging.error("checkpoint %s is damaged and not used: %s", _directory(workdir, step), "; ".join(damage[:3]))
+    return None
+
+
+def _put_damaged_aside(workdir: Path, newest_sound: int) -> None:
+    """Renames the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
+    for step in checkpoint_steps(workdir):
+        if step > newest_sound:
+            directory = _directory(workdir, step)
+            aside = directory.with_name(f"{step}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(directory, aside)
+
+
+def _meta(directory: Path) -> CheckpointMeta:
+    return CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
+
+
+def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(item, like)
+
+
+def _stored(directory: Path) -> PyTree[Any]:
+    """Shapes and types of a checkpoint's variables."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.metadata(directory / VARIABLES).item_metadata.tree
+
+
+def _check_fits(directory: Path, variables: PyTree[Any]) -> None:
+    expected = {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(variables).items()}
+    stored = {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(_stored(directory)).items()}
+    differing = [path for path in sorted(expected | stored) if expected.get(path) != stored.get(path)]
+    if differing:
+        lines = [f"  {path}: expected {expected.get(path)}, got {stored.get(path)}" for path in differing[:LISTED]]
+        more = [f"  and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
+        raise ValueError(
+            f"checkpoint {directory} does not fit the config, {len(differing)} arrays differ; take the config that it "
+            "was trained with, or another --workdir\n" + "\n".join(lines + more)
+        )

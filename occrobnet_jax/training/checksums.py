@@ -1,0 +1,43 @@
+"""SHA-256 checksums of the files of a checkpoint: a flipped bit would otherwise be restored as a wrong number."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+CHECKSUMS_FILE = "checksums.json"
+
+
+def write_checksums(directory: Path) -> None:
+    """Seals a directory: writes the checksum of each file in it, by its relative path, into `CHECKSUMS_FILE`."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != CHECKSUMS_FILE)
+    checksums = {path.relative_to(directory).as_posix(): _sha256(path) for path in files}
+    temporary = directory / (CHECKSUMS_FILE + ".tmp")
+    temporary.write_text(json.dumps(checksums, indent=1))
+    os.replace(temporary, directory / CHECKSUMS_FILE)
+
+
+def find_damage(directory: Path) -> list[str]:
+    """What is wrong with a sealed directory, one phrase a file; nothing if it is as it was written."""
+    try:
+        checksums = json.loads((directory / CHECKSUMS_FILE).read_text())
+        expected = {str(name): str(value) for name, value in checksums.items()}
+    except FileNotFoundError:
+        return [f"{CHECKSUMS_FILE} is missing"]
+    except (ValueError, AttributeError):
+        return [f"{CHECKSUMS_FILE} can't be read"]
+    if not expected:
+        return [f"{CHECKSUMS_FILE} is empty"]
+    return [damage for name, value in expected.items() if (damage := _damage_of(directory, name, value))]
+
+
+def _damage_of(directory: Path, name: str, expected: str) -> str:
+    path = directory / name
+    if not path.is_file():
+        return f"{name} is missing"
+    return "" if _sha256(path) == expected else f"{name} has changed"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

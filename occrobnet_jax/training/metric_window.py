@@ -1,0 +1,67 @@
+"""The metrics of the steps since the last line of the record, left on the device until the line is due."""
+
+import math
+import time
+from collections.abc import Mapping
+
+import jax
+from jaxtyping import Array, Float
+
+MAY_BREAK = ("loss", "gradient_norm")
+
+
+class MetricWindow:
+    """Averages metrics over steps, measures the speed, and looks for numbers that aren't finite.
+
+    Reading a number waits for the device, so steps only hand in what they will know.
+    """
+
+    def __init__(self, global_batch_size: int):
+        """Starts the clock of the first window."""
+        self._global_batch_size = global_batch_size
+        self.restart()
+
+    def restart(self) -> None:
+        """Empties the window and starts its clock anew, as after an evaluation."""
+        self._steps: list[tuple[int, Mapping[str, Float[Array, ""]]]] = []
+        self._waited_s = 0.0
+        self._started_s = time.perf_counter()
+
+    def add(self, step: int, metrics: Mapping[str, Float[Array, ""]], waited_s: float) -> None:
+        """Takes what step number `step` returned, and how long it had waited for its batch."""
+        self._steps.append((step, metrics))
+        self._waited_s += waited_s
+
+    def read(self) -> dict[str, float]:
+        """Means over the window, which begins anew.
+
+        Raises:
+            FloatingPointError: the loss or the gradient of one of the steps isn't finite; it names the first such
+                step and the terms and blocks of the network concerned.
+        """
+        values = jax.device_get([metrics for _, metrics in self._steps])
+        for (step, _), metrics in zip(self._steps, values, strict=True):
+            check_finite(step, metrics)
+        elapsed_s, count = time.perf_counter() - self._started_s, len(values)
+        means = {name: float(sum(metrics[name] for metrics in values)) / count for name in values[0]}
+        means["images_per_s"] = self._global_batch_size * count / elapsed_s
+        means["data_wait_share"] = self._waited_s / elapsed_s
+        self.restart()
+        return means
+
+    def __len__(self) -> int:
+        """Number of steps in the window."""
+        return len(self._steps)
+
+
+def check_finite(step: int, metrics: Mapping[str, float]) -> None:
+    """Raises a FloatingPointError where the loss or the gradient of a step isn't finite."""
+    broken = [
+        name for name, value in metrics.items() if name.split("/")[0] in MAY_BREAK and not math.isfinite(float(value))
+    ]
+    if broken:
+        terms = [name for name in broken if "/" in name] or broken
+        raise FloatingPointError(
+            f"step {step}: {', '.join(terms)} not finite, so the run stops and no checkpoint is written; the last one "
+            "is sound, try a lower optimizer.learning_rate, or optimizer.clip_norm, from there"
+        )

@@ -1,0 +1,89 @@
+"""Where a run's numbers go: metrics.jsonl, which is the record, Weights & Biases, and the screen."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from occrobnet_jax.training.wandb_run import WandbConfig, WandbRun
+
+METRICS_FILE = "metrics.jsonl"
+ON_SCREEN = ("loss", "images_per_s", "data_wait_share", "val/mpjpe_mm", "val/pa_mpjpe_mm")
+
+
+class MetricWriter:
+    """Records named numbers by step, on the lead host; on the others it does nothing."""
+
+    def __init__(
+        self,
+        workdir: Path,
+        wandb: WandbConfig,
+        run_config: Mapping[str, Any],
+        *,
+        step: int,
+        last_step: int,
+        is_lead: bool,
+    ):
+        """Goes on after `step`, which is 0 in a new run; `run_config` is shown beside Weights & Biases' curves."""
+        self._is_lead = is_lead
+        if not is_lead:
+            return
+        keep_lines_until(workdir / METRICS_FILE, step)
+        self._file = (workdir / METRICS_FILE).open("a")
+        self._wandb = WandbRun(wandb, workdir, run_config)
+        self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records `metrics` as they stand after `step` steps."""
+        if not self._is_lead:
+            return
+        values = {name: float(value) for name, value in metrics.items()}
+        in_json = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step} | in_json) + "\n")
+        self._file.flush()
+        self._wandb.log({"step": step} | values)
+        self._show(step, {name: values[name] for name in ON_SCREEN if name in values})
+
+    def write_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
+        """Shows lists of RGB images in Weights & Biases."""
+        if self._is_lead:
+            self._wandb.log_images(step, images)
+
+    def close(self, summary: Mapping[str, Any] | None = None) -> None:
+        """Ends the record; `summary` is what the run comes to."""
+        if self._is_lead:
+            self._bar.close()
+            self._file.close()
+            self._wandb.finish(summary or {})
+
+    def _show(self, step: int, values: Mapping[str, float]) -> None:
+        self._bar.update(step - self._bar.n)
+        if "loss" in values:
+            self._bar.set_postfix(loss=f"{values['loss']:.4g}")
+        if self._bar.disable or "loss" not in values:  # no bar, or something that the bar has no place for
+            tqdm.write(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
+
+def keep_lines_until(path: Path, step: int) -> None:
+    """Drops from a metrics file what was written beyond the checkpoint from which a run goes on.
+
+    Otherwise the steps that are taken again would count twice. A half-written last line goes too.
+    """
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(line + "\n" for line in kept))
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return math.inf

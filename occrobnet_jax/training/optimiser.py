@@ -1,0 +1,104 @@
+"""AdamW with learning-rate groups, its schedule, and the moving average of the weights."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from occrobnet_jax.choices import check_choices
+
+DROP_AT, DROP_TO = 0.8, 0.1
+"""The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
+
+FROZEN_BATCH_NORMS = ("bn1", "bn2", "bn3")
+"""BatchNorm layers of the backbone that `model.freeze_batch_norm_affine` means: all but those of the shortcuts, which
+Keypoint Transformer picks out by the "bn" in their names in PyTorch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimiserConfig:
+    """Fields of `config.optimizer`; the defaults are Keypoint Transformer's, whose options beyond are marked [ours]."""
+
+    learning_rate: float = 1e-4
+    backbone_learning_rate: float = 1e-5  # the same as learning_rate when trained from scratch
+    backbone_modules: tuple[str, ...] = ("backbone", "unet")  # top-level names of what that rate is for
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
+    schedule: Literal["constant", "drop", "cosine"] = "constant"  # "drop" to a tenth for the last fifth [ours]
+    warmup_steps: int = 0  # linear [ours]
+    clip_norm: float = 0.0  # of the whole gradient; 0 is off [ours]
+    average_decay: float = 0.0  # of the moving average of the weights that is evaluated instead; 0 is off [ours]
+
+    def __post_init__(self) -> None:
+        check_choices(self, "optimizer")
+        for name in ("learning_rate", "backbone_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be above 0")
+        for name in ("beta1", "beta2", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1")
+        for name in ("weight_decay", "warmup_steps", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
+
+
+def make_optimiser(
+    config: OptimiserConfig, total_steps: int, *, freeze_batch_norm_affine: bool = False
+) -> optax.GradientTransformation:
+    """Clipping, AdamW and the learning rate, as PyTorch applies them to parameter groups.
+
+    Weight decay is scaled by a group's learning rate, and frozen parameters do not decay either.
+    """
+
+    def scale_groups(updates: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
+        del params
+        return jax.tree_util.tree_map_with_path(
+            lambda path, update: update * group_rate(config, _names(path), freeze_batch_norm_affine), updates
+        )
+
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        optax.scale_by_adam(config.beta1, config.beta2),
+        optax.add_decayed_weights(config.weight_decay),
+        optax.stateless(scale_groups),
+        optax.scale_by_learning_rate(lambda step: schedule(config, total_steps, step)),
+    )
+
+
+def group_rate(config: OptimiserConfig, path: tuple[str, ...], freeze_batch_norm_affine: bool) -> float:
+    """Learning rate, before the schedule, of the parameter at `path` (module names, outermost first)."""
+    if freeze_batch_norm_affine and path[0] == "backbone" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
+        return 0.0
+    return config.backbone_learning_rate if path[0] in config.backbone_modules else config.learning_rate
+
+
+def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:
+    """Factor on all learning rates at a step, counted from 0."""
+    rising = jnp.minimum(1.0, (step + 1) / max(1, config.warmup_steps))
+    progress = jnp.minimum(1.0, step / total_steps)
+    match config.schedule:
+        case "constant":
+            return rising
+        case "drop":
+            return rising * jnp.where(progress < DROP_AT, 1.0, DROP_TO)
+        case "cosine":
+            return rising * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+
+
+def update_average(
+    averaged: PyTree[Array], params: PyTree[Array], step: Int[Array, ""], decay: float
+) -> PyTree[Array]:
+    """Moves the average of the weights towards `params`, the weights after `step` steps.
+
+    A young average forgets faster, by (1 + step) / (10 + step), or the random start would stay in it for long.
+    """
+    decay_now = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: old + (1 - decay_now) * (new - old), averaged, params)
+
+
+def _names(path: tuple[jax.tree_util.DictKey, ...]) -> tuple[str, ...]:
+    return tuple(str(entry.key) for entry in path)
