@@ -1,4 +1,4 @@
-"""Every choice of the input pipeline, as one frozen record; defaults after method.md's sources, Keypoint Transformer's."""
+"""Every choice of the input pipeline, as one frozen record; the defaults are Keypoint Transformer's."""
 
 import dataclasses
 from typing import Literal

@@ -81,7 +81,7 @@ class _TrainingRow:
     def __call__(self, row: int, rng: np.random.Generator) -> Fields:
         augmentation = augment.draw(rng, self._data) if self._data.augment else augment.NONE
         fields = augment_example(self._split[row], self._data, self._stride, augmentation)
-        return fields | {"example_index": np.int32(row)}
+        return fields | {"example_index": np.array(row, np.int32)}
 
 
 class _EvaluationRow:
@@ -92,8 +92,8 @@ class _EvaluationRow:
 
     def __call__(self, row: int) -> Fields:
         if row < len(self._split):
-            return crop_example(self._split[row], self._data, self._stride) | {"example_index": np.int32(row)}
-        return mask_labels(crop_example(self._split[0], self._data, self._stride)) | {"is_real": np.bool_(False)}
+            return crop_example(self._split[row], self._data, self._stride) | {"example_index": np.array(row, np.int32)}
+        return mask_labels(crop_example(self._split[0], self._data, self._stride)) | {"is_real": np.array(False)}
 
 
 def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, num_hosts: int) -> int:

@@ -130,7 +130,7 @@ def _hands(example: Example, geometry: CropGeometry) -> Fields:
     known = example["root_known"] > 0
     return {
         "hand_present": example["hand_present"] > 0,
-        "hand_present_known": np.bool_(example["hand_present_known"]),
+        "hand_present_known": np.asarray(example["hand_present_known"] > 0),
         "root_cam_m": np.where(known[:, None], _turned(example["root_cam_m"], geometry), 0).astype(np.float32),
         "root_known": known,
     }
@@ -144,32 +144,32 @@ def _object(example: Example, geometry: CropGeometry) -> Fields:
         rotation = _turned(example["object_rotation"].T, geometry).T  # its columns are the object's axes
         translation_m = _turned(example["object_translation_m"], geometry)
     return {
-        "object_id": np.int32(example["object_id"]),
+        "object_id": np.asarray(example["object_id"], np.int32),
         "object_rotation": rotation.astype(np.float32),
         "object_translation_m": translation_m.astype(np.float32),
         "object_corners_rest_m": example["object_corners_rest_m"],
-        "object_symmetry": np.int32(example["object_symmetry"]),
-        "object_known": np.bool_(known),
+        "object_symmetry": np.asarray(example["object_symmetry"], np.int32),
+        "object_known": np.array(known),
     }
 
 
 def _segmentation(example: Example, geometry: CropGeometry, stride: int, name: str) -> Fields:
     side = geometry.size_px // stride
     if not example["segmentation"]:
-        return {"segmentation": np.zeros((side, side), np.uint8), "segmentation_known": np.bool_(False)}
+        return {"segmentation": np.zeros((side, side), np.uint8), "segmentation_known": np.array(False)}
     labels = decode_segmentation(example["segmentation"], name=f"the segmentation of {name}")
     if labels.max() >= len(SWAPPED_LABELS):
         raise ValueError(f"the segmentation of {name} holds the label {labels.max()}; 0 to 3 are defined")
     image_size_px = (int(example["width"]), int(example["height"]))
     cropped = crop_segmentation(labels, image_size_px, geometry, stride)
-    return {"segmentation": cropped, "segmentation_known": np.bool_(True)}
+    return {"segmentation": cropped, "segmentation_known": np.array(True)}
 
 
 def _provenance(example: Example, geometry: CropGeometry) -> Fields:
     return {
         "crop_from_image": geometry.crop_from_image.astype(np.float32),
-        "example_index": np.int32(-1),
-        "is_real": np.bool_(True),
+        "example_index": np.array(-1, np.int32),
+        "is_real": np.array(True),
         "key": np.array(example["key"].encode(), f"S{KEY_BYTES}"),
     }
 
