@@ -1,0 +1,1 @@
+"""Metrics, the loop that gathers what they need, and the report on them."""

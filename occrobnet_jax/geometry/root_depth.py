@@ -41,7 +41,7 @@ def fit_root(
     joints_rel_m: Float[Any, "*batch j 3"],
     joints_px: Float[Any, "*batch j 2"],
     weights: Float[Any, "*batch j"],
-    intrinsics: Float[Any, "*batch 3 3"],
+    intrinsics: Float[Any, "*#batch 3 3"],
 ) -> tuple[Float[Any, "*batch 3"], Float[Any, "*batch"]]:
     """Translation that puts a metric root-relative skeleton under its own 2D points.
 
@@ -79,7 +79,7 @@ def root_depth_from_bones(
     joints_px: Float[Any, "*batch 21 2"],
     depths_rel_m: Float[Any, "*batch 21"],
     weights: Float[Any, "*batch 21"],
-    intrinsics: Float[Any, "*batch 3 3"],
+    intrinsics: Float[Any, "*#batch 3 3"],
     bone_lengths_m: Float[Any, "*#batch 20"] = REFERENCE_BONE_LENGTHS_M,
 ) -> Float[Any, "*batch"]:
     """Depth of the wrist at which a hand known in 2.5D has bones of the given lengths.
@@ -107,7 +107,7 @@ def root_depth_from_bones(
     rest = xp.sum(share * (xp.sum(at_zero**2, axis=-1) - lengths**2), axis=-1)
     rest = rest - _PRIOR_WEIGHT * PRIOR_DEPTH_M**2
     # Where predicted depths alone exceed the bones' lengths no depth fits and the nearest to fitting is taken.
-    root = (xp.sqrt(xp.maximum(half**2 - square * rest, _TINY)) - half) / square
+    root = (xp.sqrt(xp.maximum(half**2 - square * rest, _TINY**2)) - half) / square
     return _in_front(root, depths_rel_m)
 
 
@@ -127,7 +127,7 @@ def _mean_distance_px(
     joints_cam_m: Float[Any, "*batch j 3"],
     joints_px: Float[Any, "*batch j 2"],
     share: Float[Any, "*batch j"],
-    intrinsics: Float[Any, "*batch 3 3"],
+    intrinsics: Float[Any, "*#batch 3 3"],
 ) -> Float[Any, "*batch"]:
     """Weighted mean 2D distance; its gradient is finite at distance 0."""
     xp = joints_cam_m.__array_namespace__()

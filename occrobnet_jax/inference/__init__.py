@@ -1,0 +1,1 @@
+"""Prediction on pictures that are in no dataset."""

@@ -1,0 +1,1 @@
+"""Conventions of single benchmarks, one file each."""

@@ -1,0 +1,132 @@
+"""Runs a network over a split and gathers what its metrics need; train.py and eval.py both use it."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from input_pipeline.pipeline import eval_batches, open_split, split_size
+from occrobnet_jax.evaluation import records as records_of
+from occrobnet_jax.evaluation.mean_pose import mean_pose
+from occrobnet_jax.evaluation.metrics import PROTOCOL, compute_metrics
+from occrobnet_jax.evaluation.records import LABELS, Records, Setting
+from occrobnet_jax.files import write_atomically
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.decode import decode
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.types import Batch, Pose
+
+Variables = dict[str, Any]
+PredictStep = Callable[[Variables, Batch], Pose]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A network's result on a split, the same on every host."""
+
+    metrics: dict[str, float]
+    records: Records
+    setting: Setting
+    switches: dict[str, Any]  # of the protocol
+
+
+def make_predict_step(model: nn.Module, config: ModelConfig, input_size_px: int, mesh: Mesh) -> PredictStep:
+    """The compiled function from variables and a placed batch to poses; their depth is the network's own."""
+
+    def predict(variables: Variables, batch: Batch) -> Pose:
+        predictions = model.apply(variables, batch.image, train=False)
+        return decode(predictions, batch.intrinsics, input_size_px, config)
+
+    return jax.jit(predict, out_shardings=batch_sharding(mesh))
+
+
+def make_evaluate(
+    experiment: Experiment, model: nn.Module, mesh: Mesh, split: str
+) -> Callable[[Variables], Evaluation]:
+    """A function that evaluates variables on a split; it compiles once and reads the mean pose once.
+
+    All hosts must call it, and each gets the whole result.
+
+    Raises:
+        ValueError: the split or the training split can't be read, or the batch size doesn't divide.
+    """
+    data, size = experiment.data, experiment.global_batch_size
+    check_batch_size(size, mesh)
+    setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)))
+    predict = make_predict_step(model, experiment.model, data.input_size_px, mesh)
+    num_batches = math.ceil(split_size(data, split) / size)
+
+    def evaluate(variables: Variables) -> Evaluation:
+        batches = eval_batches(
+            data,
+            split,
+            heatmap_stride=experiment.model.heatmap_stride,
+            global_batch_size=size,
+            host=hosts.host_index(),
+            num_hosts=hosts.num_hosts(),
+        )
+        progress = tqdm(batches, f"evaluating {split}", num_batches, leave=False, disable=not hosts.is_lead())
+        records = gather(lambda batch: predict(variables, batch), progress, mesh, experiment.model.max_joint_keypoints)
+        return Evaluation(compute_metrics(records, setting), records, setting, _switches(experiment, split))
+
+    return evaluate
+
+
+def gather(
+    predict: Callable[[Batch], Pose], batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, joint_slots: int
+) -> Records:
+    """Records of all real examples of all hosts, in the order of the split.
+
+    Labels and keys travel the same way as predictions, so rows belong together however hosts and devices are laid
+    out.
+
+    Args:
+        predict: from a placed batch to poses.
+        batches: this host's; equally many and equally large on every host.
+        mesh: that `predict` runs on.
+        joint_slots: keypoint slots of joints; those of the object come after them.
+    """
+    parts = []
+    for fields in batches:
+        keys = np.ascontiguousarray(fields["key"])
+        as_bytes = keys.view(np.uint8).reshape(len(keys), -1)
+        placed = place_batch(Batch(**{name: value for name, value in fields.items() if name != "key"}), mesh)
+        labels = {name: getattr(placed, name) for name in (*LABELS, "is_real")}
+        labels, pose, as_bytes = hosts.fetch((labels, predict(placed), place_batch(as_bytes, mesh)))
+        part = records_of.from_batch(labels, pose, joint_slots)
+        parts.append(part | {"key": as_bytes[labels["is_real"]].view(keys.dtype)[:, 0]})
+    together = records_of.concatenate(parts)
+    return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:
+    """Writes `predictions.npz` and `metrics.json` of a split into its folder."""
+    records_of.save(folder / "predictions.npz", evaluation.records, evaluation.setting)
+    protocol = {"words": PROTOCOL, "switches": evaluation.switches | {"step": step}}
+    content = {**evaluation.metrics, "protocol": protocol}
+    write_atomically(folder / "metrics.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _switches(experiment: Experiment, split: str) -> dict[str, Any]:
+    data = experiment.data
+    return {
+        "dataset": data.name,
+        "split": split,
+        "mean_pose_split": data.train_split,
+        "representation": experiment.model.representation,
+        "root_depth": "own",
+        "box_source": data.box_source,
+        "box_scale": data.box_scale,
+        "input_size_px": data.input_size_px,
+        "black_frames": data.black_frames,
+    }
