@@ -82,5 +82,5 @@ def _spread(matrix: Float[Any, "*batch r c"], points: Float[Any, "*points d"]) -
     return matrix.reshape(*matrix.shape[:-2], *(1,) * missing, *matrix.shape[-2:])
 
 
-def _multiply(matrix: Float[Any, "*batch r c"], vectors: Float[Any, "*batch c"]) -> Float[Any, "*batch r"]:
+def _multiply(matrix: Float[Any, "*#batch r c"], vectors: Float[Any, "*#batch c"]) -> Any:
     return (matrix * vectors[..., None, :]).sum(axis=-1)
