@@ -1,0 +1,255 @@
+"""Sampling of scenes: hands, object, and the camera that looks at them. Everything ends up in the camera's frame.
+
+Views are natural ones: fingers roughly up, palm, back or side towards the camera, with moderate variation, so that the
+mean pose is an honest baseline.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from input_pipeline.synthetic.contact import penetration_m, self_penetration_m
+from input_pipeline.synthetic.grasp import MAX_SELF_PENETRATION_M, Grasp, grasp, release
+from input_pipeline.synthetic.hand import LIMITS_DEG, PosedHand, clipped_to_limits, load_hand
+from input_pipeline.synthetic.objects import Solid
+from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
+from occrobnet_jax.skeleton import LEFT, RIGHT
+
+MAX_HANDS_PENETRATION_M = 0.003
+NEAREST_M = 0.12
+
+_FACING_CAMERA = np.diag([1.0, -1.0, -1.0])  # palm to the camera, fingers up
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Hands and object in the camera's frame, seen through `intrinsics`."""
+
+    hands: tuple[PosedHand, ...]
+    solid: Solid | None
+    object_rotation: Float[np.ndarray, "3 3"]
+    object_translation_m: Float[np.ndarray, " 3"]
+    intrinsics: Float[np.ndarray, "3 3"]
+
+    def moved(self, rotation: np.ndarray, shift_m: np.ndarray) -> "Scene":
+        """The scene turned about the origin, then shifted."""
+        return dataclasses.replace(
+            self,
+            hands=tuple(hand.moved(rotation, shift_m) for hand in self.hands),
+            object_rotation=rotation @ self.object_rotation,
+            object_translation_m=rotation @ self.object_translation_m + shift_m,
+        )
+
+    def object_verts_m(self) -> Float[np.ndarray, "v 3"]:
+        """The object's vertices in the camera's frame."""
+        if self.solid is None:
+            return np.zeros((0, 3))
+        return self.solid.verts_m @ self.object_rotation.T + self.object_translation_m
+
+
+def sample_scene(
+    kind: str, shape: np.ndarray, solid: Solid | None, image_size_px: int, rng: np.random.Generator
+) -> Scene | None:
+    """One attempt at a scene of a kind of skeleton.SCENE_KINDS; None where it turned out impossible."""
+    arranged = _ARRANGE[kind](shape, solid, rng)
+    if arranged is None:
+        return None
+    hands, solid = arranged
+    scene = Scene(hands, solid, np.eye(3), np.zeros(3), np.eye(3))
+    return framed(_viewed(scene, rng), image_size_px, rng)
+
+
+def free_angles(rng: np.random.Generator) -> np.ndarray:
+    """Finger angles of a hand that holds nothing, from a flat hand to a fist, fingers alike or each on its own."""
+    for _ in range(30):
+        together = rng.beta(0.8, 1.3)
+        curl = together + rng.normal(0, rng.choice([0.08, 0.3]), 5)
+        bend = curl[:, None] + rng.normal(0, 0.1, (5, 3))
+        angles = np.zeros((5, 4))
+        angles[:, 0] = rng.normal(0, 6, 5) + (1 - together) * rng.uniform(-3, 8) * np.array([0, 1, 0.2, -0.6, -1.2])
+        angles[:, 1:] = np.array([-12, 0, 0]) + bend * np.array([92, 95, 60])
+        lowest, highest = LIMITS_DEG[0].T
+        angles[0] = lowest + (highest - lowest) * np.clip(rng.normal([0.5, 0.45, 0.3, 0.35], 0.2), 0, 1)
+        angles = clipped_to_limits(np.deg2rad(angles))
+        hand = PosedHand(RIGHT, angles, np.zeros(10), np.eye(3), np.zeros(3), np.zeros(3))
+        if self_penetration_m(hand.joints_m()) < MAX_SELF_PENETRATION_M:
+            return angles
+    return np.zeros((5, 4))
+
+
+def _free_hand(side: int, shape: np.ndarray, rng: np.random.Generator) -> PosedHand:
+    return PosedHand(side, free_angles(rng), shape, np.eye(3), np.zeros(3), _forearm(rng))
+
+
+def _forearm(rng: np.random.Generator, extended_deg: float = 8.0) -> np.ndarray:
+    bend = np.clip([rng.normal(extended_deg, 14), rng.normal(0, 12), rng.normal(0, 9)], -35, 55)
+    return np.deg2rad(bend)
+
+
+def _one_hand(shape: np.ndarray, solid: Solid | None, rng: np.random.Generator) -> tuple | None:
+    return (_free_hand(int(rng.integers(2)), shape, rng),), None
+
+
+def _hand_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> tuple | None:
+    side = int(rng.integers(2))
+    if rng.random() < 0.25:
+        hand = _beside_object(_free_hand(side, shape, rng), solid, rng)
+        return None if hand is None else ((hand,), solid)
+    held = _held(solid, side, shape, rng)
+    return None if held is None else ((held.hand,), solid)
+
+
+def _held(solid: Solid, side: int, shape: np.ndarray, rng: np.random.Generator) -> Grasp | None:
+    """A grasp, in some scenes with fingers released."""
+    held = grasp(solid, side, shape, _forearm(rng), rng)
+    return release(solid, held, rng) if held is not None and rng.random() < 0.35 else held
+
+
+def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> PosedHand | None:
+    """A hand whose fingers know nothing of the object, moved towards it from anywhere until they nearly touch."""
+    hand = hand.moved(_random_rotation(rng), np.zeros(3))
+    verts = hand.verts_m()
+    centre = hand.joints_m()[rng.integers(20)]
+    direction = _random_direction(rng)
+    steps = np.linspace(0.3, 0.0, 40)
+    points = verts[load_hand().hand_verts[::3]] - centre
+    gap = rng.exponential(0.008)
+    free = [solid.signed_distance_m(points + step * direction).min() > gap for step in steps]
+    if not free[0]:
+        return None
+    last = len(steps) - 1 if all(free) else free.index(False) - 1
+    moved = dataclasses.replace(hand, wrist_m=hand.wrist_m - centre + steps[last] * direction)
+    return moved if solid.signed_distance_m(moved.verts_m()).min() > -0.002 else None
+
+
+def _two_hands(shape: np.ndarray, solid: Solid | None, rng: np.random.Generator) -> tuple | None:
+    right, left = (_free_hand(side, shape, rng) for side in (RIGHT, LEFT))
+    left, approach = _arranged(left, rng)
+    left = _approached(right, left, approach, rng)
+    return None if left is None else ((right, left), None)
+
+
+def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.ndarray]:
+    """The left hand turned against the right one's frame, and the direction from which it will come near."""
+    kind = rng.choice(4, p=[0.25, 0.25, 0.25, 0.25])
+    turned, in_front, side = _about([0, 1, 0], 180), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
+    if kind == 0:  # palms towards each other, fingers parallel or crossed
+        rotation, approach = turned @ _about([0, 0, 1], rng.choice([-1, 1]) * rng.uniform(0, 90)), in_front
+        left = dataclasses.replace(left, forearm=_forearm(rng, 30))
+    elif kind == 1:  # one palm on the other's back
+        rotation, approach = _about([0, 0, 1], rng.normal(0, 35)), in_front * rng.choice([-1, 1])
+    elif kind == 2:  # side by side, partly in front of each other
+        rotation = _about([0, 1, 0], rng.normal(0, 40)) @ _about([0, 0, 1], rng.normal(0, 25))
+        approach = side * rng.choice([-1, 1]) + rng.uniform(-0.9, 0.9) * in_front
+    else:  # fingers towards each other, interlocking where they are spread
+        rotation = _about([0, 1, 0], rng.choice([0, 180])) @ _about(
+            [0, 0, 1], rng.choice([-1, 1]) * rng.uniform(50, 110)
+        )
+        approach = np.array([rng.normal(0, 0.5), 1.0, rng.normal(0, 0.5)])
+    jitter = axis_angle_to_matrix(np.deg2rad(rng.normal(0, 14, 3)))
+    approach = approach + rng.normal(0, 0.25, 3)
+    return left.moved(jitter @ rotation, np.zeros(3)), approach / np.linalg.norm(approach)
+
+
+def _approached(
+    right: PosedHand, left: PosedHand, approach: np.ndarray, rng: np.random.Generator, solid: Solid | None = None
+) -> PosedHand | None:
+    """The left hand moved along a direction until it touches the right one (or the object), or stops a little before."""
+    joints = right.joints_m()
+    offset = joints[rng.integers(20)] - left.joints_m()[rng.integers(20)] + rng.normal(0, 0.01, 3)
+    steps = np.linspace(0.35, -0.03, 64)
+    shifts = offset + steps[:, None] * approach
+    hit = penetration_m(joints, left.joints_m() + shifts[:, None]) > MAX_HANDS_PENETRATION_M
+    if solid is not None:
+        skin = left.verts_m()[load_hand().hand_verts[::8]]
+        hit |= np.array([solid.signed_distance_m(skin + shift).min() < 0.001 for shift in shifts])
+    if hit[0]:
+        return None
+    last = len(steps) - 1 if not hit.any() else int(hit.argmax()) - 1
+    gap = rng.exponential(0.02) if rng.random() < 0.4 else 0.0
+    return left.moved(np.eye(3), shifts[last] + gap * approach)
+
+
+def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> tuple | None:
+    first = RIGHT if rng.random() < 0.5 else LEFT
+    held = _held(solid, first, shape, rng)
+    if held is None:
+        return None
+    if rng.random() < 0.6:
+        other = _held(solid, 1 - first, shape, rng)
+        second = None if other is None else other.hand
+    else:
+        free = _free_hand(1 - first, shape, rng).moved(held.hand.rotation @ _random_tilt(rng, 60), np.zeros(3))
+        second = _approached(held.hand, free, _random_direction(rng), rng, solid)
+    if second is None or penetration_m(held.hand.joints_m(), second.joints_m()) > MAX_HANDS_PENETRATION_M:
+        return None
+    if second is not None and solid.signed_distance_m(second.verts_m()).min() < -0.006:
+        return None
+    return (held.hand, second) if first == RIGHT else (second, held.hand), solid
+
+
+_ARRANGE = {
+    "one_hand": _one_hand,
+    "hand_object": _hand_object,
+    "two_hands": _two_hands,
+    "two_hands_object": _two_hands_object,
+}
+
+
+def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene turned so that one of its hands is seen in a natural way."""
+    hand = scene.hands[rng.integers(len(scene.hands))]
+    yaw = rng.choice([0.0, 180.0, 90.0, -90.0], p=[0.42, 0.38, 0.1, 0.1]) + rng.normal(0, 28)
+    view = _about([0, 0, 1], rng.normal(0, 24)) @ _about([1, 0, 0], rng.normal(-6, 22)) @ _about([0, 1, 0], yaw)
+    return scene.moved(view @ _FACING_CAMERA @ hand.rotation.T, np.zeros(3))
+
+
+def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene | None:
+    """The scene at a distance from the camera, and intrinsics under which it fills part of the image."""
+    points = np.concatenate([hand.verts_m()[load_hand().hand_verts] for hand in scene.hands])
+    shown = np.concatenate([points, scene.object_verts_m()])
+    centre = (shown.min(0) + shown.max(0)) / 2
+    shift = np.array([0, 0, rng.uniform(0.35, 1.1)]) - centre
+    shown = shown + shift
+    if shown[:, 2].min() < NEAREST_M:
+        return None
+    flat = shown[:, :2] / shown[:, 2:]
+    low, high = flat.min(0), flat.max(0)
+    share = rng.uniform(0.5, 0.85)
+    focal_px = share * image_size_px / (high - low).max()
+    aspect = rng.uniform(0.99, 1.01)
+    principal = (image_size_px - 1) / 2 + rng.normal(0, 0.02, 2) * image_size_px
+    room = 1 - share * (high - low) / (high - low).max()
+    reach = 1.25 if rng.random() < 0.15 else 0.8  # some scenes leave the image
+    target_px = (image_size_px - 1) / 2 + rng.uniform(-0.5, 0.5, 2) * room * reach * image_size_px
+    aim = (low + high) / 2 - (target_px - principal) / focal_px
+    intrinsics = np.array([[focal_px * aspect, 0, principal[0]], [0, focal_px / aspect, principal[1]], [0, 0, 1]])
+    return dataclasses.replace(_aimed(scene.moved(np.eye(3), shift), aim), intrinsics=intrinsics)
+
+
+def _aimed(scene: Scene, aim: np.ndarray) -> Scene:
+    """The scene turned about the camera so that the direction (x, y, 1) becomes the optical axis."""
+    forward = np.array([aim[0], aim[1], 1.0]) / np.sqrt(1 + aim @ aim)
+    right = np.cross([0, 1.0, 0], forward)
+    right /= np.linalg.norm(right)
+    return scene.moved(np.stack([right, np.cross(forward, right), forward]), np.zeros(3))
+
+
+def _about(axis: list[float], angle_deg: float) -> np.ndarray:
+    return axis_angle_to_matrix(np.deg2rad(angle_deg) * np.array(axis, np.float64))
+
+
+def _random_tilt(rng: np.random.Generator, spread_deg: float) -> np.ndarray:
+    return axis_angle_to_matrix(np.deg2rad(rng.normal(0, spread_deg / np.sqrt(3), 3)))
+
+
+def _random_direction(rng: np.random.Generator) -> np.ndarray:
+    direction = rng.normal(size=3)
+    return direction / np.linalg.norm(direction)
+
+
+def _random_rotation(rng: np.random.Generator) -> np.ndarray:
+    quaternion = rng.normal(size=4)
+    w, x, y, z = quaternion / np.linalg.norm(quaternion)
+    return axis_angle_to_matrix(2 * np.arccos(np.clip(w, -1, 1)) * np.array([x, y, z]) / max(np.sqrt(1 - w * w), 1e-9))

@@ -1,0 +1,127 @@
+"""Linear blend skinning of a hand: MANO or the embedded hand, on NumPy and JAX arrays alike.
+
+A model is a tree of bones that turn about pivots, and points (skin vertices, joint labels) that follow them. Bone 0
+turns the whole hand about the wrist, bones 1 to 15 are the finger joints; a model may have further bones (the embedded
+hand's forearm) that a 48-number pose leaves at rest. The zero pose is the rest pose ("flat mean").
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
+
+
+@dataclasses.dataclass(frozen=True)
+class SkinnedPoints:
+    """Points that follow the bones, in rest pose (metres, the model's frame)."""
+
+    rest_m: Float[np.ndarray, "p 3"]
+    shape_m: Float[np.ndarray, "s p 3"]  # displacement for each shape number
+    weights: Float[np.ndarray, "p bone"]  # rows sum to 1
+    pose_m: Float[np.ndarray, "r p 3"] | None = None  # displacement for each entry of R - 1 of the finger joints (MANO)
+
+    def shaped(self, shape: Float[Any, "*batch s"]) -> Float[Any, "*batch p 3"]:
+        """The points in rest pose, of a hand of the given shape."""
+        xp = shape.__array_namespace__()
+        return _asarray(xp, self.rest_m, shape) + xp.tensordot(shape, _asarray(xp, self.shape_m, shape), axes=1)
+
+    def __getitem__(self, rows: Any) -> "SkinnedPoints":
+        """The same for some of the points only."""
+        pose_m = None if self.pose_m is None else self.pose_m[:, rows]
+        return SkinnedPoints(self.rest_m[rows], self.shape_m[:, rows], self.weights[rows], pose_m)
+
+
+@dataclasses.dataclass(frozen=True)
+class HandModel:
+    """A hand that can be posed.
+
+    `pose` is axis-angle in radians, `(..., 3 k)` with k at most the number of bones; `shape` holds one number for each
+    shape displacement; `translation_m` is added last. All three share their leading axes.
+    """
+
+    parents: tuple[int, ...]  # -1 for bone 0; parents come before their children
+    pivots_m: Float[np.ndarray, "bone 3"]
+    shape_pivots_m: Float[np.ndarray, "s bone 3"]
+    skin: SkinnedPoints
+    joints: SkinnedPoints  # 21, InterHand2.6M's order
+    faces: Int[np.ndarray, "f 3"]
+
+    def joints_m(
+        self, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"], translation_m: Float[Any, "*batch 3"]
+    ) -> Float[Any, "*batch 21 3"]:
+        """The 21 joints of the posed hand."""
+        return self.skinned(self.joints, pose, shape) + translation_m[..., None, :]
+
+    def verts_m(
+        self, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"], translation_m: Float[Any, "*batch 3"]
+    ) -> Float[Any, "*batch v 3"]:
+        """The skin vertices of the posed hand."""
+        return self.skinned(self.skin, pose, shape) + translation_m[..., None, :]
+
+    def skinned(
+        self, points: SkinnedPoints, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"]
+    ) -> Float[Any, "*batch p 3"]:
+        """Any points of the hand, posed but not translated."""
+        xp = pose.__array_namespace__()
+        rotations = axis_angle_to_matrix(pose.reshape(*pose.shape[:-1], -1, 3))
+        turn, shift = self._bone_transforms(rotations, shape)
+        rest = points.shaped(shape)
+        if points.pose_m is not None:
+            change = (rotations[..., 1:, :, :] - xp.eye(3, dtype=pose.dtype)).reshape(*pose.shape[:-1], -1)
+            rest = rest + xp.tensordot(change, _asarray(xp, points.pose_m, pose), axes=1)
+        weights = _asarray(xp, points.weights, pose)
+        bones = xp.concat([turn, shift[..., None]], axis=-1)  # (..., bone, 3, 4)
+        blended = (weights @ bones.reshape(*bones.shape[:-2], 12)).reshape(*rest.shape[:-1], 3, 4)
+        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+
+    def _bone_transforms(self, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]) -> tuple[Any, Any]:
+        """Rotation (..., bone, 3, 3) and shift (..., bone, 3) that take each bone from the rest pose to the pose."""
+        xp = rotations.__array_namespace__()
+        pivots = _asarray(xp, self.pivots_m, shape) + xp.tensordot(
+            shape, _asarray(xp, self.shape_pivots_m, shape), axes=1
+        )
+        turns: list[Any] = []
+        shifts: list[Any] = []
+        for bone, parent in enumerate(self.parents):
+            pivot = pivots[..., bone, :, None]
+            turn, origin = (turns[parent], shifts[parent]) if parent >= 0 else (None, None)
+            moved = pivot if turn is None else turn @ pivot + origin
+            if bone < rotations.shape[-3]:
+                own = rotations[..., bone, :, :]
+                turn = own if turn is None else turn @ own
+            turns.append(turn)
+            shifts.append(moved - turn @ pivot)
+        return xp.stack(turns, axis=-3), xp.stack([shift[..., 0] for shift in shifts], axis=-2)
+
+
+def mirrored(model: HandModel) -> HandModel:
+    """The other hand: the model reflected in the plane x = 0, with the faces turned so that they look outwards."""
+    flip = np.array([-1.0, 1.0, 1.0], dtype=model.pivots_m.dtype)
+
+    def points(source: SkinnedPoints) -> SkinnedPoints:
+        if source.pose_m is not None:
+            raise ValueError("mirroring a model with pose corrections is not defined; load the other hand's own model")
+        return dataclasses.replace(source, rest_m=source.rest_m * flip, shape_m=source.shape_m * flip)
+
+    return HandModel(
+        parents=model.parents,
+        pivots_m=model.pivots_m * flip,
+        shape_pivots_m=model.shape_pivots_m * flip,
+        skin=points(model.skin),
+        joints=points(model.joints),
+        faces=np.ascontiguousarray(model.faces[:, ::-1]),
+    )
+
+
+def mirrored_pose(pose: Float[Any, "*batch r"]) -> Float[Any, "*batch r"]:
+    """The pose that makes the mirrored model the mirror image: axis-angle (x, y, z) becomes (x, -y, -z)."""
+    xp = pose.__array_namespace__()
+    vectors = pose.reshape(*pose.shape[:-1], -1, 3)
+    return (vectors * xp.asarray([1.0, -1.0, -1.0], dtype=pose.dtype)).reshape(pose.shape)
+
+
+def _asarray(xp: Any, values: np.ndarray, like: Any) -> Any:
+    return xp.asarray(values, dtype=like.dtype)
