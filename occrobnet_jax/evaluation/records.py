@@ -72,8 +72,8 @@ def concatenate(parts: Sequence[Records]) -> Records:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def select(records: Records, rows: np.ndarray) -> Records:
-    """The records of some rows, given by a mask or by indices."""
+def select(records: Records, rows: np.ndarray | Sequence[int] | slice) -> Records:
+    """The records of some rows, given by a mask, indices or a slice."""
     return {name: values[rows] for name, values in records.items()}
 
 

@@ -1,0 +1,78 @@
+"""Evaluates a checkpoint: python eval.py --config=configs/X.py --workdir=DIR [--split=test] [--step=N].
+
+Writes metrics.json, predictions.npz and report.html into DIR/eval/SPLIT.
+"""
+
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from occrobnet_jax import command_line
+from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_evaluation
+from occrobnet_jax.evaluation.report import read_history, report_html
+from occrobnet_jax.evaluation.restore import restore_variables
+from occrobnet_jax.files import write_atomically
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel.mesh import make_mesh
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.metric_writer import METRICS_FILE
+from occrobnet_jax.training.setup import make_model
+from occrobnet_jax.training.summary import versions
+
+ON_SCREEN = (
+    *("mpjpe_mm", "mpjpe_mm/mean_pose", "mpjpe_mm/visible", "mpjpe_mm/occluded"),
+    *("pa_mpjpe_mm", "pa_mpjpe_mm/mean_pose", "mrrpe_mm", "error_2d_px", "token_recall", "handedness_accuracy"),
+    *("visibility_auc", "object_corner_error_mm"),
+)
+
+
+def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None) -> None:
+    """Evaluates a checkpoint of a workdir on a split, and writes the result.
+
+    Raises:
+        ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
+    """
+    if experiment.compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(Path(experiment.compilation_cache_dir).expanduser()))
+    mesh = make_mesh(experiment.mesh)
+    model = make_model(experiment)
+    variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
+    evaluation = make_evaluate(experiment, model, mesh, split)(variables)
+    if hosts.is_lead():
+        folder = workdir / "eval" / split
+        write_evaluation(evaluation, folder, step)
+        write_report(evaluation, experiment, workdir, folder / "report.html", step)
+        announce(evaluation, folder)
+
+
+def write_report(evaluation: Evaluation, experiment: Experiment, workdir: Path, path: Path, step: int) -> None:
+    """Writes report.html, with the curves of the run so far."""
+    origin = ", ".join(f"{name} {version}" for name, version in versions().items())
+    history = read_history(workdir / METRICS_FILE)
+    write_atomically(path, report_html(evaluation, experiment, step=step, history=history, origin=origin))
+
+
+def announce(evaluation: Evaluation, folder: Path) -> None:
+    """Shows the most important numbers and where the rest is."""
+    for name in ON_SCREEN:
+        if name in evaluation.metrics:
+            print(f"{name:28s}{evaluation.metrics[name]:10.3f}")
+    print(f"{folder / 'metrics.json'}\n{folder / 'report.html'}")
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluates what the flags say."""
+    if arguments:
+        raise ValueError(f"eval.py takes flags only, not {arguments[0]!r}")
+    hosts.initialise()
+    experiment = command_line.experiment_of(CONFIG)
+    evaluate(experiment, Path(WORKDIR.value), SPLIT.value or experiment.data.eval_split, STEP.value)
+
+
+if __name__ == "__main__":
+    CONFIG = command_line.define_config_flag()
+    WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
+    SPLIT = flags.DEFINE_string("split", None, "split to evaluate on; config.data.eval_split by default")
+    STEP = flags.DEFINE_integer("step", None, "evaluate this step's checkpoint instead of the newest", lower_bound=0)
+    command_line.run(main)

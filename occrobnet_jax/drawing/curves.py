@@ -1,0 +1,67 @@
+"""Curves of a run's metrics, as SVG to stand inside an HTML page."""
+
+import dataclasses
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+
+COLUMNS = 3
+LINE_COLOURS = ("#c2274a", "#2454e2", "#0f9b8e", "#e8890c", "#7a3fc4", "#5b6470")
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One diagram: metrics of equal unit over the training steps."""
+
+    title: str
+    names: tuple[str, ...]  # as in metrics.jsonl
+    logarithmic: bool = False
+
+
+def curves_svg(history: Sequence[Mapping[str, float | None]], panels: Sequence[Panel]) -> str:
+    """Diagrams of those panels of which the history has at least two values; "" where there are none.
+
+    Args:
+        history: lines of metrics.jsonl, each with its "step".
+        panels: in order.
+    """
+    series = {name: _points(history, name) for panel in panels for name in panel.names}
+    drawn = [panel for panel in panels if any(len(series[name]) > 1 for name in panel.names)]
+    if not drawn:
+        return ""
+    rows = -(-len(drawn) // COLUMNS)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "occrobnet", "font.size": 9}):
+        figure = Figure(figsize=(4.1 * COLUMNS, 2.7 * rows), layout="constrained")
+        for i, panel in enumerate(drawn):
+            _draw_panel(figure.add_subplot(rows, COLUMNS, i + 1), panel, series)
+        return _inline_svg(figure)
+
+
+def _points(history: Sequence[Mapping[str, float | None]], name: str) -> list[tuple[float, float]]:
+    return [(line["step"], value) for line in history if (value := line.get(name)) is not None]
+
+
+def _draw_panel(axes, panel: Panel, series: Mapping[str, list[tuple[float, float]]]) -> None:
+    for name, colour in zip((name for name in panel.names if series[name]), LINE_COLOURS, strict=False):
+        steps, values = zip(*series[name], strict=True)
+        baseline = name.endswith("mean_pose")
+        axes.plot(steps, values, color="#888" if baseline else colour, ls="--" if baseline else "-", lw=1.4, label=name)
+    if panel.logarithmic:
+        axes.set_yscale("log")
+    axes.set_title(panel.title, loc="left", fontsize=10)
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _inline_svg(figure: Figure) -> str:
+    """The figure without XML head, metadata and namespaces, none of which HTML needs."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    return re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg)

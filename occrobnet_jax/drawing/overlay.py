@@ -1,0 +1,152 @@
+"""Skeletons and object boxes drawn over pictures.
+
+Right hands are warm, left hands cold, each finger has its shade. What is hidden is drawn hollow, and the bone that
+leads there dashed.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from occrobnet_jax.drawing.colours import OBJECT_COLOUR, OUTLINE, Colour, css, joint_colour
+from occrobnet_jax.skeleton import BONES, FINGERS, HAND_NAMES, JOINTS_PER_FINGER, NUM_JOINTS
+
+SUBPIXEL_BITS = 4
+DASH_PX = 5.0  # length of a dash, and of the gap after it, in line widths 1
+BOX_EDGES = tuple((a, a | bit) for bit in (1, 2, 4) for a in range(8) if not a & bit)
+"""Pairs of corners of a box whose corner numbers differ in one bit (x, y, z)."""
+
+Canvas = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What is drawn over one picture, in its pixels."""
+
+    joints_px: Float[np.ndarray, "2 21 2"]
+    shown: Bool[np.ndarray, "2 21"]
+    hidden: Bool[np.ndarray, "2 21"]
+    corners_px: Float[np.ndarray, "8 2"] | None = None  # of the object
+
+
+def enlarged(image: Canvas, factor: int) -> Canvas:
+    """The picture in `factor` times as many pixels along each side."""
+    height, width = image.shape[:2]
+    return cv2.resize(image, (factor * width, factor * height), interpolation=cv2.INTER_CUBIC)
+
+
+def draw_figure(image: Canvas, figure: Figure, factor: int = 1) -> Canvas:
+    """A copy of the picture, enlarged `factor` times, with the figure drawn over it."""
+    canvas = enlarged(image, factor)
+    thickness = max(1, round(min(canvas.shape[:2]) / 160))
+    if figure.corners_px is not None:
+        _draw_box(canvas, _scaled(figure.corners_px, factor), thickness)
+    joints_px = _scaled(figure.joints_px, factor)
+    for hand in range(len(HAND_NAMES)):
+        _draw_hand(canvas, joints_px[hand], figure.shown[hand], figure.hidden[hand], hand, thickness)
+    return canvas
+
+
+def draw_keypoints(
+    image: Canvas, keypoints_px: Float[np.ndarray, "t 2"], classes: Int[np.ndarray, " t"], factor: int = 1
+) -> Canvas:
+    """A copy of the picture, enlarged `factor` times, with detected keypoints in the colours of the joints they are
+    taken for; rings are those taken for nothing."""
+    canvas = enlarged(image, factor)
+    radius = max(2, round(min(canvas.shape[:2]) / 90))
+    for point, kind in zip(_scaled(keypoints_px, factor), classes, strict=True):
+        _draw_joint(canvas, point, class_colour(int(kind)), radius, hollow=kind == 0)
+    return canvas
+
+
+def class_colour(kind: int) -> Colour:
+    """RGB of a class of tokens: 0 none, 1 to 21 right, 22 to 42 left, 43 object."""
+    if kind == 0:
+        return (255, 255, 255)
+    hand, joint = divmod(kind - 1, NUM_JOINTS)
+    return joint_colour(hand, joint) if hand < len(HAND_NAMES) else OBJECT_COLOUR
+
+
+def side_by_side(panels: list[Canvas], gap_px: int = 4) -> Canvas:
+    """Pictures of equal height in a row."""
+    gap = np.full((panels[0].shape[0], gap_px, 3), 255, np.uint8)
+    row = [part for panel in panels for part in (gap, panel)]
+    return np.concatenate(row[1:], axis=1)
+
+
+def encode_jpeg(image: Canvas, quality: int = 88) -> bytes:
+    """The picture as a JPEG file."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def encode_png(image: Canvas) -> bytes:
+    """The picture as a PNG file."""
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def legend() -> list[tuple[str, str]]:
+    """Names and CSS colours of what is drawn."""
+    fingers = [
+        (f"{hand} {finger}", css(joint_colour(i, JOINTS_PER_FINGER * f)))
+        for i, hand in enumerate(HAND_NAMES)
+        for f, finger in enumerate(FINGERS)
+    ]
+    return [*fingers, ("object", css(OBJECT_COLOUR))]
+
+
+def _scaled(points_px: Float[np.ndarray, "*n 2"], factor: int) -> Float[np.ndarray, "*n 2"]:
+    """The same places in a picture enlarged `factor` times; pixel centres lie at integers in both."""
+    return (points_px + 0.5) * factor - 0.5
+
+
+def _draw_hand(
+    canvas: Canvas,
+    joints_px: Float[np.ndarray, "21 2"],
+    shown: Bool[np.ndarray, "21"],
+    hidden: Bool[np.ndarray, "21"],
+    hand: int,
+    thickness: int,
+) -> None:
+    """Bones first, all outlines below all colours, then joints."""
+    bones = [(parent, child) for parent, child in BONES if shown[parent] and shown[child]]
+    for width, outlined in ((thickness + 2, True), (thickness, False)):
+        for parent, child in bones:
+            colour = OUTLINE if outlined else joint_colour(hand, child)
+            dashed = bool(hidden[child]) and not outlined
+            _draw_line(canvas, joints_px[parent], joints_px[child], colour, width, dashed=dashed)
+    for joint in np.flatnonzero(shown):
+        _draw_joint(canvas, joints_px[joint], joint_colour(hand, int(joint)), thickness + 2, hollow=hidden[joint])
+
+
+def _draw_box(canvas: Canvas, corners_px: Float[np.ndarray, "8 2"], thickness: int) -> None:
+    for width, colour in ((thickness + 2, OUTLINE), (thickness, OBJECT_COLOUR)):
+        for start, end in BOX_EDGES:
+            _draw_line(canvas, corners_px[start], corners_px[end], colour, width, dashed=False)
+
+
+def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, colour: Colour, width: int, *, dashed: bool) -> None:
+    pieces = [(start, end)]
+    if dashed:
+        count = max(2, int(np.linalg.norm(end - start) / (DASH_PX * np.sqrt(width))))
+        stops = start + np.linspace(0, 1, 2 * count)[:, None] * (end - start)
+        pieces = list(zip(stops[::2], stops[1::2], strict=True))
+    for a, b in pieces:
+        cv2.line(canvas, _fixed(a), _fixed(b), colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _draw_joint(canvas: Canvas, point: np.ndarray, colour: Colour, radius: int, *, hollow: bool) -> None:
+    size = radius << SUBPIXEL_BITS
+    cv2.circle(canvas, _fixed(point), size + (1 << SUBPIXEL_BITS), OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.circle(canvas, _fixed(point), size, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+    if hollow:
+        inner = max(1, radius - 2) << SUBPIXEL_BITS
+        cv2.circle(canvas, _fixed(point), inner, OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _fixed(point: np.ndarray) -> tuple[int, int]:
+    """Coordinates in OpenCV's fixed point; far away ones are clipped to what it can hold."""
+    limit = 1 << 14
+    x, y = (round(float(np.clip(value, -limit, limit)) * (1 << SUBPIXEL_BITS)) for value in point)
+    return x, y

@@ -1,0 +1,176 @@
+"""report.html: what an evaluation found, in one file that opens offline."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from occrobnet_jax.drawing.curves import Panel, curves_svg
+from occrobnet_jax.drawing.overlay import encode_jpeg, legend
+from occrobnet_jax.drawing.page import data_uri, render_page
+from occrobnet_jax.drawing.scene import scene_json
+from occrobnet_jax.evaluation import pictures
+from occrobnet_jax.evaluation.evaluate import Evaluation
+from occrobnet_jax.evaluation.metrics import PROTOCOL
+from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, SCENE_KINDS, VISIBILITY
+from occrobnet_jax.training.experiment import Experiment, config_of
+
+TEMPLATE = Path(__file__).parent / "report.html"
+EXAMPLES = 5  # in each gallery
+
+CURVES = (
+    Panel("training loss", ("loss",), logarithmic=True),
+    Panel("MPJPE, mm", ("val/mpjpe_mm", "val/mpjpe_mm/visible", "val/mpjpe_mm/occluded", "val/mpjpe_mm/mean_pose")),
+    Panel("PA-MPJPE, mm", ("val/pa_mpjpe_mm", "val/pa_mpjpe_mm/mean_pose")),
+    Panel("shares", ("val/token_recall", "val/token_precision", "val/handedness_accuracy", "val/visibility_accuracy")),
+    Panel("object and hands, mm", ("val/object_corner_error_mm", "val/mrrpe_mm", "val/root_error_mm")),
+    Panel("images/s", ("images_per_s",)),
+)
+
+# Key figures: metric, name, unit, baseline that it is divided by.
+CARDS = (
+    ("mpjpe_mm", "MPJPE", "mm", "mpjpe_mm/mean_pose"),
+    ("mpjpe_mm/occluded", "MPJPE, hidden joints", "mm", "mpjpe_mm/mean_pose/occluded"),
+    ("pa_mpjpe_mm", "PA-MPJPE", "mm", "pa_mpjpe_mm/mean_pose"),
+    ("mrrpe_mm", "MRRPE", "mm", ""),
+    ("error_2d_px", "2D error", "px of the crop", ""),
+    ("token_recall", "token recall", "", ""),
+    ("handedness_accuracy", "handedness", "", ""),
+    ("visibility_auc", "visibility, area under ROC", "", ""),
+    ("object_corner_error_mm", "object corners", "mm", ""),
+)
+
+# Columns of the large table: heading, metric, digits.
+COLUMNS = (
+    ("joints", "num_joints", 0),
+    ("MPJPE mm", "mpjpe_mm", 1),
+    ("mean pose mm", "mpjpe_mm/mean_pose", 1),
+    ("PA-MPJPE mm", "pa_mpjpe_mm", 1),
+    ("2D px", "error_2d_px", 1),
+    ("token recall", "token_recall", 3),
+)
+BAR_COLUMN = 1
+SECTIONS = (
+    ("", ("",)),
+    ("what hides the joint", (*(f"/{name}" for name in VISIBILITY[1:]), "/occluded")),
+    ("scene", tuple(f"/{name}" for name in SCENE_KINDS)),
+    ("hand", tuple(f"/{name}" for name in HAND_NAMES)),
+    ("finger", tuple(f"/{name}" for name in FINGERS)),
+)
+ROW_NAMES = {
+    "": "all joints",
+    "/own_hand": "hidden by the own hand",
+    "/other_hand": "hidden by the other hand",
+    "/object": "hidden by the object",
+    "/occluded": "hidden by any of the three",
+    "/outside": "outside the photo or crop",
+    "/hand_object": "one hand and object",
+    "/two_hands_object": "two hands and object",
+}
+IN_SHORT = (
+    "MPJPE: each hand's wrist joined to its true wrist, no scale, no rotation, wrists not counted. "
+    "PA-MPJPE: each hand aligned by a similarity. Crops: the dataset's own boxes. Absolute depth: the network's own."
+)
+
+
+def report_html(
+    evaluation: Evaluation,
+    experiment: Experiment,
+    *,
+    step: int,
+    history: Sequence[Mapping[str, float | None]] = (),
+    origin: str = "",
+) -> str:
+    """The page.
+
+    Args:
+        evaluation: what was found.
+        experiment: as run.
+        step: of the checkpoint.
+        history: lines of metrics.jsonl, for the curves.
+        origin: commit and versions, in words.
+    """
+    metrics, switches = evaluation.metrics, evaluation.switches
+    context = {
+        "title": f"{switches['dataset']} / {switches['split']}",
+        "subtitle": f"OccRobNet after {step:,} steps, on {metrics['num_examples']:,} examples. {IN_SHORT}",
+        "cards": _cards(metrics),
+        "columns": [heading for heading, _, _ in COLUMNS],
+        "bar_column": BAR_COLUMN,
+        "sections": _sections(metrics),
+        "protocol": list(PROTOCOL.items()),
+        "switches": list(switches.items()),
+        "all_metrics": [(name, f"{value:,.4g}") for name, value in sorted(metrics.items())],
+        "curves": Markup(curves_svg(history, CURVES)),
+        "galleries": _galleries(evaluation, experiment),
+        "legend": legend(),
+        "config": json.dumps(config_of(experiment), indent=1),
+        "origin": origin,
+    }
+    return render_page(TEMPLATE, context)
+
+
+def read_history(path: Path) -> list[dict[str, float | None]]:
+    """Lines of metrics.jsonl; none where the file is missing, and up to the first one that is broken."""
+    lines = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break  # a run that is still writing
+    return lines
+
+
+def _cards(metrics: Mapping[str, float]) -> list[dict[str, str]]:
+    cards = []
+    for name, title, unit, baseline in CARDS:
+        if name in metrics:
+            note = f"{metrics[name] / metrics[baseline]:.2f} × mean pose" if baseline in metrics else ""
+            value = f"{metrics[name]:.1f}" if unit else f"{metrics[name]:.3f}"
+            cards.append({"name": title, "value": value, "unit": unit, "note": note})
+    return cards
+
+
+def _sections(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+    present = [suffix for _, suffixes in SECTIONS for suffix in suffixes if f"mpjpe_mm{suffix}" in metrics]
+    longest = max((metrics[f"mpjpe_mm{suffix}"] for suffix in present), default=1.0) or 1.0
+    sections = []
+    for title, suffixes in SECTIONS:
+        rows = [_row(metrics, suffix, longest) for suffix in suffixes if suffix in present]
+        if rows:
+            sections.append({"title": title, "rows": rows})
+    return sections
+
+
+def _row(metrics: Mapping[str, float], suffix: str, longest: float) -> dict[str, Any]:
+    cells = [f"{metrics[name + suffix]:,.{digits}f}" if name + suffix in metrics else "" for _, name, digits in COLUMNS]
+    name = ROW_NAMES.get(suffix, suffix.removeprefix("/").replace("_", " "))
+    return {"name": name, "cells": cells, "share": round(100 * metrics[f"mpjpe_mm{suffix}"] / longest, 1)}
+
+
+def _galleries(evaluation: Evaluation, experiment: Experiment) -> list[dict[str, Any]]:
+    typical, worst = pictures.typical_and_worst(evaluation.records, EXAMPLES)
+    galleries = (
+        ("Typical examples", "Around the median MPJPE. Drag the 3D views; ctrl + wheel zooms.", typical),
+        ("Worst examples", "Largest MPJPE first.", worst),
+    )
+    return [
+        {"title": title, "note": note, "examples": _examples(evaluation, experiment, rows)}
+        for title, note, rows in galleries
+        if rows
+    ]
+
+
+def _examples(evaluation: Evaluation, experiment: Experiment, rows: list[int]) -> list[dict[str, Any]]:
+    records = evaluation.records
+    crops = pictures.crops(records, rows, experiment.data, evaluation.switches["split"])
+    return [
+        {
+            "picture": data_uri(encode_jpeg(pictures.panels(crop, records, row)), "jpeg"),
+            "caption": pictures.caption(records, row),
+            "scene": Markup(scene_json(pictures.scene(records, row))),
+        }
+        for crop, row in zip(crops, rows, strict=True)
+    ]
