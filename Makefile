@@ -1,0 +1,53 @@
+# The two commands a newcomer needs are `make demo` and `make test`; each makes its environment by itself.
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs
+BIN := $(VENV)/bin
+# The stamp names the Python version, so that another PYTHON= makes the environment anew.
+STAMP := $(VENV)/.installed-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+DEMO := $(RUNS)/demo
+DEMO_DATA := $(RUNS)/demo_data
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help demo test lint format lock clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(STAMP): requirements.txt requirements-dev.txt Makefile
+	@$(PYTHON) tools/check_python.py
+	@echo "environment: $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -c "import sysconfig, pathlib; \
+	    (pathlib.Path(sysconfig.get_path('purelib')) / 'occrobnet_checkout.pth').write_text('$(CURDIR)\n')"
+	@touch $@
+
+demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo (about 10 minutes on 2 cores)
+	$(BIN)/python -m input_pipeline.prepare synthetic_hands --data_dir $(DEMO_DATA) \
+	    --train 8000 --val 500 --test 500 --image_size_px 160
+	$(BIN)/python train.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
+	$(BIN)/python eval.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
+	@echo "report: $(DEMO)/eval/val/report.html"
+
+test: $(STAMP) ## the test suite (about 4 minutes on 2 cores)
+	$(BIN)/python -m pytest -n auto
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(STAMP) ## requirements.txt from requirements.in: exact, for Python 3.11 to 3.13 on every platform
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the environment and everything under runs/
+	rm -rf $(VENV) $(RUNS)
