@@ -33,6 +33,13 @@ def noise(rng: np.random.Generator, size: int, octaves: int = 4) -> Float[np.nda
 
 def background(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s s 3"]:
     """A room-like picture, linear intensities 0 to 1: surfaces, things out of focus, grain."""
+    blur = rng.choice([0.6, 2.5, 6.0])
+    if blur > 1:  # what is out of focus anyway is drawn at half the size
+        return cv2.resize(_room(rng, size // 2, blur / 2 * size / 256), (size, size), interpolation=cv2.INTER_LINEAR)
+    return _room(rng, size, blur * size / 256)
+
+
+def _room(rng: np.random.Generator, size: int, blur_px: float) -> Float[np.ndarray, "s s 3"]:
     colours = palette(rng, 8)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -41,10 +48,9 @@ def background(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s s 3"
     picture = ((1 - mix) * colours[0] + mix * colours[1]).astype(np.float32)
     if rng.random() < 0.75:
         _draw_things(picture, colours, int(rng.integers(1, 14)), rng)
-    blur = rng.choice([0.6, 2.5, 6.0]) * size / 256
-    picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    picture *= 1 + rng.uniform(0, 0.08) * noise(rng, size, 6)[..., None]
-    return np.clip(picture, 0, 1) ** 2.2
+    picture = cv2.GaussianBlur(picture, (0, 0), blur_px)
+    picture *= 1 + rng.uniform(0, 0.08) * noise(rng, size, 5)[..., None]
+    return cv2.pow(np.clip(picture, 0, 1).astype(np.float32), 2.2)
 
 
 def print_image(rng: np.random.Generator, size: int = 128) -> Float[np.ndarray, "s s 3"]:
@@ -62,7 +68,7 @@ def print_image(rng: np.random.Generator, size: int = 128) -> Float[np.ndarray, 
     if kind == 4:
         _draw_things(picture, colours, int(rng.integers(5, 20)), rng)
     picture = cv2.GaussianBlur(picture, (0, 0), 0.7) * (1 + 0.04 * noise(rng, size, 5)[..., None])
-    return np.clip(picture, 0, 1) ** 2.2
+    return cv2.pow(np.clip(picture, 0, 1).astype(np.float32), 2.2)
 
 
 def _draw_label(picture: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.synthetic.hand import PosedHand, load_hand
+from input_pipeline.synthetic.hand import load_hand
 from occrobnet_jax.skeleton import BONES, WRIST, finger_of
 
 
@@ -20,11 +20,6 @@ def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> np.ndarray:
     distance = _segment_distance(*_segments(joints, 1), *_segments(joints, 0))
     overlap = radius[:, None] + radius - distance
     return np.where(_SEPARATE_BONES, overlap, -np.inf).max((-2, -1))
-
-
-def object_depth_m(hand: PosedHand, signed_distance_m: Float[np.ndarray, " v"]) -> float:
-    """How deep the skin of the hand (without the forearm) enters an object, from the signed distance of its vertices."""
-    return float(-signed_distance_m[load_hand().hand_verts].min())
 
 
 def _segments(joints: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +41,7 @@ def _segment_distance(p: np.ndarray, p_end: np.ndarray, q: np.ndarray, q_end: np
 
 
 def _separate_bones() -> np.ndarray:
-    """Pairs of bones that must not overlap: of different fingers, not both in the palm, and not neighbours at a knuckle."""
+    """Pairs of bones that must not overlap: not those of one finger, of the palm, or beside each other at a knuckle."""
     separate = np.zeros((len(BONES), len(BONES)), bool)
     for i, (a, a_end) in enumerate(BONES):
         for k, (b, b_end) in enumerate(BONES):

@@ -19,6 +19,7 @@ from occrobnet_jax.skeleton import BONES, FINGERS, INTERHAND, LEFT
 BONE_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 """Order of the finger bones in the pose (MANO's), three each, base first."""
 FOREARM_BONE = 16
+_ARM_STRETCHED_FROM_M, _ARM_STRETCH = 0.12, 3.0
 _ANGLE_ROWS = [FINGERS.index(finger) for finger in BONE_FINGERS]
 
 LIMITS_DEG = np.array(
@@ -56,6 +57,7 @@ def load_hand() -> HandAsset:
     """The asset that tools/build_hand_asset.py wrote."""
     with np.load(Path(__file__).with_name("hand_asset.npz")) as stored:
         arrays = dict(stored)
+    arrays["verts_m"] = _long_arm(arrays["verts_m"])
     right = HandModel(
         parents=(-1, *(0 if bone % 3 == 1 else bone - 1 for bone in range(1, 16)), 0),
         pivots_m=arrays["pivots_m"],
@@ -76,8 +78,8 @@ def load_hand() -> HandAsset:
         nail=arrays["nail"],
         weld=arrays["weld_id"],
         finger_verts=tuple(fingers),
-        finger_samples=np.stack([_spread_out(skin, palmar, verts, 80) for skin in fingers]),
-        palm_samples=_spread_out(np.flatnonzero(owner == 0), palmar, verts, 160),
+        finger_samples=np.stack([_spread_out(skin, palmar, verts, 60) for skin in fingers]),
+        palm_samples=_spread_out(np.flatnonzero(owner == 0), palmar, verts, 120),
         hand_verts=np.flatnonzero(owner != FOREARM_BONE),
         bone_radius_m=radius,
         joint_verts=_skin_around_joints(verts, joints),
@@ -104,42 +106,83 @@ def clipped_to_limits(angles: Float[np.ndarray, "*batch 5 4"]) -> Float[np.ndarr
 
 
 @dataclasses.dataclass(frozen=True)
-class PosedHand:
-    """One hand in a scene."""
+class Pose:
+    """Everything about one hand but where it is."""
 
     side: int
     angles: Float[np.ndarray, "5 4"]
     shape: Float[np.ndarray, " 10"]
-    rotation: Float[np.ndarray, "3 3"]  # scene from the hand's own frame
-    wrist_m: Float[np.ndarray, " 3"]
     forearm: Float[np.ndarray, " 3"]  # axis-angle of the forearm against the hand; moves skin only
 
-    @property
-    def model(self) -> HandModel:
-        """The right or the left hand's model."""
-        return load_hand().models[self.side]
-
-    def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pose (48), shape (10), translation (3): `model.joints_m` of them gives the joints in the scene."""
+    @functools.cached_property
+    def fingers(self) -> Float[np.ndarray, " 48"]:
+        """The pose without a global rotation."""
         pose = finger_pose(self.angles)
-        pose = mirrored_pose(pose) if self.side == LEFT else pose
-        pose[:3] = matrix_to_axis_angle(self.rotation.astype(np.float32))
-        shape = self.shape.astype(np.float32)
-        pivot = self.model.pivots_m[0] + np.tensordot(shape, self.model.shape_pivots_m[:, 0], axes=1)
-        return pose, shape, (self.wrist_m - pivot).astype(np.float32)
+        return mirrored_pose(pose) if self.side == LEFT else pose
 
+    @functools.cached_property
+    def pivot_m(self) -> Float[np.ndarray, " 3"]:
+        """The point of the model's frame about which the hand turns."""
+        model = load_hand().models[self.side]
+        return model.pivots_m[0] + np.tensordot(self.shape, model.shape_pivots_m[:, 0], axes=1)
+
+    @functools.cached_property
+    def joints_m(self) -> Float[np.ndarray, "21 3"]:
+        """Joints in the hand's frame, the wrist at the origin."""
+        return load_hand().models[self.side].joints_m(self.fingers, self.shape, -self.pivot_m)
+
+    @functools.cached_property
+    def verts_m(self) -> Float[np.ndarray, "v 3"]:
+        """Skin in the hand's frame, the wrist at the origin."""
+        bones = np.concatenate([self.fingers, self.forearm.astype(np.float32)])
+        return load_hand().models[self.side].verts_m(bones, self.shape, -self.pivot_m)
+
+
+@dataclasses.dataclass(frozen=True)
+class PosedHand:
+    """One hand in a scene."""
+
+    pose: Pose
+    rotation: Float[np.ndarray, "3 3"]  # scene from the hand's own frame
+    wrist_m: Float[np.ndarray, " 3"]
+
+    @property
+    def side(self) -> int:
+        """skeleton.RIGHT or skeleton.LEFT."""
+        return self.pose.side
+
+    @property
     def joints_m(self) -> Float[np.ndarray, "21 3"]:
         """Joints in the scene."""
-        return self.model.joints_m(*self.parameters())
+        return self.pose.joints_m @ self.rotation.T + self.wrist_m
 
+    @property
     def verts_m(self) -> Float[np.ndarray, "v 3"]:
-        """Skin in the scene, with the forearm bent."""
-        pose, shape, translation_m = self.parameters()
-        return self.model.verts_m(np.concatenate([pose, self.forearm.astype(np.float32)]), shape, translation_m)
+        """Skin in the scene, forearm included."""
+        return self.pose.verts_m @ self.rotation.T + self.wrist_m
+
+    def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pose (48), shape (10), translation (3): the HandModel's `joints_m` of them are the joints in the scene."""
+        whole = self.pose.fingers.copy()
+        whole[:3] = matrix_to_axis_angle(self.rotation.astype(np.float32))
+        return whole, self.pose.shape, (self.wrist_m - self.pose.pivot_m).astype(np.float32)
 
     def moved(self, rotation: np.ndarray, shift_m: np.ndarray) -> "PosedHand":
         """The hand after the scene was turned, then shifted."""
-        return dataclasses.replace(self, rotation=rotation @ self.rotation, wrist_m=rotation @ self.wrist_m + shift_m)
+        return PosedHand(self.pose, rotation @ self.rotation, rotation @ self.wrist_m + shift_m)
+
+
+def resting(pose: Pose) -> PosedHand:
+    """The hand in its own frame: fingers along y, palm towards z, wrist at the origin."""
+    return PosedHand(pose, np.eye(3), np.zeros(3))
+
+
+def _long_arm(verts: np.ndarray) -> np.ndarray:
+    """The skin with a longer arm, so that its open end stays outside the picture."""
+    end = verts[verts[:, 1] < verts[:, 1].min() + 0.02].mean(0)
+    direction = end / np.linalg.norm(end)
+    beyond = np.maximum(verts @ direction - _ARM_STRETCHED_FROM_M, 0)
+    return verts + (_ARM_STRETCH - 1) * beyond[:, None] * direction
 
 
 def _palmar(model: HandModel) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from input_pipeline.synthetic.backgrounds import background, palette, print_image
+from input_pipeline.synthetic.hand import load_hand
 from input_pipeline.synthetic.raycast import Hits, RayCaster
 from input_pipeline.synthetic.scene import Scene
 from input_pipeline.synthetic.skin import WRIST_BORDER_M, Subject, vertex_normals
@@ -18,10 +19,10 @@ from input_pipeline.synthetic.skin import WRIST_BORDER_M, Subject, vertex_normal
 OBJECT = 2
 """Owner number of the object's triangles; those of the hands are 0 (right) and 1 (left)."""
 
-_NORMAL, _COLOUR, _REST, _AMBIENT, _GLOSS = slice(0, 3), slice(3, 6), slice(6, 9), 9, 10
+_NORMAL, _COLOUR, _REST, _GLOSS = slice(0, 3), slice(3, 6), slice(6, 9), 9
 _AMBIENT_RAYS, _AMBIENT_REACH_M = 12, 0.09
 _EDGE_SAMPLES = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], np.float32)
-_SLEEVE_STRETCH = 2.2
+_UNDER_SKIN = np.array([1.0, 0.45, 0.3], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Stage:
     verts_m: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"]
     owner: Int[np.ndarray, " f"]
-    attributes: Float[np.ndarray, "v 11"]
+    attributes: Float[np.ndarray, "v 10"]
+    openness: Float[np.ndarray, " v"]  # share of the hemisphere above a vertex that nothing near covers
     hand_verts: tuple[slice, ...]  # vertices of each of the scene's hands
     caster: RayCaster
 
@@ -63,15 +65,15 @@ def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Genera
     light = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.6, 1.5)
     sky = np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth]) * rng.uniform(0.25, 0.7)
     return Look(
-        to_light=direction / np.linalg.norm(direction),
-        light=light,
-        sky=sky,
-        ground=sky * rng.uniform(0.3, 0.9) * (0.7 + 0.3 * palette(rng, 1)[0]),
+        to_light=(direction / np.linalg.norm(direction)).astype(np.float32),
+        light=light.astype(np.float32),
+        sky=sky.astype(np.float32),
+        ground=(sky * rng.uniform(0.3, 0.9) * (0.7 + 0.3 * palette(rng, 1)[0])).astype(np.float32),
         backdrop=background(rng, size),
         backdrop_gap_m=rng.uniform(0.03, 0.5),
         print_=print_image(print_rng),
         print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])),
-        sleeve_colour=palette(rng, 1)[0] ** 2.2,
+        sleeve_colour=(palette(rng, 1)[0] ** 2.2).astype(np.float32),
         sleeve_start_m=-rng.uniform(0.035, 0.12) if rng.random() < 0.6 else -1.0,
         exposure=rng.uniform(0.75, 1.35),
         noise=rng.uniform(0.0, 0.018),
@@ -80,40 +82,44 @@ def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Genera
     )
 
 
-def build_stage(scene: Scene, subject: Subject, look: Look) -> Stage:
+def build_stage(scene: Scene, subject: Subject) -> Stage:
     """Puts the scene's meshes together."""
     verts, faces, owners, attributes, spans, count = [], [], [], [], [], 0
     for hand in scene.hands:
-        skin = hand.verts_m().astype(np.float32)
-        rest = hand.model.skin.rest_m
-        normals = vertex_normals(skin, hand.model.faces)
-        values = np.column_stack([normals, subject.skin, rest, np.ones(len(skin)), np.full(len(skin), subject.gloss)])
+        model = load_hand().models[hand.side]
+        skin, rest = hand.verts_m.astype(np.float32), model.skin.rest_m
+        normals = vertex_normals(skin, model.faces)
         verts.append(skin)
-        attributes.append(values)
-        faces.append(hand.model.faces + count)
-        owners.append(np.full(len(hand.model.faces), hand.side))
+        attributes.append(np.column_stack([normals, subject.skin, rest, np.full(len(skin), subject.gloss)]))
+        faces.append(model.faces + count)
+        owners.append(np.full(len(model.faces), hand.side))
         spans.append(slice(count, count + len(skin)))
         count += len(skin)
     if scene.solid is not None:
         solid = scene.solid
-        ones = np.ones(len(solid.verts_m))
         normals = solid.normals @ scene.object_rotation.T
-        values = [normals, np.ones_like(normals), solid.verts_m, ones, ones * look.print_gloss]
         verts.append(scene.object_verts_m())
-        attributes.append(np.column_stack(values))
+        attributes.append(np.column_stack([normals, np.ones_like(normals), solid.verts_m, np.zeros(len(normals))]))
         faces.append(solid.faces + count)
         owners.append(np.full(len(solid.faces), OBJECT))
     verts_m, all_faces = np.concatenate(verts).astype(np.float32), np.concatenate(faces)
     caster = RayCaster(verts_m, all_faces)
-    packed = np.concatenate(attributes).astype(np.float32)
-    packed[:, _AMBIENT] = _ambient(caster, verts_m, packed[:, _NORMAL])
-    return Stage(verts_m, all_faces, np.concatenate(owners), packed, tuple(spans), caster)
+    return Stage(
+        verts_m,
+        all_faces,
+        np.concatenate(owners),
+        np.concatenate(attributes).astype(np.float32),
+        np.ones(len(verts_m), np.float32),
+        tuple(spans),
+        caster,
+    )
 
 
 def draw(
     scene: Scene, stage: Stage, look: Look, size: int, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
     """The picture (RGB) and its segmentation (0 background, 1 right hand, 2 left hand, 3 object)."""
+    stage = dataclasses.replace(stage, openness=_openness(stage.caster, stage.verts_m, stage.attributes[:, _NORMAL]))
     x0, y0, x1, y1 = _box_px(stage.verts_m, scene.intrinsics, size)
     grid = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).reshape(-1, 2).astype(np.float32)
     hits = stage.caster.nearest(np.zeros((len(grid), 3)), _rays(grid, scene.intrinsics))
@@ -172,16 +178,18 @@ def _shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[tup
     is_object = stage.owner[triangle] == OBJECT
     colour, gloss = _surface(value, normal, is_object, stage, look)
 
-    cosine = normal @ look.to_light.astype(np.float32)
+    cosine = normal @ look.to_light
     wrap = np.where(is_object, 0.0, 0.22)[:, None] * np.array(
         [1.0, 0.45, 0.3]
     )  # light that wanders under the skin reddens
     lambert = np.clip((cosine[:, None] + wrap) / (1 + wrap), 0, None)
     half = _unit(view + look.to_light)
-    highlight = np.clip((normal * half).sum(-1), 0, 1) ** np.where(is_object, 60, 22) * gloss * (cosine > 0)
+    highlight = (
+        np.clip((normal * half).sum(-1), 0, 1) ** np.where(is_object, 60, 22).astype(np.float32) * gloss * (cosine > 0)
+    )
     up = (1 - normal[:, 1:2]) / 2
     hemisphere = up * look.sky + (1 - up) * look.ground
-    occlusion = value[:, _AMBIENT, None]
+    occlusion = (stage.openness[corner] * hits.barycentric[found]).sum(-1)[:, None]
     bounce = colour * (1 - occlusion) * 0.35  # light between close surfaces takes on their colour
     ambient = colour * hemisphere * np.clip(occlusion + bounce, 0, 1)
     direct = (colour * lambert + highlight[:, None]) * look.light
@@ -205,9 +213,10 @@ def _surface(
     mottle = np.sin(rest * 1900.0).sum(-1) * np.sin(rest[:, ::-1] * 1130.0).sum(-1)
     colour *= 1 + 0.012 * mottle[:, None]
     sleeve = ~is_object & (rest[:, 1] < look.sleeve_start_m)
-    weave = 1 + 0.12 * np.sin(rest[sleeve] * 2600.0).sum(-1)
+    weave = 1 + 0.05 * np.sin(rest[sleeve] * 1500.0).sum(-1)
     colour[sleeve] = look.sleeve_colour * weave[:, None]
     gloss[sleeve] = 0.0
+    gloss[is_object] = look.print_gloss
     if is_object.any():
         colour[is_object] = _printed(rest[is_object], stage, look)
     return colour, gloss
@@ -228,12 +237,16 @@ def _printed(rest: np.ndarray, stage: Stage, look: Look) -> np.ndarray:
     )[0]
 
 
-def _ambient(caster: RayCaster, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Share of the hemisphere above each vertex that nothing near covers."""
-    directions = _unit(normals[:, None] * 1.02 + _sphere(_AMBIENT_RAYS)).reshape(-1, 3)
-    origins, repeated = np.repeat(points, _AMBIENT_RAYS, 0), np.repeat(normals, _AMBIENT_RAYS, 0)
-    covered = caster.blocked(origins + 4e-4 * repeated, repeated, directions, _AMBIENT_REACH_M)
-    return 1 - 0.85 * covered.reshape(-1, _AMBIENT_RAYS).mean(1)
+def _openness(caster: RayCaster, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Share of the hemisphere above each vertex (of those that face the camera) that nothing near covers."""
+    facing = np.flatnonzero((points * normals).sum(-1) < 0.2 * np.linalg.norm(points, axis=-1))
+    directions = _unit(normals[facing, None] * np.float32(1.02) + _sphere(_AMBIENT_RAYS)).reshape(-1, 3)
+    repeated = np.repeat(normals[facing], _AMBIENT_RAYS, 0)
+    origins = np.repeat(points[facing] + np.float32(4e-4) * normals[facing], _AMBIENT_RAYS, 0)
+    covered = caster.blocked(origins, repeated, directions, _AMBIENT_REACH_M)
+    free = np.ones(len(points), np.float32)
+    free[facing] = 1 - 0.85 * covered.reshape(-1, _AMBIENT_RAYS).mean(1)
+    return free
 
 
 @functools.cache
@@ -274,7 +287,7 @@ def _blurred_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.nd
 def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
     """Exposure, soft clipping, gamma, lens blur and sensor noise."""
     exposed = image * look.exposure
-    display = np.clip(exposed / (1 + 0.18 * exposed), 0, 1).astype(np.float32) ** (1 / 2.2)
+    display = cv2.pow(np.clip(exposed / (1 + 0.18 * exposed), 0, 1).astype(np.float32), 1 / 2.2)
     if look.blur_px > 0:
         display = cv2.GaussianBlur(display, (0, 0), look.blur_px)
     display += look.noise * rng.standard_normal(display.shape, np.float32)
@@ -328,4 +341,4 @@ def _scattered(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return vectors / np.maximum(np.sqrt(np.einsum("...i,...i", vectors, vectors))[..., None], 1e-9)

@@ -10,14 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.synthetic.contact import penetration_m, self_penetration_m
-from input_pipeline.synthetic.grasp import MAX_SELF_PENETRATION_M, Grasp, grasp, release
-from input_pipeline.synthetic.hand import LIMITS_DEG, PosedHand, clipped_to_limits, load_hand
+from input_pipeline.synthetic.grasp import MAX_PENETRATION_M, MAX_SELF_PENETRATION_M, grasp, release
+from input_pipeline.synthetic.hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand, resting
 from input_pipeline.synthetic.objects import Solid
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
 from occrobnet_jax.skeleton import LEFT, RIGHT
 
 MAX_HANDS_PENETRATION_M = 0.003
 NEAREST_M = 0.12
+
+_SECOND_HAND_TRIALS = 4
+_FLAT = np.zeros((5, 4))
 
 _FACING_CAMERA = np.diag([1.0, -1.0, -1.0])  # palm to the camera, fingers up
 
@@ -72,14 +75,14 @@ def free_angles(rng: np.random.Generator) -> np.ndarray:
         lowest, highest = LIMITS_DEG[0].T
         angles[0] = lowest + (highest - lowest) * np.clip(rng.normal([0.5, 0.45, 0.3, 0.35], 0.2), 0, 1)
         angles = clipped_to_limits(np.deg2rad(angles))
-        hand = PosedHand(RIGHT, angles, np.zeros(10), np.eye(3), np.zeros(3), np.zeros(3))
-        if self_penetration_m(hand.joints_m()) < MAX_SELF_PENETRATION_M:
+        pose = Pose(RIGHT, angles, np.zeros(10, np.float32), np.zeros(3))
+        if self_penetration_m(pose.joints_m) < MAX_SELF_PENETRATION_M:
             return angles
     return np.zeros((5, 4))
 
 
 def _free_hand(side: int, shape: np.ndarray, rng: np.random.Generator) -> PosedHand:
-    return PosedHand(side, free_angles(rng), shape, np.eye(3), np.zeros(3), _forearm(rng))
+    return resting(Pose(side, free_angles(rng), shape, _forearm(rng)))
 
 
 def _forearm(rng: np.random.Generator, extended_deg: float = 8.0) -> np.ndarray:
@@ -97,20 +100,24 @@ def _hand_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> t
         hand = _beside_object(_free_hand(side, shape, rng), solid, rng)
         return None if hand is None else ((hand,), solid)
     held = _held(solid, side, shape, rng)
-    return None if held is None else ((held.hand,), solid)
+    return None if held is None else ((held,), solid)
 
 
-def _held(solid: Solid, side: int, shape: np.ndarray, rng: np.random.Generator) -> Grasp | None:
-    """A grasp, in some scenes with fingers released."""
-    held = grasp(solid, side, shape, _forearm(rng), rng)
-    return release(solid, held, rng) if held is not None and rng.random() < 0.35 else held
+def _held(
+    solid: Solid, side: int, shape: np.ndarray, rng: np.random.Generator, beside: PosedHand | None = None
+) -> PosedHand | None:
+    """A hand that holds the object, in some scenes with fingers released."""
+    held = grasp(solid, Pose(side, _FLAT, shape, _forearm(rng)), rng, beside)
+    if held is not None and rng.random() < 0.35:
+        held = release(solid, held, rng)
+    return None if held is None else held.hand
 
 
 def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> PosedHand | None:
     """A hand whose fingers know nothing of the object, moved towards it from anywhere until they nearly touch."""
     hand = hand.moved(_random_rotation(rng), np.zeros(3))
-    verts = hand.verts_m()
-    centre = hand.joints_m()[rng.integers(20)]
+    verts = hand.verts_m
+    centre = hand.joints_m[rng.integers(20)]
     direction = _random_direction(rng)
     steps = np.linspace(0.3, 0.0, 40)
     points = verts[load_hand().hand_verts[::3]] - centre
@@ -120,7 +127,7 @@ def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> P
         return None
     last = len(steps) - 1 if all(free) else free.index(False) - 1
     moved = dataclasses.replace(hand, wrist_m=hand.wrist_m - centre + steps[last] * direction)
-    return moved if solid.signed_distance_m(moved.verts_m()).min() > -0.002 else None
+    return moved if solid.signed_distance_m(moved.verts_m).min() > -0.002 else None
 
 
 def _two_hands(shape: np.ndarray, solid: Solid | None, rng: np.random.Generator) -> tuple | None:
@@ -136,7 +143,7 @@ def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.
     turned, in_front, side = _about([0, 1, 0], 180), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
     if kind == 0:  # palms towards each other, fingers parallel or crossed
         rotation, approach = turned @ _about([0, 0, 1], rng.choice([-1, 1]) * rng.uniform(0, 90)), in_front
-        left = dataclasses.replace(left, forearm=_forearm(rng, 30))
+        left = resting(dataclasses.replace(left.pose, forearm=_forearm(rng, 30)))
     elif kind == 1:  # one palm on the other's back
         rotation, approach = _about([0, 0, 1], rng.normal(0, 35)), in_front * rng.choice([-1, 1])
     elif kind == 2:  # side by side, partly in front of each other
@@ -155,14 +162,14 @@ def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.
 def _approached(
     right: PosedHand, left: PosedHand, approach: np.ndarray, rng: np.random.Generator, solid: Solid | None = None
 ) -> PosedHand | None:
-    """The left hand moved along a direction until it touches the right one (or the object), or stops a little before."""
-    joints = right.joints_m()
-    offset = joints[rng.integers(20)] - left.joints_m()[rng.integers(20)] + rng.normal(0, 0.01, 3)
+    """The left hand moved along a direction until it touches the right one (or the object) or nearly does."""
+    joints = right.joints_m
+    offset = joints[rng.integers(20)] - left.joints_m[rng.integers(20)] + rng.normal(0, 0.01, 3)
     steps = np.linspace(0.35, -0.03, 64)
     shifts = offset + steps[:, None] * approach
-    hit = penetration_m(joints, left.joints_m() + shifts[:, None]) > MAX_HANDS_PENETRATION_M
+    hit = penetration_m(joints, left.joints_m + shifts[:, None]) > MAX_HANDS_PENETRATION_M
     if solid is not None:
-        skin = left.verts_m()[load_hand().hand_verts[::8]]
+        skin = left.verts_m[load_hand().hand_verts[::8]]
         hit |= np.array([solid.signed_distance_m(skin + shift).min() < 0.001 for shift in shifts])
     if hit[0]:
         return None
@@ -176,17 +183,22 @@ def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator)
     held = _held(solid, first, shape, rng)
     if held is None:
         return None
-    if rng.random() < 0.6:
-        other = _held(solid, 1 - first, shape, rng)
-        second = None if other is None else other.hand
-    else:
-        free = _free_hand(1 - first, shape, rng).moved(held.hand.rotation @ _random_tilt(rng, 60), np.zeros(3))
-        second = _approached(held.hand, free, _random_direction(rng), rng, solid)
-    if second is None or penetration_m(held.hand.joints_m(), second.joints_m()) > MAX_HANDS_PENETRATION_M:
-        return None
-    if second is not None and solid.signed_distance_m(second.verts_m()).min() < -0.006:
-        return None
-    return (held.hand, second) if first == RIGHT else (second, held.hand), solid
+    for _ in range(_SECOND_HAND_TRIALS):
+        if rng.random() < 0.6:
+            second = _held(solid, 1 - first, shape, rng, held)
+        else:
+            free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 60), np.zeros(3))
+            second = _approached(held, free, _random_direction(rng), rng, solid)
+        if second is not None and _apart(held, second, solid):
+            return ((held, second) if first == RIGHT else (second, held)), solid
+    return None
+
+
+def _apart(first: PosedHand, second: PosedHand, solid: Solid) -> bool:
+    """Whether two hands and an object do not enter each other more than touching flesh does."""
+    if penetration_m(first.joints_m, second.joints_m) > MAX_HANDS_PENETRATION_M:
+        return False
+    return float(solid.signed_distance_m(second.verts_m).min()) > -MAX_PENETRATION_M
 
 
 _ARRANGE = {
@@ -207,7 +219,7 @@ def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
 
 def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene | None:
     """The scene at a distance from the camera, and intrinsics under which it fills part of the image."""
-    points = np.concatenate([hand.verts_m()[load_hand().hand_verts] for hand in scene.hands])
+    points = np.concatenate([hand.verts_m[load_hand().hand_verts] for hand in scene.hands])
     shown = np.concatenate([points, scene.object_verts_m()])
     centre = (shown.min(0) + shown.max(0)) / 2
     shift = np.array([0, 0, rng.uniform(0.35, 1.1)]) - centre

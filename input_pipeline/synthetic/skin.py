@@ -46,7 +46,7 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
     colour = colour * (1 + 0.05 * spots[:, None])
     nail = load_hand().nail[:, None]
     colour = colour + 0.8 * nail * (np.clip(0.55 * tone + [0.42, 0.3, 0.29], 0, 1) - colour)
-    return np.clip(colour, 0.02, 1) ** 2.2
+    return (np.clip(colour, 0.02, 1) ** 2.2).astype(np.float32)
 
 
 @functools.cache

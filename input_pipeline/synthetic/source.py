@@ -72,13 +72,12 @@ class SyntheticHands:
         scene = sample_scene(kind, subject.shape, solid, self.image_size_px, rng)
         if scene is None:
             return None
-        family, instance = divmod(object_id, INSTANCES_PER_FAMILY)
-        look = sample_look(self.image_size_px, self._stream(_PRINT_STREAM, family, instance), rng)
-        stage = build_stage(scene, subject, look)
-        example = empty_example() | self._labels(scene, stage)
+        stage = build_stage(scene, subject)
+        example = self._labels(scene, stage)
         visible = (example["visibility"] == VISIBILITY.index("visible")).sum(1)
         if any(visible[hand.side] < _LEAST_VISIBLE_JOINTS[kind] for hand in scene.hands):
             return None
+        look = sample_look(self.image_size_px, self._stream(_PRINT_STREAM, object_id), rng)
         image, segmentation = draw(scene, stage, look, self.image_size_px, rng)
         example["object_id"] = np.int32(object_id)
         example["image"] = _encoded(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -104,7 +103,7 @@ class SyntheticHands:
         boxes = np.zeros((NUM_HANDS, 4), np.float32)
         for hand, span in zip(scene.hands, stage.hand_verts, strict=True):
             side = hand.side
-            joints = hand.joints_m().astype(np.float32)
+            joints = hand.joints_m.astype(np.float32)
             normals = stage.attributes[span, :3]
             classes, share = joint_visibility(
                 stage.caster, stage.owner, side, stage.verts_m[span], normals, joints, intrinsics, size

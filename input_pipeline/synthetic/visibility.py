@@ -1,11 +1,11 @@
 """What hides a joint, and how much of it can be seen.
 
-A joint lies inside the flesh, so it is judged by the skin around it: the rest-pose skin vertices within 1.45 local radii
-of the joint (the local radius is the mean distance to the eight nearest vertices, at least 5 mm). Of these, the ones that
-face the camera in the posed hand are tested with a ray from the camera each. `visible_share` is the share of them that is
-seen, inside the image. A joint whose projection lies outside the image is "outside". Else it is "visible" if the share is at
-least one half, and otherwise takes the name of what hides most of those vertices: the own hand (sleeve and forearm too), the other hand, or
-the object.
+A joint lies inside the flesh, so it is judged by the skin around it: the rest-pose skin vertices within 1.45 local
+radii of the joint (the local radius is the mean distance to the eight nearest vertices, at least 5 mm). Those of them
+that face the camera in the posed hand are tested with a ray from the camera each. `visible_share` is the share of them
+that is seen, inside the image. A joint whose projection lies outside the image is "outside". Else it is "visible" if at
+least half of them are seen, and otherwise takes the name of what hides most of them: the own hand (its arm and sleeve
+too), the other hand, or the object.
 """
 
 import numpy as np

@@ -1,0 +1,42 @@
+"""TFDS builder of `synthetic_hands`, for those who work with TFDS's own tools.
+
+`python -m input_pipeline.prepare synthetic_hands` writes the same examples in several processes and can resume; this
+builder writes them in one, with `SyntheticHandsBuilder(data_dir=..., file_format="array_record").download_and_prepare()`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from input_pipeline.schema import Example
+from input_pipeline.shards import features
+from input_pipeline.synthetic.source import SyntheticHands
+
+DESCRIPTION = """Ray-cast scenes of one or two posed CC0 hands, alone, interacting, or holding a procedural object, with
+exact labels: 3D joints, intrinsics, object pose, segmentation, and what hides each joint. `hand_pose` is axis-angle
+for the wrist and 15 finger joints (index, middle, pinky, ring, thumb, base first), `hand_shape` weighs MakeHuman's ten
+right-hand morph targets, and `hand_translation_m` is added last: occrobnet_jax.geometry.hand_model.HandModel with
+input_pipeline.synthetic.hand.load_hand().models[hand] returns joints_cam_m for them."""
+
+
+class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):
+    """Generates the dataset while it is prepared; `source` sets counts, image size and seed."""
+
+    name = "synthetic_hands"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, *, source: SyntheticHands | None = None, **options: Any) -> None:
+        """Takes TFDS's usual options besides the source."""
+        self._source = source or SyntheticHands()
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(builder=self, description=DESCRIPTION, features=features())
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[int, Example]]]:
+        return {split: self._generate_examples(split) for split in self._source.splits}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, Example]]:
+        for index in range(self._source.splits[split]):
+            yield index, self._source.example(split, index)
