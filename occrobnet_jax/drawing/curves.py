@@ -4,6 +4,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ class Panel:
     logarithmic: bool = False
 
 
-def curves_svg(history: Sequence[Mapping[str, float | None]], panels: Sequence[Panel]) -> str:
+def curves_svg(history: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) -> str:
     """Diagrams of those panels of which the history has at least two values; "" where there are none.
 
     Args:
@@ -40,11 +41,11 @@ def curves_svg(history: Sequence[Mapping[str, float | None]], panels: Sequence[P
         return _inline_svg(figure)
 
 
-def _points(history: Sequence[Mapping[str, float | None]], name: str) -> list[tuple[float, float]]:
+def _points(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
     return [(line["step"], value) for line in history if (value := line.get(name)) is not None]
 
 
-def _draw_panel(axes, panel: Panel, series: Mapping[str, list[tuple[float, float]]]) -> None:
+def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, list[tuple[float, float]]]) -> None:
     for name, colour in zip((name for name in panel.names if series[name]), LINE_COLOURS, strict=False):
         steps, values = zip(*series[name], strict=True)
         baseline = name.endswith("mean_pose")

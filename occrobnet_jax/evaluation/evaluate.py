@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,15 @@ from tqdm import tqdm
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.mean_pose import mean_pose
-from occrobnet_jax.evaluation.metrics import PROTOCOL, compute_metrics
-from occrobnet_jax.evaluation.records import LABELS, Records, Setting
+from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics, compute_metrics
+from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.types import Batch, Pose
+from occrobnet_jax.types import Batch, Pose, Predictions
 
 Variables = dict[str, Any]
 PredictStep = Callable[[Variables, Batch], Pose]
@@ -34,7 +35,7 @@ PredictStep = Callable[[Variables, Batch], Pose]
 class Evaluation:
     """A network's result on a split, the same on every host."""
 
-    metrics: dict[str, float]
+    metrics: Metrics
     records: Records
     setting: Setting
     switches: dict[str, Any]  # of the protocol
@@ -44,7 +45,7 @@ def make_predict_step(model: nn.Module, config: ModelConfig, input_size_px: int,
     """The compiled function from variables and a placed batch to poses; their depth is the network's own."""
 
     def predict(variables: Variables, batch: Batch) -> Pose:
-        predictions = model.apply(variables, batch.image, train=False)
+        predictions = typing.cast(Predictions, model.apply(variables, batch.image, train=False))
         return decode(predictions, batch.intrinsics, input_size_px, config)
 
     return jax.jit(predict, out_shardings=batch_sharding(mesh))
@@ -100,11 +101,10 @@ def gather(
     for fields in batches:
         keys = np.ascontiguousarray(fields["key"])
         as_bytes = keys.view(np.uint8).reshape(len(keys), -1)
-        placed = place_batch(Batch(**{name: value for name, value in fields.items() if name != "key"}), mesh)
-        labels = {name: getattr(placed, name) for name in (*LABELS, "is_real")}
-        labels, pose, as_bytes = hosts.fetch((labels, predict(placed), place_batch(as_bytes, mesh)))
-        part = records_of.from_batch(labels, pose, joint_slots)
-        parts.append(part | {"key": as_bytes[labels["is_real"]].view(keys.dtype)[:, 0]})
+        placed = Batch(**place_batch({name: value for name, value in fields.items() if name != "key"}, mesh))
+        arrays = hosts.fetch(records_of.columns(placed, predict(placed)) | {"key": place_batch(as_bytes, mesh)})
+        arrays["key"] = arrays["key"].view(keys.dtype)[:, 0]
+        parts.append(records_of.from_columns(arrays, joint_slots))
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 

@@ -9,6 +9,8 @@ from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, RIGHT, 
 Groups = dict[str, np.ndarray]
 """From a suffix of metric names ("" for everything, "/occluded", ...) to a mask."""
 
+EVERYTHING: Groups = {"": np.array(True)}
+
 HIDDEN = tuple(VISIBILITY.index(name) for name in ("own_hand", "other_hand", "object"))
 
 

@@ -1,7 +1,6 @@
 """The baseline every network must beat: the training split's mean hand."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +13,17 @@ MOST_EXAMPLES = 20_000
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
-def mean_pose(examples: Sequence[Any], most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
+class Examples(Protocol):
+    """Schema examples by index, such as `input_pipeline.splits.Split`."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Example number `index`."""
+
+
+def mean_pose(examples: Examples, most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
     """Mean wrist-relative joints (m, camera axes) of the right and the left hand.
 
     A hand that never occurs gets the mirror image of the other.
@@ -28,7 +37,7 @@ def mean_pose(examples: Sequence[Any], most: int = MOST_EXAMPLES) -> Float[np.nd
         None where no example annotates a hand.
     """
     total, count = np.zeros((2, 21, 3)), np.zeros((2, 21))
-    rows = np.unique(np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(int)) if len(examples) else []
+    rows = np.unique(np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(int))
     for row in tqdm(rows, desc="mean pose", unit="example", leave=False, delay=2):
         example = examples[int(row)]
         annotated = example["joints_annotated"].astype(bool)

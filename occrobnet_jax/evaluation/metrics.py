@@ -7,7 +7,7 @@ What has no valid value is left out: no metric is ever NaN.
 import numpy as np
 from jaxtyping import Bool, Float
 
-from occrobnet_jax.evaluation.groups import example_groups, grouped_counts, grouped_means, joint_groups
+from occrobnet_jax.evaluation.groups import EVERYTHING, example_groups, grouped_counts, grouped_means, joint_groups
 from occrobnet_jax.evaluation.joint_errors import (
     LEAST_JOINTS_OF_PROCRUSTES,
     MM_PER_M,
@@ -22,6 +22,8 @@ from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.evaluation.tokens import token_metrics
 from occrobnet_jax.evaluation.visibility import visibility_metrics
 from occrobnet_jax.skeleton import LEFT, RIGHT
+
+Metrics = dict[str, float | int]
 
 PROTOCOL = {
     "mpjpe_mm": "each hand's wrist joined to its own true wrist in camera axes, no scale, no rotation; plain mean over "
@@ -45,7 +47,7 @@ PROTOCOL = {
 """What the numbers mean; written beside them."""
 
 
-def compute_metrics(records: Records, setting: Setting) -> dict[str, float]:
+def compute_metrics(records: Records, setting: Setting) -> Metrics:
     """Every metric that the records have labels for.
 
     Raises:
@@ -54,13 +56,13 @@ def compute_metrics(records: Records, setting: Setting) -> dict[str, float]:
     _check_finite(records)
     groups = joint_groups(records)
     relative, valid = root_relative_errors_mm(records["predicted_joints_rel_m"], records)
-    metrics: dict[str, float] = {"num_examples": len(valid)}
+    metrics: Metrics = {"num_examples": len(valid)}
     metrics |= grouped_means("mpjpe_mm", relative, valid, groups)
     metrics |= grouped_counts("num_joints", valid, groups)
     metrics |= interhand_metrics(relative, valid, records)
     metrics |= grouped_means("pa_mpjpe_mm", *procrustes_errors_mm(records["predicted_joints_rel_m"], records), groups)
     metrics |= _mean_pose_metrics(records, setting)
-    metrics |= grouped_means("absolute_error_mm", *absolute_errors_mm(records), {"": np.True_})
+    metrics |= grouped_means("absolute_error_mm", *absolute_errors_mm(records), EVERYTHING)
     metrics |= grouped_means("error_2d_px", *image_errors_px(records), groups)
     metrics |= _root_metrics(records)
     metrics |= token_metrics(records, setting.input_size_px)
@@ -116,7 +118,7 @@ def _root_metrics(records: Records) -> dict[str, float]:
         grouped_means("root_error_mm", _length_mm(predicted - root), known, by_hand)
         | grouped_means("root_depth_error_mm", MM_PER_M * np.abs((predicted - root)[..., 2]), known, by_hand)
         | grouped_means("mrrpe_mm", _length_mm(head_step - true_step), both, groups)
-        | grouped_means("mrrpe_mm/from_absolute_roots", _length_mm(own_step - true_step), both, {"": np.True_})
+        | grouped_means("mrrpe_mm/from_absolute_roots", _length_mm(own_step - true_step), both, EVERYTHING)
     )
 
 

@@ -10,12 +10,13 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from occrobnet_jax.files import write_atomically
-from occrobnet_jax.types import Pose
+from occrobnet_jax.types import Batch, Pose
 
 Records = dict[str, np.ndarray]
 
@@ -51,19 +52,22 @@ class Setting:
     mean_pose_rel_m: Float[np.ndarray, "2 21 3"] | None = None  # of the training split, for the baseline
 
 
-def from_batch(labels: Mapping[str, np.ndarray], pose: Pose, joint_slots: int) -> Records:
-    """Records of the real rows of one batch, keys left out.
+def columns(batch: Batch, pose: Pose) -> dict[str, Array]:
+    """The arrays of a batch and of what the network says about it that records consist of, and `is_real`."""
+    labels = {name: getattr(batch, name) for name in (*LABELS, "is_real")}
+    return labels | {name: getattr(pose, name.removeprefix("predicted_")) for name in PREDICTED}
+
+
+def from_columns(arrays: Mapping[str, np.ndarray], joint_slots: int) -> Records:
+    """Records of the real rows of one batch.
 
     Args:
-        labels: the fields of `LABELS` and `is_real`.
-        pose: what the network says about them.
+        arrays: of `columns`, on the host, and others of the same first axis.
         joint_slots: how many of the keypoint slots are for joints; those of the object follow and are left out.
     """
-    is_real = labels["is_real"]
-    records = {name: labels[name][is_real] for name in LABELS}
-    for name in PREDICTED:
-        values = np.asarray(getattr(pose, name.removeprefix("predicted_")))[is_real]
-        records[name] = values[:, :joint_slots] if "_keypoint" in name else values
+    records = {name: values[arrays["is_real"]] for name, values in arrays.items() if name != "is_real"}
+    for name in ("predicted_keypoints_px", "predicted_keypoint_valid", "predicted_keypoint_class"):
+        records[name] = records[name][:, :joint_slots]
     return records
 
 
@@ -79,11 +83,11 @@ def select(records: Records, rows: np.ndarray | Sequence[int] | slice) -> Record
 
 def save(path: Path, records: Records, setting: Setting) -> None:
     """Writes records and setting as one .npz file, or nothing."""
-    constants = {"input_size_px": np.int32(setting.input_size_px)}
+    content: dict[str, Any] = {**records, "input_size_px": np.int32(setting.input_size_px)}
     if setting.mean_pose_rel_m is not None:
-        constants["mean_pose_rel_m"] = setting.mean_pose_rel_m
+        content["mean_pose_rel_m"] = setting.mean_pose_rel_m
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **records, **constants)
+    np.savez_compressed(buffer, **content)
     write_atomically(path, buffer.getvalue())
 
 

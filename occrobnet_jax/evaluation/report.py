@@ -13,7 +13,7 @@ from occrobnet_jax.drawing.page import data_uri, render_page
 from occrobnet_jax.drawing.scene import scene_json
 from occrobnet_jax.evaluation import pictures
 from occrobnet_jax.evaluation.evaluate import Evaluation
-from occrobnet_jax.evaluation.metrics import PROTOCOL
+from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, SCENE_KINDS, VISIBILITY
 from occrobnet_jax.training.experiment import Experiment, config_of
 
@@ -80,7 +80,7 @@ def report_html(
     experiment: Experiment,
     *,
     step: int,
-    history: Sequence[Mapping[str, float | None]] = (),
+    history: Sequence[Mapping[str, Any]] = (),
     origin: str = "",
 ) -> str:
     """The page.
@@ -112,7 +112,7 @@ def report_html(
     return render_page(TEMPLATE, context)
 
 
-def read_history(path: Path) -> list[dict[str, float | None]]:
+def read_history(path: Path) -> list[dict[str, Any]]:
     """Lines of metrics.jsonl; none where the file is missing, and up to the first one that is broken."""
     lines = []
     for line in path.read_text().splitlines() if path.is_file() else []:
@@ -123,7 +123,7 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
     return lines
 
 
-def _cards(metrics: Mapping[str, float]) -> list[dict[str, str]]:
+def _cards(metrics: Metrics) -> list[dict[str, str]]:
     cards = []
     for name, title, unit, baseline in CARDS:
         if name in metrics:
@@ -133,7 +133,7 @@ def _cards(metrics: Mapping[str, float]) -> list[dict[str, str]]:
     return cards
 
 
-def _sections(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+def _sections(metrics: Metrics) -> list[dict[str, Any]]:
     present = [suffix for _, suffixes in SECTIONS for suffix in suffixes if f"mpjpe_mm{suffix}" in metrics]
     longest = max((metrics[f"mpjpe_mm{suffix}"] for suffix in present), default=1.0) or 1.0
     sections = []
@@ -144,7 +144,7 @@ def _sections(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
     return sections
 
 
-def _row(metrics: Mapping[str, float], suffix: str, longest: float) -> dict[str, Any]:
+def _row(metrics: Metrics, suffix: str, longest: float) -> dict[str, Any]:
     cells = [f"{metrics[name + suffix]:,.{digits}f}" if name + suffix in metrics else "" for _, name, digits in COLUMNS]
     name = ROW_NAMES.get(suffix, suffix.removeprefix("/").replace("_", " "))
     return {"name": name, "cells": cells, "share": round(100 * metrics[f"mpjpe_mm{suffix}"] / longest, 1)}

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from occrobnet_jax.evaluation.groups import example_groups, grouped_means, joint_groups
+from occrobnet_jax.evaluation.groups import EVERYTHING, example_groups, grouped_means, joint_groups
 from occrobnet_jax.evaluation.records import Records
 from occrobnet_jax.skeleton import NUM_JOINTS
 
@@ -33,7 +33,7 @@ def token_metrics(records: Records, input_size_px: int) -> dict[str, float]:
         | grouped_means("token_precision", near_hand.any(axis=-1).astype(np.float64), fully_annotated, by_scene)
         | grouped_means("hand_identity_accuracy", is_right_hand, one_hand, by_scene)
         | grouped_means(
-            "tokens_per_image", valid_keypoints.sum(axis=-1), np.ones(len(valid_keypoints), bool), {"": np.True_}
+            "tokens_per_image", valid_keypoints.sum(axis=-1), np.ones(len(valid_keypoints), bool), EVERYTHING
         )
     )
 
