@@ -22,12 +22,9 @@ class CropGeometry:
 
     size_px: int
     crop_from_image: Float[np.ndarray, "2 3"]  # px of the photo to px of the crop
+    scale: float  # crop px per photo px
     turn: Float[np.ndarray, "2 2"]  # what it does to the camera's x and y axes: rotation, mirror
-
-    @property
-    def scale(self) -> float:
-        """Crop px per photo px."""
-        return math.sqrt(abs(float(np.linalg.det(self.crop_from_image[:, :2]))))
+    is_mirrored: bool
 
 
 def crop_geometry(
@@ -47,9 +44,9 @@ def crop_geometry(
     turn = np.array([[cosine, -sine], [sine, cosine]])
     if augmentation.flip:
         turn = np.diag([-1.0, 1.0]) @ turn  # the crop's centre stays where it is: u' = size - 1 - u
-    linear = turn * size_px / (side * augmentation.scale)
-    shift = (size_px - 1) / 2 - linear @ centre
-    return CropGeometry(size_px, np.column_stack([linear, shift]), turn)
+    scale = size_px / (side * augmentation.scale)
+    shift = (size_px - 1) / 2 - scale * turn @ centre
+    return CropGeometry(size_px, np.column_stack([scale * turn, shift]), scale, turn, augmentation.flip)
 
 
 def crop_image(image: UInt8[np.ndarray, "h w 3"], geometry: CropGeometry) -> UInt8[np.ndarray, "size size 3"]:

@@ -21,6 +21,7 @@ __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_ba
 
 READ_THREADS = 2
 BATCHES_AHEAD = 4  # per process, held in memory
+ENDLESS = 2**62  # examples; grain's own idea of endless overflows in batches of one
 
 
 def train_batches(
@@ -54,7 +55,7 @@ def train_batches(
     split = open_split(data, data.train_split)
     positions = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
     rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))
-    return _iterate(rows[examples_seen:][host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
+    return _iterate(rows[examples_seen:ENDLESS][host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
 
 
 def eval_batches(

@@ -138,7 +138,7 @@ def _hands(example: Example, geometry: CropGeometry) -> Fields:
 
 def _object(example: Example, geometry: CropGeometry) -> Fields:
     """The object's pose; the mirror image of an object is no pose of that object, so a flip leaves it unknown."""
-    known = bool(example["object_known"]) and np.linalg.det(geometry.turn) > 0
+    known = bool(example["object_known"]) and not geometry.is_mirrored
     rotation, translation_m = np.eye(3), np.zeros(3)
     if known:
         rotation = _turned(example["object_rotation"].T, geometry).T  # its columns are the object's axes
