@@ -29,8 +29,11 @@ CUT_BONES = ("lowerarm01.R", "lowerarm02.R", "wrist.R")
 
 BONE_FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # MANO's order of the finger bones
 MAKEHUMAN_FINGER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
-KNUCKLE_SHIFT_M = 0.009
-"""MakeHuman's finger bones begin this much nearer to the tip than the real joint: labels and pivots are moved back."""
+JOINT_SHIFT_M = {"index1": -0.009, "middle1": -0.009, "ring1": -0.009, "pinky1": -0.009, "thumb2": 0.005} | {
+    f"{finger}3": 0.0025 for finger in ("index", "middle", "ring", "pinky")
+}
+"""How far labels and pivots are moved towards the fingertip (negative: the wrist) to give the bones the proportions of
+real hands: MakeHuman's knuckles lie too near to the fingertips, its thumb's MCP and the end joints too far from them."""
 NAIL_THRESHOLD = 0.5
 
 
@@ -139,14 +142,21 @@ def _joint_labels(bones: np.ndarray, heads: np.ndarray, tips: np.ndarray) -> tup
             points[f"{finger}{i}"] = head[f"finger{number}-{i}.R"]
             follows[f"{finger}{i}"] = 0 if i == 1 else first_bone + i - 2
         points[f"{finger}4"], follows[f"{finger}4"] = tips[number - 1], first_bone + 2
-        if finger != "thumb":
-            base = points[f"{finger}1"]
-            points[f"{finger}1"] = base - KNUCKLE_SHIFT_M * (base - wrist) / np.linalg.norm(base - wrist)
+    moved = {name: _shifted(points, name, shift) for name, shift in JOINT_SHIFT_M.items()}
+    points |= moved
     order = permutation(OPENPOSE, INTERHAND)
     return (
         np.stack([points[OPENPOSE[i]] for i in order]),
         np.array([follows[OPENPOSE[i]] for i in order]),
     )
+
+
+def _shifted(points: dict[str, np.ndarray], name: str, shift_m: float) -> np.ndarray:
+    """A joint moved along the bone that leads to it, or (positive) along the one that leads on."""
+    finger, number = name[:-1], int(name[-1])
+    other = f"{finger}{number + 1}" if shift_m > 0 else ("wrist" if number == 1 else f"{finger}{number - 1}")
+    direction = points[other] - points[name]
+    return points[name] + abs(shift_m) * direction / np.linalg.norm(direction)
 
 
 def _merged_weights(bones: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -163,7 +173,7 @@ def _merged_weights(bones: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _hinges(asset: dict[str, np.ndarray], faces: np.ndarray) -> np.ndarray:
-    """Axis (15, 3) about which each finger joint bends towards the palm: bone direction x outward normal of the nail."""
+    """Axis (15, 3) about which each finger joint bends towards the palm: outward normal of the nail x bone direction."""
     verts, joints = asset["verts_m"], asset["joints_m"]
     normals = np.cross(verts[faces[:, 1]] - verts[faces[:, 0]], verts[faces[:, 2]] - verts[faces[:, 0]])
     nail_faces = (asset["nail"][faces] > NAIL_THRESHOLD).all(1)

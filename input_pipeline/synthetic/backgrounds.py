@@ -13,7 +13,7 @@ def palette(rng: np.random.Generator, count: int) -> Float[np.ndarray, "c 3"]:
         base = _SKIN_LIKE[rng.integers(len(_SKIN_LIKE), size=count)]
         return np.clip(base + rng.normal(0, 0.05, (count, 3)), 0, 1)
     hue = (rng.random() + rng.normal(0, rng.choice([0.03, 0.2]), count)) % 1
-    saturation = rng.beta(1.3, 3.0, count) * 0.8
+    saturation = rng.beta(1.3, 3.0, count) * 0.65
     value = rng.uniform(0.1, 0.95, count)
     hsv = np.stack([hue * 360, saturation, value], -1).astype(np.float32)
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0].astype(np.float64)
@@ -33,7 +33,7 @@ def noise(rng: np.random.Generator, size: int, octaves: int = 4) -> Float[np.nda
 
 def background(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s s 3"]:
     """A room-like picture, linear intensities 0 to 1: surfaces, things out of focus, grain."""
-    blur = rng.choice([0.6, 2.5, 6.0])
+    blur = rng.choice([0.9, 2.5, 6.0])
     if blur > 1:  # what is out of focus anyway is drawn at half the size
         return cv2.resize(_room(rng, size // 2, blur / 2 * size / 256), (size, size), interpolation=cv2.INTER_LINEAR)
     return _room(rng, size, blur * size / 256)

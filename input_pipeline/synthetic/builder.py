@@ -1,7 +1,7 @@
 """TFDS builder of `synthetic_hands`, for those who work with TFDS's own tools.
 
 `python -m input_pipeline.prepare synthetic_hands` writes the same examples in several processes and can resume; this
-builder writes them in one, with `SyntheticHandsBuilder(data_dir=..., file_format="array_record").download_and_prepare()`.
+writes them in one: `SyntheticHandsBuilder(data_dir=..., file_format="array_record").download_and_prepare()`.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**options)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, description=DESCRIPTION, features=features())
+        return tfds.core.DatasetInfo(builder=self, description=DESCRIPTION, features=features(), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[int, Example]]]:
         return {split: self._generate_examples(split) for split in self._source.splits}

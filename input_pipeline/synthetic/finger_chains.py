@@ -13,7 +13,7 @@ from occrobnet_jax.skeleton import FINGERS
 
 
 class FingerChains:
-    """Skin samples of the five fingers of a right hand of one shape, in the hand's frame with the wrist at the origin."""
+    """Skin samples of the fingers of a right hand of one shape, in the hand's frame with the wrist at the origin."""
 
     def __init__(self, shape: Float[np.ndarray, " 10"]) -> None:
         """Brings the samples into the shape."""
