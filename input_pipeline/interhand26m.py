@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.readers import MEBIBYTE, decode_image, lookup, number_array, read_bytes, read_json
-from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
+from input_pipeline.schema import HANDS_JOINTS, Example, empty_example, validate_example
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import VISIBILITY, WRIST
 
@@ -45,6 +45,7 @@ class InterHand26M:
     Attributes:
         splits: number of examples of each split that is there.
         absent_splits: names of the others.
+        settings: sizes of the annotation files; those at 5 and at 30 frames per second differ in them.
 
     Raises:
         ValueError: nothing of the expected layout is in `raw`, a split is there in part, or a file is damaged.
@@ -62,6 +63,9 @@ class InterHand26M:
         self._annotations = {split: _read_annotations(annotations_dir / split, split) for split in present}
         self.splits = {split: len(read.annotations) for split, read in self._annotations.items()}
         self.absent_splits = tuple(split for split in SPLITS if split not in self.splits)
+        self.settings: dict[str, Any] = {
+            "annotation_bytes": {file.name: file.stat().st_size for file in self._annotation_files()}
+        }
 
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split, in the order of the annotations.
@@ -81,7 +85,11 @@ class InterHand26M:
         example["intrinsics"], rotation, position = _camera(read, record)
         example |= _joints(read, record, rotation, position)
         example |= _seen(example, annotation, source)
+        validate_example(example)
         return example
+
+    def _annotation_files(self) -> list[Path]:
+        return [file for read in self._annotations.values() for file in read.files.values()]
 
 
 def _images_dir(raw: Path) -> Path:

@@ -18,19 +18,16 @@ class Split:
     """
 
     def __init__(self, name: str, data_dir: str, split: str) -> None:
-        folder = Path(data_dir).expanduser() / name
-        try:
-            builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=Path(data_dir).expanduser())
-        except tfds.core.DatasetNotFoundError as error:
-            raise ValueError(f"there is no prepared dataset in {folder}; {_remedy(name, data_dir)}") from error
+        builder = _open_dataset(name, data_dir)
         try:
             count = builder.info.splits[split].num_examples
         except (KeyError, ValueError) as error:
-            raise ValueError(f"{folder} has no split {split!r}; it has {sorted(builder.info.splits)}") from error
+            held = sorted(builder.info.splits)
+            raise ValueError(f"{builder.data_path} has no split {split!r}; it has {held}") from error
         if count == 0:
-            raise ValueError(f"split {split!r} of {folder} has no examples")
+            raise ValueError(f"split {split!r} of {builder.data_path} has no examples")
         self._place = f"split {split!r} of {builder.data_path}"
-        self._remedy = _remedy(name, data_dir)
+        self._remedy = f"delete that folder, then {_remedy(name, data_dir)}"
         self._records = builder.as_data_source(split)
 
     def __len__(self) -> int:
@@ -55,6 +52,17 @@ def open_split(data: DataConfig, split: str) -> Split:
 def split_size(data: DataConfig, split: str) -> int:
     """Number of examples in a split."""
     return len(open_split(data, split))
+
+
+def _open_dataset(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
+    """The newest version of a dataset under `data_dir`."""
+    root, remedy = Path(data_dir).expanduser(), _remedy(name, data_dir)
+    try:
+        return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
+    except tfds.core.DatasetNotFoundError as error:
+        raise ValueError(f"there is no prepared dataset in {root / name}; {remedy}") from error
+    except Exception as error:  # its JSON files may be damaged in many ways
+        raise ValueError(f"the dataset in {root / name} is damaged ({error}); delete it, then {remedy}") from error
 
 
 def _remedy(name: str, data_dir: str) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from fake_datasets import rotation_matrix, stick_hand
 
 from occrobnet_jax.skeleton import LEFT, RIGHT
+from tests.fake_datasets import rotation_matrix, stick_hand
 
 SIZE_PX = (334, 512)  # width, height
 HAND_TYPES = ("right", "left", "interacting", "interacting")

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_interhand import HAND_TYPES, OUT_OF_VIEW, write_fake_interhand
 
 from input_pipeline.config import DataConfig
 from input_pipeline.interhand26m import InterHand26M
+from input_pipeline.pipeline import eval_batches
 from input_pipeline.readers import decode_image
 from input_pipeline.schema import validate_example
+from input_pipeline.shards import write_dataset
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import MIDDLE_BASE, VISIBILITY, WRIST
+from tests.fake_interhand import HAND_TYPES, OUT_OF_VIEW, write_fake_interhand
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -50,7 +52,7 @@ def test_examples_are_valid_and_have_their_own_keys(source):
     taken = examples(source)
     for example in taken:
         validate_example(example)
-        assert not (example["segmentation"] or example["object_known"] or example["rootnet_known"])
+        assert not any(example[name] for name in ("segmentation", "object_known", "rootnet_known"))
     assert len({example["key"] for example in taken}) == 4
 
 
@@ -208,3 +210,14 @@ def test_the_layout_tool_refuses_a_folder_without_fixtures(tmp_path):
     assert result.returncode == 1
     assert "test_interhand2.6m_data.json can't be read" in result.stderr
     assert not (tmp_path / "raw").exists()
+
+
+def test_prepared_frames_become_batches(source, tmp_path):
+    write_dataset(source, tmp_path, progress=False)
+    data = DataConfig(name="interhand26m", data_dir=str(tmp_path), input_size_px=64)
+    (batch,) = eval_batches(data, "test", heatmap_stride=2, global_batch_size=4)
+    assert [key.decode() for key in batch["key"]] == [example["key"] for example in examples(source)]
+    reprojected = project(batch["joints_cam_m"], batch["intrinsics"])
+    np.testing.assert_allclose(
+        reprojected[batch["joint_annotated"]], batch["joints_px"][batch["joint_annotated"]], atol=0.01
+    )

@@ -6,12 +6,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_datasets import fake_example, write_examples, write_fake_dataset
 
 import input_pipeline
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import crop_example, eval_batches, open_split, split_size, train_batches
 from occrobnet_jax.types import Batch
+from tests.fake_datasets import fake_example, write_examples, write_fake_dataset
 
 STRIDE = 2
 NUM_TRAIN, NUM_VAL = 10, 5
@@ -169,7 +169,7 @@ def test_a_missing_dataset_names_the_folder_and_the_command(tmp_path):
 
 @pytest.mark.parametrize("split", ["test2", "train[:4", "train[:0]"])
 def test_missing_and_empty_splits_are_named(data, split):
-    with pytest.raises(ValueError, match="has no split|has no examples"):
+    with pytest.raises(ValueError, match=r"has no split|has no examples"):
         split_size(data, split)
 
 
@@ -205,6 +205,14 @@ def test_damaged_records_stop_training_by_name(tmp_path, damage):
     shard.write_bytes(content)
     with pytest.raises(ValueError, match=r"synthetic_hands/1.0.0 .*can't be read"):
         take(data, 1)
+
+
+def test_damaged_metadata_are_named(tmp_path):
+    data = DataConfig(data_dir=str(write_examples(tmp_path, {"train": [fake_example(0, size=32)]})))
+    (info,) = tmp_path.rglob("dataset_info.json")
+    info.write_text(info.read_text()[:50])
+    with pytest.raises(ValueError, match=r"the dataset in .*/synthetic_hands is damaged .*delete it, then prepare"):
+        open_split(data, "train")
 
 
 def test_the_input_pipeline_imports_no_jax():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from fake_datasets import fake_example
 
 from input_pipeline.schema import ARRAY_FIELDS, empty_example, validate_example
+from tests.fake_datasets import fake_example
 
 
 @pytest.mark.parametrize("index", range(6))

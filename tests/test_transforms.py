@@ -1,8 +1,6 @@
 import cv2
 import numpy as np
 import pytest
-from fake_datasets import fake_example
-from marks import find_dot, joint_colours, marked_example
 
 from input_pipeline.augment import NONE, Augmentation, draw
 from input_pipeline.config import DataConfig
@@ -11,6 +9,8 @@ from input_pipeline.schema import empty_example
 from input_pipeline.transforms import LABEL_MASKS, augment_example, crop_example, label_box, swap_hands
 from occrobnet_jax.geometry.cameras import compose_affine, project, transform_points
 from occrobnet_jax.skeleton import LEFT, RIGHT, VISIBILITY, WRIST
+from tests.fake_datasets import fake_example
+from tests.marks import find_dot, joint_colours, marked_example
 
 DATA = DataConfig(input_size_px=256)
 STRIDE = 2
