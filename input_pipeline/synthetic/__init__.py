@@ -1,0 +1,1 @@
+"""The embedded dataset `synthetic_hands`: posed hands, grasps, scenes, ray casting, exact labels."""

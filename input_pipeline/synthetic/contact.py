@@ -1,5 +1,7 @@
 """Distances that decide whether flesh and objects touch or enter each other."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -7,14 +9,14 @@ from input_pipeline.synthetic.hand import load_hand
 from occrobnet_jax.skeleton import BONES, WRIST, finger_of
 
 
-def penetration_m(first: Float[np.ndarray, "*batch 21 3"], second: Float[np.ndarray, "*batch 21 3"]) -> np.ndarray:
+def penetration_m(first: Float[np.ndarray, "*batch 21 3"], second: Float[np.ndarray, "*batch 21 3"]) -> Any:
     """How deep two hands enter each other, measured between the capsules around their bones; negative when apart."""
     radius = load_hand().bone_radius_m
     distance = _segment_distance(*_segments(first, 1), *_segments(second, 0))
     return (radius[:, None] + radius - distance).max((-2, -1))
 
 
-def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> np.ndarray:
+def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> Any:
     """How deep fingers of one hand enter each other or the palm; negative when all are apart."""
     radius = load_hand().bone_radius_m
     distance = _segment_distance(*_segments(joints, 1), *_segments(joints, 0))

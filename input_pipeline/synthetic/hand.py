@@ -44,12 +44,12 @@ class HandAsset:
     spread: Float[np.ndarray, "15 3"]  # axis that moves a finger towards the thumb's side
     nail: Float[np.ndarray, " v"]
     weld: Int[np.ndarray, " v"]
-    finger_verts: tuple[Int[np.ndarray, " k"], ...]  # skin that belongs to each finger, skeleton.FINGERS' order
-    finger_samples: Int[np.ndarray, "5 k"]  # some of them, evenly taken, to find contacts with
-    palm_samples: Int[np.ndarray, " k"]
-    hand_verts: Int[np.ndarray, " k"]  # without the forearm
+    finger_verts: tuple[Int[np.ndarray, " _"], ...]  # skin that belongs to each finger, skeleton.FINGERS' order
+    finger_samples: Int[np.ndarray, "5 _"]  # some of them, evenly taken, to find contacts with
+    palm_samples: Int[np.ndarray, " _"]
+    hand_verts: Int[np.ndarray, " _"]  # without the forearm
     bone_radius_m: Float[np.ndarray, " 20"]  # thickness of the flesh around skeleton.BONES
-    joint_verts: tuple[Int[np.ndarray, " k"], ...]  # skin around each joint, see visibility.py
+    joint_verts: tuple[Int[np.ndarray, " _"], ...]  # skin around each joint, see visibility.py
 
 
 @functools.cache
@@ -70,11 +70,12 @@ def load_hand() -> HandAsset:
     owner = arrays["skin_weights"].argmax(1)
     fingers = [np.flatnonzero((owner - 1) // 3 == BONE_FINGERS.index(f)) for f in FINGERS]
     palmar = _palmar(right)
+    spread = _spread_axes(arrays["hinge"], joints)
     radius = _bone_radius(verts[owner != FOREARM_BONE], joints)
     return HandAsset(
         models=(right, mirrored(right)),
         hinge=arrays["hinge"],
-        spread=_spread_axes(arrays["hinge"], joints),
+        spread=spread,
         nail=arrays["nail"],
         weld=arrays["weld_id"],
         finger_verts=tuple(fingers),
@@ -82,7 +83,7 @@ def load_hand() -> HandAsset:
         palm_samples=_spread_out(np.flatnonzero(owner == 0), palmar, verts, 120),
         hand_verts=np.flatnonzero(owner != FOREARM_BONE),
         bone_radius_m=radius,
-        joint_verts=_skin_around_joints(verts, joints),
+        joint_verts=_skin_around_joints(verts, joints, spread),
     )
 
 
@@ -227,10 +228,26 @@ def _bone_radius(verts: np.ndarray, joints: np.ndarray) -> np.ndarray:
     return np.array([np.median(distance[nearest == bone, bone]) for bone in range(len(BONES))], np.float32)
 
 
-def _skin_around_joints(verts: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, ...]:
+def _skin_around_joints(verts: np.ndarray, joints: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Vertices within 1.45 local radii of each joint, the radius taken on the back and on the palm's side by itself.
+
+    A joint lies nearer to the skin of one side, and both must be able to show it.
+    """
     around = []
-    for joint in joints:
-        distance = np.linalg.norm(verts - joint, axis=-1)
-        local_radius = max(float(np.sort(distance)[:8].mean()), 0.005)
-        around.append(np.flatnonzero(distance < 1.45 * local_radius))
+    for name, joint in zip(INTERHAND, joints, strict=True):
+        offset = verts - joint
+        distance = np.linalg.norm(offset, axis=-1)
+        height = offset @ _backwards(name, spread)
+        near = np.zeros(len(verts), bool)
+        for side in (height > 0, height <= 0):
+            local_radius = max(float(np.sort(distance[side])[:8].mean()), 0.005)
+            near |= side & (distance < 1.45 * local_radius)
+        around.append(np.flatnonzero(near))
     return tuple(around)
+
+
+def _backwards(joint: str, spread: np.ndarray) -> np.ndarray:
+    """Direction from a joint to the back of the hand or finger: that of the finger's nail."""
+    if joint == "wrist":
+        return np.array([0.0, 0.0, -1.0])
+    return spread[3 * BONE_FINGERS.index(joint[:-1]) + min(int(joint[-1]), 3) - 1]

@@ -1,11 +1,12 @@
 """What hides a joint, and how much of it can be seen.
 
 A joint lies inside the flesh, so it is judged by the skin around it: the rest-pose skin vertices within 1.45 local
-radii of the joint (the local radius is the mean distance to the eight nearest vertices, at least 5 mm). Those of them
-that face the camera in the posed hand are tested with a ray from the camera each. `visible_share` is the share of them
-that is seen, inside the image. A joint whose projection lies outside the image is "outside". Else it is "visible" if at
-least half of them are seen, and otherwise takes the name of what hides most of them: the own hand (its arm and sleeve
-too), the other hand, or the object.
+radii of the joint, where the local radius is the mean distance to the eight nearest vertices (at least 5 mm), taken on
+the back and on the palm's side by itself. Those of them that face the camera in the posed hand (all, if none does) are
+tested with a ray from the camera each. `visible_share` is the share of them that is seen, inside the image. A joint
+whose projection lies outside the image is "outside". Else it is "visible" if at least half of them are seen, and
+otherwise takes the name of what hides most of them: the own hand (its arm and sleeve too), the other hand, or the
+object.
 """
 
 import numpy as np
@@ -50,6 +51,7 @@ def joint_visibility(
     joint = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     points = verts_m[rows]
     facing = (normals[rows] * points).sum(-1) < 0
+    facing |= np.bincount(joint[facing], minlength=len(groups))[joint] == 0
     hits = caster.nearest(np.zeros_like(points), points)
     hider = np.where(hits.distance_m < 1 - _TOLERANCE, triangle_owner[hits.triangle], -1)
     inside = _inside(points, intrinsics, image_size_px)

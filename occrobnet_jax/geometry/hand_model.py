@@ -6,6 +6,7 @@ hand's forearm) that a 48-number pose leaves at rest. The zero pose is the rest 
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class SkinnedPoints:
     def shaped(self, shape: Float[Any, "*batch s"]) -> Float[Any, "*batch p 3"]:
         """The points in rest pose, of a hand of the given shape."""
         xp = shape.__array_namespace__()
-        return _asarray(xp, self.rest_m, shape) + xp.tensordot(shape, _asarray(xp, self.shape_m, shape), axes=1)
+        return _shaped(xp, self.rest_m, self.shape_m, shape)
 
     def __getitem__(self, rows: Any) -> "SkinnedPoints":
         """The same for some of the points only."""
@@ -70,31 +71,42 @@ class HandModel:
         turn, shift = self._bone_transforms(rotations, shape)
         rest = points.shaped(shape)
         if points.pose_m is not None:
-            change = (rotations[..., 1:, :, :] - xp.eye(3, dtype=pose.dtype)).reshape(*pose.shape[:-1], -1)
+            fingers = rotations[..., 1:, :, :]
+            identity = xp.broadcast_to(xp.eye(3, dtype=pose.dtype), fingers.shape)
+            change = (fingers - identity).reshape(*pose.shape[:-1], -1)
             rest = rest + xp.tensordot(change, _asarray(xp, points.pose_m, pose), axes=1)
         weights = _asarray(xp, points.weights, pose)
         bones = xp.concat([turn, shift[..., None]], axis=-1)  # (..., bone, 3, 4)
+        weights = xp.broadcast_to(weights, (*pose.shape[:-1], *weights.shape))
         blended = (weights @ bones.reshape(*bones.shape[:-2], 12)).reshape(*rest.shape[:-1], 3, 4)
         return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
 
     def _bone_transforms(self, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]) -> tuple[Any, Any]:
         """Rotation (..., bone, 3, 3) and shift (..., bone, 3) that take each bone from the rest pose to the pose."""
         xp = rotations.__array_namespace__()
-        pivots = _asarray(xp, self.pivots_m, shape) + xp.tensordot(
-            shape, _asarray(xp, self.shape_pivots_m, shape), axes=1
-        )
-        turns: list[Any] = []
-        shifts: list[Any] = []
-        for bone, parent in enumerate(self.parents):
-            pivot = pivots[..., bone, :, None]
-            turn, origin = (turns[parent], shifts[parent]) if parent >= 0 else (None, None)
-            moved = pivot if turn is None else turn @ pivot + origin
-            if bone < rotations.shape[-3]:
-                own = rotations[..., bone, :, :]
-                turn = own if turn is None else turn @ own
+        pivots = _shaped(xp, self.pivots_m, self.shape_pivots_m, shape)
+        missing = len(self.parents) - rotations.shape[-3]
+        rest = xp.broadcast_to(xp.eye(3, dtype=rotations.dtype), (*rotations.shape[:-3], missing, 3, 3))
+        own = xp.concat([rotations, rest], axis=-3)
+        levels = self._levels()
+        turns = [own[..., levels[0], :, :]]
+        shifts = [pivots[..., levels[0], :] - _apply(turns[0], pivots[..., levels[0], :])]
+        for parents, level in itertools.pairwise(levels):  # level by level, so that there is little to compile
+            above = [parents.index(self.parents[bone]) for bone in level]
+            parent_turn, parent_shift = turns[-1][..., above, :, :], shifts[-1][..., above, :]
+            turn = parent_turn @ own[..., level, :, :]
+            pivot = pivots[..., level, :]
             turns.append(turn)
-            shifts.append(moved - turn @ pivot)
-        return xp.stack(turns, axis=-3), xp.stack([shift[..., 0] for shift in shifts], axis=-2)
+            shifts.append(_apply(parent_turn, pivot) + parent_shift - _apply(turn, pivot))
+        order = np.argsort(list(itertools.chain(*levels)))
+        return xp.concat(turns, axis=-3)[..., order, :, :], xp.concat(shifts, axis=-2)[..., order, :]
+
+    def _levels(self) -> list[list[int]]:
+        """Bones by their distance from the root."""
+        depth = [0]
+        for parent in self.parents[1:]:
+            depth.append(depth[parent] + 1)
+        return [[bone for bone, at in enumerate(depth) if at == level] for level in range(max(depth) + 1)]
 
 
 def mirrored(model: HandModel) -> HandModel:
@@ -121,6 +133,16 @@ def mirrored_pose(pose: Float[Any, "*batch r"]) -> Float[Any, "*batch r"]:
     xp = pose.__array_namespace__()
     vectors = pose.reshape(*pose.shape[:-1], -1, 3)
     return (vectors * xp.asarray([1.0, -1.0, -1.0], dtype=pose.dtype)).reshape(pose.shape)
+
+
+def _apply(turn: Any, points: Any) -> Any:
+    return (turn @ points[..., None])[..., 0]
+
+
+def _shaped(xp: Any, rest_m: np.ndarray, shape_m: np.ndarray, shape: Any) -> Any:
+    """Rest points (p, 3) with the displacements (s, p, 3) of a shape (..., s) added."""
+    moved = xp.tensordot(shape, _asarray(xp, shape_m, shape), axes=1)
+    return xp.broadcast_to(_asarray(xp, rest_m, shape), moved.shape) + moved
 
 
 def _asarray(xp: Any, values: np.ndarray, like: Any) -> Any:

@@ -21,7 +21,7 @@ def axis_angle_to_matrix(axis_angle: Float[Any, "*batch 3"]) -> Float[Any, "*bat
     sine = xp.where(small, 1.0 - squared / 6.0, xp.sin(angle) / angle)
     versine = xp.where(small, 0.5 - squared / 24.0, (1.0 - xp.cos(angle)) / safe)
     skew = _skew(axis_angle)
-    identity = xp.eye(3, dtype=axis_angle.dtype)
+    identity = xp.broadcast_to(xp.eye(3, dtype=axis_angle.dtype), skew.shape)
     return identity + sine[..., None, None] * skew + versine[..., None, None] * (skew @ skew)
 
 
