@@ -5,6 +5,7 @@ workers, and however often training was interrupted: shuffle, repetition and aug
 and hosts take every N-th position. The state of the data is therefore one integer, the examples seen so far.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -73,28 +74,34 @@ def eval_batches(
     return _iterate(rows[host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
 
 
+@dataclasses.dataclass(frozen=True)
 class _TrainingRow:
     """Row number of the split to augmented fields."""
 
-    def __init__(self, split: Split, data: DataConfig, heatmap_stride: int) -> None:
-        self._split, self._data, self._stride = split, data, heatmap_stride
+    split: Split
+    data: DataConfig
+    heatmap_stride: int
 
     def __call__(self, row: int, rng: np.random.Generator) -> Fields:
-        augmentation = augment.draw(rng, self._data) if self._data.augment else augment.NONE
-        fields = augment_example(self._split[row], self._data, self._stride, augmentation)
+        augmentation = augment.draw(rng, self.data) if self.data.augment else augment.NONE
+        fields = augment_example(self.split[row], self.data, self.heatmap_stride, augmentation)
         return fields | {"example_index": np.array(row, np.int32)}
 
 
+@dataclasses.dataclass(frozen=True)
 class _EvaluationRow:
     """Row number to fields; numbers beyond the end of the split give padding."""
 
-    def __init__(self, split: Split, data: DataConfig, heatmap_stride: int) -> None:
-        self._split, self._data, self._stride = split, data, heatmap_stride
+    split: Split
+    data: DataConfig
+    heatmap_stride: int
 
     def __call__(self, row: int) -> Fields:
-        if row < len(self._split):
-            return crop_example(self._split[row], self._data, self._stride) | {"example_index": np.array(row, np.int32)}
-        return mask_labels(crop_example(self._split[0], self._data, self._stride)) | {"is_real": np.array(False)}
+        is_real = row < len(self.split)
+        fields = crop_example(self.split[row if is_real else 0], self.data, self.heatmap_stride)
+        if is_real:
+            return fields | {"example_index": np.array(row, np.int32)}
+        return mask_labels(fields) | {"is_real": np.array(False)}
 
 
 def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, num_hosts: int) -> int:

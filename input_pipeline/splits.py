@@ -22,8 +22,8 @@ class Split:
         try:
             count = builder.info.splits[split].num_examples
         except (KeyError, ValueError) as error:
-            held = sorted(builder.info.splits)
-            raise ValueError(f"{builder.data_path} has no split {split!r}; it has {held}") from error
+            held = {name: held.num_examples for name, held in builder.info.splits.items()}
+            raise ValueError(f"{builder.data_path} has no split {split!r}; its examples are {held}") from error
         if count == 0:
             raise ValueError(f"split {split!r} of {builder.data_path} has no examples")
         self._place = f"split {split!r} of {builder.data_path}"

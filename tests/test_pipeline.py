@@ -167,7 +167,7 @@ def test_a_missing_dataset_names_the_folder_and_the_command(tmp_path):
     assert f"input_pipeline.prepare interhand26m --raw DIR --data_dir {tmp_path}" in str(error.value)
 
 
-@pytest.mark.parametrize("split", ["test2", "train[:4", "train[:0]"])
+@pytest.mark.parametrize("split", ["test2", "train[:4", "train[:11]", "train[:0]"])
 def test_missing_and_empty_splits_are_named(data, split):
     with pytest.raises(ValueError, match=r"has no split|has no examples"):
         split_size(data, split)

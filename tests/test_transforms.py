@@ -220,6 +220,13 @@ def test_what_is_not_annotated_stays_unknown(marks):
     assert not fields["segmentation"].any()
 
 
+def test_a_photo_with_nothing_but_a_box_can_be_cropped(marks):
+    example = empty_example() | {name: marks[name] for name in ("image", "width", "height", "box_px", "box_known")}
+    fields = crop_example(example, DATA, STRIDE)
+    np.testing.assert_array_equal(fields["image"], moved(marks)["image"])
+    assert not any(fields[name].any() for name in (*LABEL_MASKS, "joints_px", "joints_cam_m", "visibility"))
+
+
 def test_labels_of_black_frames_count_where_the_config_says_so(marks):
     black = cv2.imencode(".png", np.full((300, 360, 3), 3, np.uint8))[1].tobytes()
     example = marks | {"image": black}
