@@ -11,7 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -27,8 +27,13 @@ _SHARDS_PER_SPLIT = 64
 _FEWEST_PER_SHARD = 100
 
 
+@runtime_checkable
 class Source(Protocol):
-    """What can be written as a dataset. Must be picklable."""
+    """What can be written as a dataset. Must be picklable.
+
+    A source whose examples depend on more than split and index names that in a dict `settings`; a folder that was
+    written under other settings is then refused.
+    """
 
     @property
     def name(self) -> str:
@@ -41,10 +46,6 @@ class Source(Protocol):
     @property
     def splits(self) -> dict[str, int]:
         """Number of examples of each split."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything else that the examples depend on; a folder written under other settings is refused."""
 
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split."""
@@ -139,8 +140,8 @@ def _template(folder: Path, name: str, split: str) -> tfds.core.ShardedFileTempl
 
 
 def _prepare_folder(folder: Path, source: Source) -> None:
-    settings = {"name": source.name, "version": source.version, "splits": dict(source.splits)} | source.settings
-    settings = json.loads(json.dumps(settings))
+    settings: dict[str, Any] = {"name": source.name, "version": source.version, "splits": dict(source.splits)}
+    settings |= json.loads(json.dumps(getattr(source, "settings", {})))
     written = folder / SETTINGS_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)

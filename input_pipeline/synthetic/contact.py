@@ -9,7 +9,7 @@ from input_pipeline.synthetic.hand import load_hand
 from occrobnet_jax.skeleton import BONES, WRIST, finger_of
 
 
-def penetration_m(first: Float[np.ndarray, "*batch 21 3"], second: Float[np.ndarray, "*batch 21 3"]) -> Any:
+def penetration_m(first: Float[np.ndarray, "*#batch 21 3"], second: Float[np.ndarray, "*#batch 21 3"]) -> Any:
     """How deep two hands enter each other, measured between the capsules around their bones; negative when apart."""
     radius = load_hand().bone_radius_m
     distance = _segment_distance(*_segments(first, 1), *_segments(second, 0))

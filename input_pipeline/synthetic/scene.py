@@ -22,6 +22,7 @@ NEAREST_M = 0.12
 _SECOND_HAND_TRIALS = 4
 _FLAT = np.zeros((5, 4))
 
+_X, _Y, _Z = np.eye(3)
 _FACING_CAMERA = np.diag([1.0, -1.0, -1.0])  # palm to the camera, fingers up
 
 
@@ -140,19 +141,17 @@ def _two_hands(shape: np.ndarray, solid: Solid | None, rng: np.random.Generator)
 def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.ndarray]:
     """The left hand turned against the right one's frame, and the direction from which it will come near."""
     kind = rng.choice(4, p=[0.25, 0.25, 0.25, 0.25])
-    turned, in_front, side = _about([0, 1, 0], 180), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
+    turned, in_front, side = _about(_Y, 180.0), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
     if kind == 0:  # palms towards each other, fingers parallel or crossed
-        rotation, approach = turned @ _about([0, 0, 1], rng.choice([-1, 1]) * rng.uniform(0, 90)), in_front
-        left = resting(dataclasses.replace(left.pose, forearm=_forearm(rng, 30)))
+        rotation, approach = turned @ _about(_Z, rng.choice([-1, 1]) * rng.uniform(0, 90)), in_front
+        left = resting(dataclasses.replace(left.pose, forearm=_forearm(rng, 30.0)))
     elif kind == 1:  # one palm on the other's back
-        rotation, approach = _about([0, 0, 1], rng.normal(0, 35)), in_front * rng.choice([-1, 1])
+        rotation, approach = _about(_Z, rng.normal(0, 35)), in_front * rng.choice([-1, 1])
     elif kind == 2:  # side by side, partly in front of each other
-        rotation = _about([0, 1, 0], rng.normal(0, 40)) @ _about([0, 0, 1], rng.normal(0, 25))
+        rotation = _about(_Y, rng.normal(0, 40)) @ _about(_Z, rng.normal(0, 25))
         approach = side * rng.choice([-1, 1]) + rng.uniform(-0.9, 0.9) * in_front
     else:  # fingers towards each other, interlocking where they are spread
-        rotation = _about([0, 1, 0], rng.choice([0, 180])) @ _about(
-            [0, 0, 1], rng.choice([-1, 1]) * rng.uniform(50, 110)
-        )
+        rotation = _about(_Y, rng.choice([0.0, 180.0])) @ _about(_Z, rng.choice([-1, 1]) * rng.uniform(50, 110))
         approach = np.array([rng.normal(0, 0.5), 1.0, rng.normal(0, 0.5)])
     jitter = axis_angle_to_matrix(np.deg2rad(rng.normal(0, 14, 3)))
     approach = approach + rng.normal(0, 0.25, 3)
@@ -187,7 +186,7 @@ def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator)
         if rng.random() < 0.6:
             second = _held(solid, 1 - first, shape, rng, held)
         else:
-            free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 60), np.zeros(3))
+            free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 60.0), np.zeros(3))
             second = _approached(held, free, _random_direction(rng), rng, solid)
         if second is not None and _apart(held, second, solid):
             return ((held, second) if first == RIGHT else (second, held)), solid
@@ -213,7 +212,7 @@ def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
     """The scene turned so that one of its hands is seen in a natural way."""
     hand = scene.hands[rng.integers(len(scene.hands))]
     yaw = rng.choice([0.0, 180.0, 90.0, -90.0], p=[0.42, 0.38, 0.1, 0.1]) + rng.normal(0, 28)
-    view = _about([0, 0, 1], rng.normal(0, 24)) @ _about([1, 0, 0], rng.normal(-6, 22)) @ _about([0, 1, 0], yaw)
+    view = _about(_Z, rng.normal(0, 24)) @ _about(_X, rng.normal(-6, 22)) @ _about(_Y, yaw)
     return scene.moved(view @ _FACING_CAMERA @ hand.rotation.T, np.zeros(3))
 
 
@@ -248,8 +247,8 @@ def _aimed(scene: Scene, aim: np.ndarray) -> Scene:
     return scene.moved(np.stack([right, np.cross(forward, right), forward]), np.zeros(3))
 
 
-def _about(axis: list[float], angle_deg: float) -> np.ndarray:
-    return axis_angle_to_matrix(np.deg2rad(angle_deg) * np.array(axis, np.float64))
+def _about(axis: np.ndarray, angle_deg: float) -> np.ndarray:
+    return axis_angle_to_matrix(np.deg2rad(angle_deg) * axis)
 
 
 def _random_tilt(rng: np.random.Generator, spread_deg: float) -> np.ndarray:
