@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from occrobnet_jax.training.experiment import Experiment, config_names, experiment_from, unknown_name
@@ -50,13 +50,16 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """absl's parsing, after a check of the --config.NAME overrides, to which ml_collections answers with tracebacks."""
+    """Parses as absl does, after a check of the --config.NAMEs, to which ml_collections answers with tracebacks."""
     known = set(config_names(Experiment))
     for argument in argv[1:]:
         name = argument.lstrip("-").split("=")[0].split("[")[0]
         if argument.startswith("-") and name.startswith("config.") and name not in known:
             raise unknown_name(name)
-    return app.parse_flags_with_usage(argv)
+    remaining = app.parse_flags_with_usage(argv)
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # libraries tell much about themselves
+    return remaining
 
 
 def _on_purpose(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """Settings for all tests, made before any of them starts a JAX backend."""
 
 import os
+import pkgutil
 from pathlib import Path
 
 import jax
@@ -17,7 +18,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()  # grain reads absl's flags
 
 # Shapes and types of arguments are checked in tests only, so that it costs nothing in a run.
-install_import_hook(["occrobnet_jax", "input_pipeline"], "beartype.beartype")
+# The pytrees of types.py are left out: JAX builds them with shapes and shardings in place of arrays too.
+CHECKED = [
+    f"{package}.{module.name}"
+    for package in ("occrobnet_jax", "input_pipeline")
+    for module in pkgutil.iter_modules([str(REPOSITORY / package)])
+    if module.name != "types"
+]
+install_import_hook(CHECKED, "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,9 @@ def initialise() -> None:
     if not given:
         return
     if len(given) < 3 or not given[COUNT].isdecimal() or not given[INDEX].isdecimal():
-        raise ValueError(f"a run of several processes needs {ADDRESS}=host:port and the numbers {COUNT} and {INDEX}, got {given}")
+        raise ValueError(
+            f"a run of several processes needs {ADDRESS}=host:port and the numbers {COUNT} and {INDEX}, got {given}"
+        )
     jax.distributed.initialize(given[ADDRESS], int(given[COUNT]), int(given[INDEX]))
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -72,8 +72,12 @@ class CheckpointWriter:
         }
         self._manager.save(meta.step, args=ocp.args.Composite(**items))
 
-    def close(self) -> None:
-        """Waits until everything is written."""
+    def __enter__(self) -> Self:
+        """Nothing more to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Waits until everything is written, whatever ended the run."""
         self._manager.wait_until_finished()
         self._manager.close()
 
@@ -147,7 +151,7 @@ def initialise_from(path: Path | str, state: TrainState) -> TrainState:
     weights = restore_for_inference(path).variables
     placed = jax.tree.map(lambda value, like: jax.device_put(value, like.sharding), weights, new)
     averaged = None if state.averaged is None else jax.tree.map(jnp.copy, placed["params"])
-    return state.replace(averaged=averaged, **placed)
+    return dataclasses.replace(state, averaged=averaged, **placed)
 
 
 def _variables_of(state: TrainState) -> dict[str, Any]:

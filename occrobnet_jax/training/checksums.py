@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from occrobnet_jax.files import write_atomically
 
 CHECKSUMS_FILE = "checksums.json"
 
@@ -12,9 +13,7 @@ def write_checksums(directory: Path) -> None:
     """Seals a directory: writes the checksum of each file in it, by its relative path, into `CHECKSUMS_FILE`."""
     files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != CHECKSUMS_FILE)
     checksums = {path.relative_to(directory).as_posix(): _sha256(path) for path in files}
-    temporary = directory / (CHECKSUMS_FILE + ".tmp")
-    temporary.write_text(json.dumps(checksums, indent=1))
-    os.replace(temporary, directory / CHECKSUMS_FILE)
+    write_atomically(directory / CHECKSUMS_FILE, json.dumps(checksums, indent=1))
 
 
 def find_damage(directory: Path) -> list[str]:

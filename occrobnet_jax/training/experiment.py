@@ -12,8 +12,8 @@ from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 from occrobnet_jax.training.losses import LossConfig
-from occrobnet_jax.training.wandb_run import WandbConfig
 from occrobnet_jax.training.optimiser import OptimiserConfig
+from occrobnet_jax.training.wandb_run import WandbConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,13 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_choices(self, "config")
-        for name in ("total_steps", "global_batch_size", "log_every_steps", "checkpoint_every_steps", "keep_checkpoints"):
+        for name in (
+            "total_steps",
+            "global_batch_size",
+            "log_every_steps",
+            "checkpoint_every_steps",
+            "keep_checkpoints",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"config.{name}={getattr(self, name)} must be at least 1")
         for name in ("seed", "stop_after_steps", "teacher_forced_steps", "eval_every_steps"):
@@ -69,7 +75,7 @@ def config_of(experiment: Experiment) -> dict[str, Any]:
     return dataclasses.asdict(experiment)
 
 
-def config_names(record: type, prefix: str = "config") -> list[str]:
+def config_names(record: Any, prefix: str = "config") -> list[str]:
     """Every name of a record and of those inside it, such as "config.model.ciet"."""
     names = []
     for name, kind in typing.get_type_hints(record).items():
@@ -105,7 +111,7 @@ def _value(kind: Any, value: Any, name: str) -> Any:
     if origin is Literal:
         return value
     if origin is tuple:
-        value, accepted = tuple(value) if isinstance(value, list) else value, tuple
+        value, accepted = _tuples(value), tuple
     elif origin in (typing.Union, types.UnionType):
         accepted = typing.get_args(kind)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -113,3 +119,7 @@ def _value(kind: Any, value: Any, name: str) -> Any:
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is int):
         raise ValueError(f"{name}={value!r} must be of type {getattr(accepted, '__name__', accepted)}")
     return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 MAY_BREAK = ("loss", "gradient_norm")
@@ -17,20 +18,22 @@ class MetricWindow:
     """
 
     def __init__(self, global_batch_size: int):
-        """Starts the clock of the first window."""
+        """An empty window, whose clock starts when the first step, which includes compilation, is over."""
         self._global_batch_size = global_batch_size
-        self.restart()
-
-    def restart(self) -> None:
-        """Empties the window and starts its clock anew, as after an evaluation."""
         self._steps: list[tuple[int, Mapping[str, Float[Array, ""]]]] = []
-        self._waited_s = 0.0
-        self._started_s = time.perf_counter()
+        self._timed, self._waited_s, self._started_s = 0, 0.0, math.nan
+
+    def restart_clock(self) -> None:
+        """Leaves out of the speed what has passed, such as an evaluation."""
+        self._timed, self._waited_s, self._started_s = 0, 0.0, time.perf_counter()
 
     def add(self, step: int, metrics: Mapping[str, Float[Array, ""]], waited_s: float) -> None:
         """Takes what step number `step` returned, and how long it had waited for its batch."""
         self._steps.append((step, metrics))
-        self._waited_s += waited_s
+        self._timed, self._waited_s = self._timed + 1, self._waited_s + waited_s
+        if math.isnan(self._started_s):
+            jax.block_until_ready(metrics)
+            self.restart_clock()
 
     def read(self) -> dict[str, float]:
         """Means over the window, which begins anew.
@@ -42,11 +45,13 @@ class MetricWindow:
         values = jax.device_get([metrics for _, metrics in self._steps])
         for (step, _), metrics in zip(self._steps, values, strict=True):
             check_finite(step, metrics)
-        elapsed_s, count = time.perf_counter() - self._started_s, len(values)
-        means = {name: float(sum(metrics[name] for metrics in values)) / count for name in values[0]}
-        means["images_per_s"] = self._global_batch_size * count / elapsed_s
-        means["data_wait_share"] = self._waited_s / elapsed_s
-        self.restart()
+        means = {name: float(np.mean([metrics[name] for metrics in values])) for name in values[0]}
+        if self._timed:
+            elapsed_s = time.perf_counter() - self._started_s
+            means["images_per_s"] = self._global_batch_size * self._timed / elapsed_s
+            means["data_wait_share"] = self._waited_s / elapsed_s
+        self._steps = []
+        self.restart_clock()
         return means
 
     def __len__(self) -> int:

@@ -2,14 +2,14 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from tqdm import tqdm
 
+from occrobnet_jax.files import write_atomically
 from occrobnet_jax.training.wandb_run import WandbConfig, WandbRun
 
 METRICS_FILE = "metrics.jsonl"
@@ -31,11 +31,13 @@ class MetricWriter:
     ):
         """Goes on after `step`, which is 0 in a new run; `run_config` is shown beside Weights & Biases' curves."""
         self._is_lead = is_lead
+        self.wandb_id = ""
         if not is_lead:
             return
         keep_lines_until(workdir / METRICS_FILE, step)
         self._file = (workdir / METRICS_FILE).open("a")
         self._wandb = WandbRun(wandb, workdir, run_config)
+        self.wandb_id = self._wandb.id
         self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -54,12 +56,21 @@ class MetricWriter:
         if self._is_lead:
             self._wandb.log_images(step, images)
 
-    def close(self, summary: Mapping[str, Any] | None = None) -> None:
-        """Ends the record; `summary` is what the run comes to."""
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Shows in Weights & Biases what the run has come to."""
+        if self._is_lead:
+            self._wandb.summarise(summary)
+
+    def __enter__(self) -> Self:
+        """Nothing more to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends the record, whatever ended the run."""
         if self._is_lead:
             self._bar.close()
             self._file.close()
-            self._wandb.finish(summary or {})
+            self._wandb.finish()
 
     def _show(self, step: int, values: Mapping[str, float]) -> None:
         self._bar.update(step - self._bar.n)
@@ -77,9 +88,7 @@ def keep_lines_until(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(line + "\n" for line in kept))
-    os.replace(temporary, path)
+    write_atomically(path, "".join(line + "\n" for line in kept))
 
 
 def _step_of(line: str) -> float:

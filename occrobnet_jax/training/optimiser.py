@@ -9,13 +9,14 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from occrobnet_jax.choices import check_choices
+from occrobnet_jax.models.config import ModelConfig
 
 DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
 
 FROZEN_BATCH_NORMS = ("bn1", "bn2", "bn3")
-"""BatchNorm layers of the backbone that `model.freeze_batch_norm_affine` means: all but those of the shortcuts, which
-Keypoint Transformer picks out by the "bn" in their names in PyTorch."""
+"""BatchNorm layers of the backbone whose scale and offset stay as they are unless `model.batch_norm` is "trained": all
+with "bn" in their name in PyTorch, so not the shortcuts' (Keypoint Transformer)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,7 @@ class OptimiserConfig:
     """Fields of `config.optimizer`; the defaults are Keypoint Transformer's, whose options beyond are marked [ours]."""
 
     learning_rate: float = 1e-4
-    backbone_learning_rate: float = 1e-5  # the same as learning_rate when trained from scratch
-    backbone_modules: tuple[str, ...] = ("backbone", "unet")  # top-level names of what that rate is for
+    backbone_learning_rate: float = 1e-5  # of backbone and U-Net neck; learning_rate itself when trained from scratch
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
@@ -46,9 +46,7 @@ class OptimiserConfig:
                 raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
 
 
-def make_optimiser(
-    config: OptimiserConfig, total_steps: int, *, freeze_batch_norm_affine: bool = False
-) -> optax.GradientTransformation:
+def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int) -> optax.GradientTransformation:
     """Clipping, AdamW and the learning rate, as PyTorch applies them to parameter groups.
 
     Weight decay is scaled by a group's learning rate, and frozen parameters do not decay either.
@@ -57,7 +55,7 @@ def make_optimiser(
     def scale_groups(updates: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
         del params
         return jax.tree_util.tree_map_with_path(
-            lambda path, update: update * group_rate(config, _names(path), freeze_batch_norm_affine), updates
+            lambda path, update: update * group_rate(config, model, _names(path)), updates
         )
 
     return optax.chain(
@@ -69,11 +67,13 @@ def make_optimiser(
     )
 
 
-def group_rate(config: OptimiserConfig, path: tuple[str, ...], freeze_batch_norm_affine: bool) -> float:
+def group_rate(config: OptimiserConfig, model: ModelConfig, path: tuple[str, ...]) -> float:
     """Learning rate, before the schedule, of the parameter at `path` (module names, outermost first)."""
-    if freeze_batch_norm_affine and path[0] == "backbone" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
+    in_backbone = path[0] == "backbone"
+    if in_backbone and model.batch_norm != "trained" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
         return 0.0
-    return config.backbone_learning_rate if path[0] in config.backbone_modules else config.learning_rate
+    in_unet = path[0] == "neck" and model.neck != "fpn"
+    return config.backbone_learning_rate if in_backbone or in_unet else config.learning_rate
 
 
 def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:
@@ -89,9 +89,7 @@ def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) ->
             return rising * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
-def update_average(
-    averaged: PyTree[Array], params: PyTree[Array], step: Int[Array, ""], decay: float
-) -> PyTree[Array]:
+def update_average(averaged: PyTree[Array], params: PyTree[Array], step: Int[Array, ""], decay: float) -> PyTree[Array]:
     """Moves the average of the weights towards `params`, the weights after `step` steps.
 
     A young average forgets faster, by (1 + step) / (10 + step), or the random start would stay in it for long.

@@ -1,6 +1,7 @@
 """One step of training, as a pure function, and its compilation for a mesh."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,11 +69,11 @@ def _forward(
     experiment: Experiment, model: nn.Module, params: PyTree[Array], state: TrainState, batch: Batch
 ) -> tuple[Predictions, dict[str, PyTree[Array]]]:
     """Predictions and new batch statistics; the true keypoints in place of the detected ones in the first steps."""
-    forcing = {}
+    forcing: dict[str, Any] = {}
     if experiment.teacher_forced_steps:
         forced = teacher_keypoints(batch, experiment.model)
         forcing = {"forced": forced, "use_forced": state.step < experiment.teacher_forced_steps}
-    return model.apply(
+    predictions, changed = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         batch.image,
         train=True,
@@ -80,10 +81,11 @@ def _forward(
         mutable=["batch_stats"],
         **forcing,
     )
+    return predictions, dict(changed)
 
 
 def _mean(total: Float[Array, ""], count: Float[Array, ""]) -> Float[Array, ""]:
-    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), 0.0)
+    return total / jnp.maximum(count, 1.0)
 
 
 def _norms(gradient: PyTree[Array]) -> Metrics:

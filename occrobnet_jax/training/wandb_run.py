@@ -1,7 +1,6 @@
 """A Weights & Biases run that can neither stop the training nor slow it."""
 
 import dataclasses
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from occrobnet_jax.choices import check_choices
+from occrobnet_jax.files import write_atomically
 
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30
@@ -37,6 +37,7 @@ class WandbRun:
         """Starts the run, or the next part of it, with `run_config` shown beside its curves."""
         self._run: Any = None
         self._alive = config.mode != "disabled"
+        self.id = run_id(workdir) if self._alive else ""
         self._attempt(lambda: self._start(config, workdir, run_config))
 
     def log(self, values: Mapping[str, Any]) -> None:
@@ -47,9 +48,12 @@ class WandbRun:
         """Sends lists of RGB images."""
         self._attempt(lambda: self._log_images(step, images))
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Writes the final numbers and ends the run."""
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Sends what the run has come to."""
         self._attempt(lambda: self._run.summary.update(dict(summary)))
+
+    def finish(self) -> None:
+        """Ends the run."""
         self._attempt(lambda: self._run.finish())
 
     def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
@@ -62,7 +66,7 @@ class WandbRun:
             tags=list(config.tags),
             config=dict(run_config),
             mode=config.mode,
-            id=run_id(workdir),
+            id=self.id,
             resume="allow",
             dir=workdir,
             settings=wandb.Settings(init_timeout=INIT_TIMEOUT_S, console="off", silent=True),
@@ -90,7 +94,5 @@ def run_id(workdir: Path) -> str:
     """The id of a workdir's run; drawn once."""
     path = workdir / ID_FILE
     if not path.exists():
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(secrets.token_hex(4))
-        os.replace(temporary, path)
+        write_atomically(path, secrets.token_hex(4))
     return path.read_text().strip()

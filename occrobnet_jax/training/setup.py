@@ -1,0 +1,105 @@
+"""From a configuration to what a training run consists of, and to the state that it starts from."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from occrobnet_jax.models.occrobnet import OccRobNet
+from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, state_sharding
+from occrobnet_jax.training.checkpoint import initialise_from, restore_state
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.optimiser import make_optimiser
+from occrobnet_jax.training.state import TrainState, create_state
+from occrobnet_jax.training.step import TrainStep, compile_for, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The parts of a training run, compiled when they are first called."""
+
+    experiment: Experiment
+    mesh: Mesh
+    model: nn.Module
+    state: PyTree[jax.ShapeDtypeStruct]  # shape, type and layout of each of its arrays
+    create_state: Callable[[], TrainState]
+    train_step: TrainStep
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of the network, which the optimiser changes."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+
+class Position(NamedTuple):
+    """How far a run has come."""
+
+    step: int
+    examples_seen: int
+
+    def after(self, step: int, global_batch_size: int) -> "Position":
+        """The position at a later step."""
+        return Position(step, self.examples_seen + (step - self.step) * global_batch_size)
+
+
+def make_model(experiment: Experiment) -> OccRobNet:
+    """The network in the experiment's compute dtype; parameters are float32 in any case."""
+    return OccRobNet(experiment.model, dtype=jnp.dtype(experiment.compute_dtype))
+
+
+def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Run:
+    """Puts a run together, on all devices unless some are given.
+
+    Raises:
+        ValueError: mesh, batch size and devices don't go together.
+    """
+    mesh = make_mesh(experiment.mesh, devices)
+    check_batch_size(experiment.global_batch_size, mesh)
+    model = make_model(experiment)
+    optimiser = make_optimiser(experiment.optimizer, experiment.model, experiment.total_steps)
+    create = functools.partial(
+        create_state,
+        model,
+        optimiser,
+        experiment.seed,
+        experiment.data.input_size_px,
+        average=experiment.optimizer.average_decay > 0,
+    )
+    shapes = jax.eval_shape(create)
+    placed = state_sharding(shapes, mesh, experiment.mesh.fsdp_min_elements)
+    step = compile_for(mesh, make_train_step(experiment, model, optimiser), shapes, experiment.mesh.fsdp_min_elements)
+    return Run(
+        experiment=experiment,
+        mesh=mesh,
+        model=model,
+        state=jax.tree.map(_with_sharding, shapes, placed),
+        create_state=jax.jit(create, out_shardings=placed),
+        train_step=step,
+    )
+
+
+def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
+    """Where to go on from: the workdir's newest sound checkpoint, else a new state, whose weights may be another's.
+
+    Raises:
+        ValueError: a checkpoint doesn't fit the config, or there is none in `init_from`.
+    """
+    restored = restore_state(workdir, run.state)
+    if restored is not None:
+        state, meta = restored
+        return state, Position(meta.step, meta.examples_seen)
+    state = run.create_state()
+    if run.experiment.init_from:
+        state = initialise_from(run.experiment.init_from, state)
+    return state, Position(0, 0)
+
+
+def _with_sharding(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)

@@ -1,0 +1,193 @@
+"""Trains a network: python train.py --config=configs/X.py --workdir=DIR [--config.key=value ...].
+
+Started again on the same workdir, it goes on from the newest checkpoint as if it had never stopped.
+"""
+
+import contextlib
+import math
+import time
+import typing
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import flags, logging
+
+from input_pipeline.pipeline import split_size, train_batches
+from occrobnet_jax import command_line
+from occrobnet_jax.evaluation.evaluate import make_evaluate
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel.mesh import place_batch
+from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
+from occrobnet_jax.training.experiment import Experiment, config_of
+from occrobnet_jax.training.metric_window import MetricWindow
+from occrobnet_jax.training.metric_writer import MetricWriter
+from occrobnet_jax.training.setup import Position, Run, build, restore_or_create
+from occrobnet_jax.training.state import TrainState, state_sha256
+from occrobnet_jax.training.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
+from occrobnet_jax.types import Batch
+
+Metrics = dict[str, float]
+LocalBatches = Generator[dict[str, np.ndarray], None, None]
+
+
+def train(experiment: Experiment, workdir: Path) -> None:
+    """Trains from the newest checkpoint, or the beginning, to the experiment's last step.
+
+    Raises:
+        ValueError: the workdir, the dataset, the devices or a checkpoint doesn't fit the experiment.
+        FloatingPointError: the loss or the gradient isn't finite any more.
+    """
+    started_s = time.monotonic()
+    prepare_workdir(workdir)
+    use_compilation_cache(experiment)
+    run = build(experiment)
+    state, start = restore_or_create(run, workdir)
+    batches = open_batches(experiment, start)
+    validate = open_validation(run)
+    announce(run, start)
+    keep_config(experiment, workdir)
+    with (
+        contextlib.closing(batches),
+        open_writer(experiment, workdir, start) as writer,
+        CheckpointWriter(workdir, experiment.keep_checkpoints) as checkpoints,
+    ):
+        config, code = config_of(experiment), git_sha()
+
+        def save(state: TrainState, position: Position) -> None:
+            checkpoints.save(state, CheckpointMeta(*position, config, code, writer.wandb_id))
+
+        state = take_steps(run, state, start, batches, validate, writer, save)
+        finish(run, state, start, workdir, writer, time.monotonic() - started_s)
+
+
+def take_steps(
+    run: Run,
+    state: TrainState,
+    start: Position,
+    batches: LocalBatches,
+    validate: Callable[[TrainState], Metrics],
+    writer: MetricWriter,
+    save: Callable[[TrainState, Position], None],
+) -> TrainState:
+    """The loop.
+
+    Its order: fetch a batch, hand the step to the device, then write the window before it, so that the device works
+    while the host does; then validate, then save. Numbers are read, and found finite, before a state is saved.
+    """
+    experiment = run.experiment
+    window = MetricWindow(experiment.global_batch_size)
+    for step in range(start.step + 1, experiment.last_step + 1):
+        waiting_s = time.perf_counter()
+        batch = place(next(batches), run)
+        waited_s = time.perf_counter() - waiting_s
+        with jax.transfer_guard("disallow"):  # nothing but batches goes to the device, and nothing comes back
+            state, metrics = run.train_step(state, batch)
+        if len(window) and is_due(step - 1, experiment.log_every_steps):
+            writer.write(step - 1, window.read())
+        window.add(step, metrics, waited_s)
+
+        is_last = step == experiment.last_step
+        validates = experiment.eval_every_steps > 0 and (is_last or is_due(step, experiment.eval_every_steps))
+        saves = is_last or is_due(step, experiment.checkpoint_every_steps)
+        if validates or saves:
+            writer.write(step, window.read() | (validate(state) if validates else {}))
+            if saves:
+                save(state, start.after(step, experiment.global_batch_size))
+            window.restart_clock()
+    return state
+
+
+def is_due(step: int, every_steps: int) -> bool:
+    """Whether `step` is one of every so many."""
+    return step % every_steps == 0
+
+
+def place(fields: dict[str, np.ndarray], run: Run) -> Batch:
+    """The global batch on the devices; keys, which are text, stay here."""
+    return Batch(**place_batch({name: value for name, value in fields.items() if name != "key"}, run.mesh))
+
+
+def use_compilation_cache(experiment: Experiment) -> None:
+    """Lets XLA keep what it compiles for the next start."""
+    if experiment.compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(Path(experiment.compilation_cache_dir).expanduser()))
+
+
+def open_batches(experiment: Experiment, start: Position) -> LocalBatches:
+    """The training batches from `start` on, this host's share of them."""
+    batches = train_batches(
+        experiment.data,
+        heatmap_stride=experiment.model.heatmap_stride,
+        global_batch_size=experiment.global_batch_size,
+        seed=experiment.seed,
+        examples_seen=start.examples_seen,
+        host=hosts.host_index(),
+        num_hosts=hosts.num_hosts(),
+    )
+    return typing.cast(LocalBatches, batches)
+
+
+def open_validation(run: Run) -> Callable[[TrainState], Metrics]:
+    """A function that evaluates a state, with its averaged weights where there are any, on the evaluation split."""
+    if not run.experiment.eval_every_steps:
+        return lambda state: {}
+    evaluate = make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split)
+    return lambda state: {f"val/{name}": value for name, value in evaluate(state.variables).metrics.items()}
+
+
+def open_writer(experiment: Experiment, workdir: Path, start: Position) -> MetricWriter:
+    """The record of the run's numbers, continued after `start`."""
+    return MetricWriter(
+        workdir,
+        experiment.wandb,
+        config_of(experiment),
+        step=start.step,
+        last_step=experiment.last_step,
+        is_lead=hosts.is_lead(),
+    )
+
+
+def announce(run: Run, start: Position) -> None:
+    """Says what is about to be trained, where, and on how much."""
+    experiment = run.experiment
+    batch, examples = experiment.global_batch_size, split_size(experiment.data, experiment.data.train_split)
+    if hosts.is_lead():
+        print(
+            f"{run.num_parameters:,} parameters; {run.mesh.size} devices {dict(run.mesh.shape)}, {hosts.num_hosts()} "
+            f"hosts; batches of {batch}, {batch // run.mesh.size} a device; {examples:,} examples, "
+            f"{math.ceil(examples / batch)} steps an epoch; steps {start.step + 1} to {experiment.last_step}",
+            flush=True,
+        )
+
+
+def keep_config(experiment: Experiment, workdir: Path) -> None:
+    """Writes config.json, after naming what has changed since the run was started."""
+    if hosts.is_lead():
+        for change in config_changes(workdir, config_of(experiment)):
+            logging.warning("the config has changed since this workdir's last run: %s", change)
+        write_config(workdir, config_of(experiment))
+
+
+def finish(run: Run, state: TrainState, start: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> None:
+    """Writes summary.json, and the same to Weights & Biases."""
+    end = start.after(max(start.step, run.experiment.last_step), run.experiment.global_batch_size)
+    summary = {**end._asdict(), "state_sha256": state_sha256(state), "wall_s": wall_s}
+    if hosts.is_lead():
+        write_summary(workdir, summary)
+        writer.summarise(summary)
+
+
+def main(arguments: list[str]) -> None:
+    """Trains what the flags say."""
+    if arguments:
+        raise ValueError(f"train.py takes flags only, not {arguments[0]!r}")
+    hosts.initialise()
+    train(command_line.experiment_of(CONFIG), Path(WORKDIR.value))
+
+
+if __name__ == "__main__":
+    CONFIG = command_line.define_config_flag()
+    WORKDIR = flags.DEFINE_string("workdir", None, "folder that the run is kept in", required=True)
+    command_line.run(main)
