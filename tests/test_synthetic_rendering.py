@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from input_pipeline.synthetic import raycast
+from input_pipeline.synthetic.look import sample_look
 from input_pipeline.synthetic.objects import make_solid
-from input_pipeline.synthetic.rendering import build_stage, draw, sample_look
+from input_pipeline.synthetic.rendering import draw
 from input_pipeline.synthetic.scene import Scene
 from input_pipeline.synthetic.skin import make_subject
+from input_pipeline.synthetic.stage import build_stage
 
 SIZE_PX = 128
 INTRINSICS = np.array([[300.0, 0, 60.3], [0, 320.0, 66.1], [0, 0, 1]])

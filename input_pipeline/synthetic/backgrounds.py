@@ -59,7 +59,7 @@ def print_image(rng: np.random.Generator, size: int = 128) -> Float[np.ndarray, 
     picture = np.tile(colours[0], (size, size, 1)).astype(np.float32)
     kind = rng.choice(5, p=[0.25, 0.15, 0.2, 0.3, 0.1])
     if kind == 1:
-        picture *= 1 + rng.uniform(0.1, 0.4) * noise(rng, size, 5)[..., None]
+        picture *= (1 + rng.uniform(0.1, 0.4) * noise(rng, size, 5)[..., None]).astype(np.float32)
     if kind == 2:
         for start in np.sort(rng.uniform(0, size, 4)):
             picture[int(start) : int(start + rng.uniform(2, 25))] = colours[rng.integers(1, 6)]
@@ -67,7 +67,8 @@ def print_image(rng: np.random.Generator, size: int = 128) -> Float[np.ndarray, 
         _draw_label(picture, colours, rng)
     if kind == 4:
         _draw_things(picture, colours, int(rng.integers(5, 20)), rng)
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.7) * (1 + 0.04 * noise(rng, size, 5)[..., None])
+    picture = cv2.GaussianBlur(picture, (0, 0), 0.7).astype(np.float32)
+    picture *= 1 + 0.04 * noise(rng, size, 5)[..., None]
     return cv2.pow(np.clip(picture, 0, 1).astype(np.float32), 2.2)
 
 

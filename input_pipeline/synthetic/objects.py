@@ -151,7 +151,8 @@ def _centred(profile: np.ndarray) -> np.ndarray:
 
 def _box(lengths: np.ndarray) -> Solid:
     half = lengths / 2
-    verts, normals, faces = [], [], []
+    verts: list[np.ndarray] = []
+    normals, faces = [], []
     for axis in range(3):
         for sign in (-1.0, 1.0):
             u, v = (axis + 1) % 3, (axis + 2) % 3

@@ -16,6 +16,8 @@ from input_pipeline.synthetic.objects import Solid
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
 from occrobnet_jax.skeleton import LEFT, RIGHT
 
+Hands = tuple[PosedHand, ...]
+
 MAX_HANDS_PENETRATION_M = 0.003
 NEAREST_M = 0.12
 
@@ -30,7 +32,7 @@ _FACING_CAMERA = np.diag([1.0, -1.0, -1.0])  # palm to the camera, fingers up
 class Scene:
     """Hands and object in the camera's frame, seen through `intrinsics`."""
 
-    hands: tuple[PosedHand, ...]
+    hands: Hands
     solid: Solid | None
     object_rotation: Float[np.ndarray, "3 3"]
     object_translation_m: Float[np.ndarray, " 3"]
@@ -56,10 +58,12 @@ def sample_scene(
     kind: str, shape: np.ndarray, solid: Solid | None, image_size_px: int, rng: np.random.Generator
 ) -> Scene | None:
     """One attempt at a scene of a kind of skeleton.SCENE_KINDS; None where it turned out impossible."""
-    arranged = _ARRANGE[kind](shape, solid, rng)
-    if arranged is None:
+    if solid is None:
+        hands = {"one_hand": _one_hand, "two_hands": _two_hands}[kind](shape, rng)
+    else:
+        hands = {"hand_object": _hand_object, "two_hands_object": _two_hands_object}[kind](shape, solid, rng)
+    if hands is None:
         return None
-    hands, solid = arranged
     scene = Scene(hands, solid, np.eye(3), np.zeros(3), np.eye(3))
     return framed(_viewed(scene, rng), image_size_px, rng)
 
@@ -91,17 +95,17 @@ def _forearm(rng: np.random.Generator, extended_deg: float = 8.0) -> np.ndarray:
     return np.deg2rad(bend)
 
 
-def _one_hand(shape: np.ndarray, solid: Solid | None, rng: np.random.Generator) -> tuple | None:
-    return (_free_hand(int(rng.integers(2)), shape, rng),), None
+def _one_hand(shape: np.ndarray, rng: np.random.Generator) -> Hands | None:
+    return (_free_hand(int(rng.integers(2)), shape, rng),)
 
 
-def _hand_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> tuple | None:
+def _hand_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> Hands | None:
     side = int(rng.integers(2))
     if rng.random() < 0.25:
         hand = _beside_object(_free_hand(side, shape, rng), solid, rng)
-        return None if hand is None else ((hand,), solid)
+        return None if hand is None else (hand,)
     held = _held(solid, side, shape, rng)
-    return None if held is None else ((held,), solid)
+    return None if held is None else (held,)
 
 
 def _held(
@@ -131,11 +135,11 @@ def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> P
     return moved if solid.signed_distance_m(moved.verts_m).min() > -0.002 else None
 
 
-def _two_hands(shape: np.ndarray, solid: Solid | None, rng: np.random.Generator) -> tuple | None:
+def _two_hands(shape: np.ndarray, rng: np.random.Generator) -> Hands | None:
     right, left = (_free_hand(side, shape, rng) for side in (RIGHT, LEFT))
     left, approach = _arranged(left, rng)
-    left = _approached(right, left, approach, rng)
-    return None if left is None else ((right, left), None)
+    near = _approached(right, left, approach, rng)
+    return None if near is None else (right, near)
 
 
 def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.ndarray]:
@@ -143,7 +147,7 @@ def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.
     kind = rng.choice(4, p=[0.25, 0.25, 0.25, 0.25])
     turned, in_front, side = _about(_Y, 180.0), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
     if kind == 0:  # palms towards each other, fingers parallel or crossed
-        rotation, approach = turned @ _about(_Z, rng.choice([-1, 1]) * rng.uniform(0, 90)), in_front
+        rotation, approach = turned @ _about(_Z, rng.choice([-1.0, 1.0]) * rng.uniform(0, 90)), in_front
         left = resting(dataclasses.replace(left.pose, forearm=_forearm(rng, 30.0)))
     elif kind == 1:  # one palm on the other's back
         rotation, approach = _about(_Z, rng.normal(0, 35)), in_front * rng.choice([-1, 1])
@@ -151,7 +155,9 @@ def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.
         rotation = _about(_Y, rng.normal(0, 40)) @ _about(_Z, rng.normal(0, 25))
         approach = side * rng.choice([-1, 1]) + rng.uniform(-0.9, 0.9) * in_front
     else:  # fingers towards each other, interlocking where they are spread
-        rotation = _about(_Y, rng.choice([0.0, 180.0])) @ _about(_Z, rng.choice([-1, 1]) * rng.uniform(50, 110))
+        rotation = _about(_Y, float(rng.choice([0.0, 180.0]))) @ _about(
+            _Z, rng.choice([-1.0, 1.0]) * rng.uniform(50, 110)
+        )
         approach = np.array([rng.normal(0, 0.5), 1.0, rng.normal(0, 0.5)])
     jitter = axis_angle_to_matrix(np.deg2rad(rng.normal(0, 14, 3)))
     approach = approach + rng.normal(0, 0.25, 3)
@@ -177,7 +183,7 @@ def _approached(
     return left.moved(np.eye(3), shifts[last] + gap * approach)
 
 
-def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> tuple | None:
+def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> Hands | None:
     first = RIGHT if rng.random() < 0.5 else LEFT
     held = _held(solid, first, shape, rng)
     if held is None:
@@ -189,7 +195,7 @@ def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator)
             free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 60.0), np.zeros(3))
             second = _approached(held, free, _random_direction(rng), rng, solid)
         if second is not None and _apart(held, second, solid):
-            return ((held, second) if first == RIGHT else (second, held)), solid
+            return (held, second) if first == RIGHT else (second, held)
     return None
 
 
@@ -198,14 +204,6 @@ def _apart(first: PosedHand, second: PosedHand, solid: Solid) -> bool:
     if penetration_m(first.joints_m, second.joints_m) > MAX_HANDS_PENETRATION_M:
         return False
     return float(solid.signed_distance_m(second.verts_m).min()) > -MAX_PENETRATION_M
-
-
-_ARRANGE = {
-    "one_hand": _one_hand,
-    "hand_object": _hand_object,
-    "two_hands": _two_hands,
-    "two_hands_object": _two_hands_object,
-}
 
 
 def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:

@@ -7,10 +7,12 @@ import numpy as np
 
 from input_pipeline.schema import Example, empty_example
 from input_pipeline.synthetic.hand import load_hand
+from input_pipeline.synthetic.look import sample_look
 from input_pipeline.synthetic.objects import FAMILIES, HELD_OUT_FAMILY, INSTANCES_PER_FAMILY, Solid, make_solid
-from input_pipeline.synthetic.rendering import Stage, build_stage, draw, sample_look
+from input_pipeline.synthetic.rendering import draw
 from input_pipeline.synthetic.scene import Scene, sample_scene
 from input_pipeline.synthetic.skin import make_subject
+from input_pipeline.synthetic.stage import Stage, build_stage
 from input_pipeline.synthetic.visibility import joint_visibility
 from occrobnet_jax.skeleton import NUM_HANDS, SCENE_KINDS, VISIBILITY
 

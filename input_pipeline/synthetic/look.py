@@ -1,0 +1,52 @@
+"""Everything about a picture that is not geometry: light, colours, backdrop, camera."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from input_pipeline.synthetic.backgrounds import background, palette, print_image
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a scene is lit and photographed."""
+
+    to_light: Float[np.ndarray, " 3"]
+    light: Float[np.ndarray, " 3"]
+    sky: Float[np.ndarray, " 3"]
+    ground: Float[np.ndarray, " 3"]
+    backdrop: Float[np.ndarray, "s s 3"]
+    backdrop_gap_m: float
+    print_: Float[np.ndarray, "p p 3"]
+    print_gloss: float
+    sleeve_colour: Float[np.ndarray, " 3"]
+    sleeve_start_m: float  # rest y where the sleeve begins; below the arm's end: none
+    exposure: float
+    noise: float
+    blur_px: float
+    shadow_blur_px: float
+
+
+def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Generator) -> Look:
+    """Light, colours and camera of one picture; the print comes from the object's own random stream."""
+    direction = rng.normal(size=3) + [0, -0.8, -1.4]  # mostly from above, on the camera's side
+    warmth = rng.normal(0, 0.12)
+    light = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.6, 1.5)
+    sky = np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth]) * rng.uniform(0.25, 0.7)
+    return Look(
+        to_light=(direction / np.linalg.norm(direction)).astype(np.float32),
+        light=light.astype(np.float32),
+        sky=sky.astype(np.float32),
+        ground=(sky * rng.uniform(0.3, 0.9) * (0.7 + 0.3 * palette(rng, 1)[0])).astype(np.float32),
+        backdrop=background(rng, size),
+        backdrop_gap_m=rng.uniform(0.03, 0.5),
+        print_=print_image(print_rng),
+        print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])),
+        sleeve_colour=(palette(rng, 1)[0] ** 2.2).astype(np.float32),
+        sleeve_start_m=-rng.uniform(0.035, 0.12) if rng.random() < 0.6 else -1.0,
+        exposure=rng.uniform(0.75, 1.35),
+        noise=rng.uniform(0.0, 0.018),
+        blur_px=rng.choice([0.0, 0.4, 0.7]) * size / 256,
+        shadow_blur_px=rng.uniform(1.0, 4.0) * size / 256,
+    )

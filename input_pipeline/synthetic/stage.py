@@ -1,0 +1,64 @@
+"""A scene as one set of triangles, ready for rays."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from input_pipeline.synthetic.hand import load_hand
+from input_pipeline.synthetic.raycast import RayCaster
+from input_pipeline.synthetic.scene import Scene
+from input_pipeline.synthetic.skin import Subject, vertex_normals
+
+OBJECT = 2
+"""Owner number of the object's triangles; those of the hands are 0 (right) and 1 (left)."""
+
+NORMAL, COLOUR, REST, GLOSS = slice(0, 3), slice(3, 6), slice(6, 9), 9
+"""Columns of a stage's attributes."""
+REST_Y = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """All triangles of a scene, with what shading needs at each vertex, and the ray caster over them."""
+
+    verts_m: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    owner: Int[np.ndarray, " f"]
+    attributes: Float[np.ndarray, "v 10"]
+    openness: Float[np.ndarray, " v"]  # share of the hemisphere above a vertex that nothing near covers
+    hand_verts: tuple[slice, ...]  # vertices of each of the scene's hands
+    caster: RayCaster
+
+
+def build_stage(scene: Scene, subject: Subject) -> Stage:
+    """Puts the scene's meshes together."""
+    verts, faces, owners, attributes, spans, count = [], [], [], [], [], 0
+    for hand in scene.hands:
+        model = load_hand().models[hand.side]
+        skin, rest = hand.verts_m.astype(np.float32), model.skin.rest_m
+        normals = vertex_normals(skin, model.faces)
+        verts.append(skin)
+        attributes.append(np.column_stack([normals, subject.skin, rest, np.full(len(skin), subject.gloss)]))
+        faces.append(model.faces + count)
+        owners.append(np.full(len(model.faces), hand.side))
+        spans.append(slice(count, count + len(skin)))
+        count += len(skin)
+    if scene.solid is not None:
+        solid = scene.solid
+        normals = solid.normals @ scene.object_rotation.T
+        verts.append(scene.object_verts_m())
+        attributes.append(np.column_stack([normals, np.ones_like(normals), solid.verts_m, np.zeros(len(normals))]))
+        faces.append(solid.faces + count)
+        owners.append(np.full(len(solid.faces), OBJECT))
+    verts_m, all_faces = np.concatenate(verts).astype(np.float32), np.concatenate(faces)
+    caster = RayCaster(verts_m, all_faces)
+    return Stage(
+        verts_m,
+        all_faces,
+        np.concatenate(owners),
+        np.concatenate(attributes).astype(np.float32),
+        np.ones(len(verts_m), np.float32),
+        tuple(spans),
+        caster,
+    )
