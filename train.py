@@ -9,6 +9,7 @@ import time
 import typing
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,8 @@ from absl import flags, logging
 
 from input_pipeline.pipeline import split_size, train_batches
 from occrobnet_jax import command_line
-from occrobnet_jax.evaluation.evaluate import make_evaluate
+from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate
+from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import place_batch
 from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
@@ -29,7 +31,10 @@ from occrobnet_jax.training.summary import config_changes, git_sha, prepare_work
 from occrobnet_jax.types import Batch
 
 Metrics = dict[str, float]
+Evaluate = Callable[[dict[str, Any]], Evaluation]
 LocalBatches = Generator[dict[str, np.ndarray], None, None]
+
+NUM_OVERLAYS = 8
 
 
 def train(experiment: Experiment, workdir: Path) -> None:
@@ -45,7 +50,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
     run = build(experiment)
     state, start = restore_or_create(run, workdir)
     batches = open_batches(experiment, start)
-    validate = open_validation(run)
+    evaluate = open_evaluation(run)
     announce(run, start)
     keep_config(experiment, workdir)
     with (
@@ -58,7 +63,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
         def save(state: TrainState, position: Position) -> None:
             checkpoints.save(state, CheckpointMeta(*position, config, code, writer.wandb_id))
 
-        state = take_steps(run, state, start, batches, validate, writer, save)
+        state = take_steps(run, state, start, batches, evaluate, writer, save)
         finish(run, state, start, workdir, writer, time.monotonic() - started_s)
 
 
@@ -67,14 +72,14 @@ def take_steps(
     state: TrainState,
     start: Position,
     batches: LocalBatches,
-    validate: Callable[[TrainState], Metrics],
+    evaluate: Evaluate | None,
     writer: MetricWriter,
     save: Callable[[TrainState, Position], None],
 ) -> TrainState:
     """The loop.
 
     Its order: fetch a batch, hand the step to the device, then write the window before it, so that the device works
-    while the host does; then validate, then save. Numbers are read, and found finite, before a state is saved.
+    while the host does; then evaluate, then save. Numbers are read, and found finite, before a state is saved.
     """
     experiment = run.experiment
     window = MetricWindow(experiment.global_batch_size)
@@ -89,10 +94,10 @@ def take_steps(
         window.add(step, metrics, waited_s)
 
         is_last = step == experiment.last_step
-        validates = experiment.eval_every_steps > 0 and (is_last or is_due(step, experiment.eval_every_steps))
+        evaluates = is_last or is_due(step, experiment.eval_every_steps)
         saves = is_last or is_due(step, experiment.checkpoint_every_steps)
-        if validates or saves:
-            writer.write(step, window.read() | (validate(state) if validates else {}))
+        if evaluates or saves:
+            writer.write(step, window.read() | (validate(evaluate, run, state, step, writer) if evaluates else {}))
             if saves:
                 save(state, start.after(step, experiment.global_batch_size))
             window.restart_clock()
@@ -100,8 +105,8 @@ def take_steps(
 
 
 def is_due(step: int, every_steps: int) -> bool:
-    """Whether `step` is one of every so many."""
-    return step % every_steps == 0
+    """Whether `step` is one of every so many; 0 is never."""
+    return every_steps > 0 and step % every_steps == 0
 
 
 def place(fields: dict[str, np.ndarray], run: Run) -> Batch:
@@ -129,12 +134,22 @@ def open_batches(experiment: Experiment, start: Position) -> LocalBatches:
     return typing.cast(LocalBatches, batches)
 
 
-def open_validation(run: Run) -> Callable[[TrainState], Metrics]:
-    """A function that evaluates a state, with its averaged weights where there are any, on the evaluation split."""
+def open_evaluation(run: Run) -> Evaluate | None:
+    """A function that evaluates the network's variables on the evaluation split, if the run evaluates at all."""
     if not run.experiment.eval_every_steps:
-        return lambda state: {}
-    evaluate = make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split)
-    return lambda state: {f"val/{name}": value for name, value in evaluate(state.variables).metrics.items()}
+        return None
+    return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split)
+
+
+def validate(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, writer: MetricWriter) -> Metrics:
+    """Metrics of a state, with its averaged weights where there are any; pictures of some examples go to the writer."""
+    if evaluate is None:
+        return {}
+    evaluation = evaluate(state.variables)
+    if writer.shows_images:
+        data = run.experiment.data
+        writer.write_images(step, {"val/overlays": overlays(evaluation.records, data, data.eval_split, NUM_OVERLAYS)})
+    return {f"val/{name}": value for name, value in evaluation.metrics.items()}
 
 
 def open_writer(experiment: Experiment, workdir: Path, start: Position) -> MetricWriter:

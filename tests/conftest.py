@@ -1,31 +1,37 @@
 """Settings for all tests, made before any of them starts a JAX backend."""
 
 import os
-import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import pytest
 from absl import flags
+from beartype import beartype
 from jaxtyping import install_import_hook
 
 REPOSITORY = Path(__file__).parents[1]
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also for the processes that tests start
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Most tests compile a program and run it a few times: what LLVM's optimisation takes, it doesn't bring back.
+XLA_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}"
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()  # grain reads absl's flags
 
+
+def checked(function: Callable) -> Callable:
+    """beartype, constructors aside.
+
+    Records check their own values, in better words; and JAX builds pytrees with shapes and shardings in place of
+    arrays too.
+    """
+    return function if function.__name__ == "__init__" else beartype(function)
+
+
 # Shapes and types of arguments are checked in tests only, so that it costs nothing in a run.
-# The pytrees of types.py are left out: JAX builds them with shapes and shardings in place of arrays too.
-CHECKED = [
-    f"{package}.{module.name}"
-    for package in ("occrobnet_jax", "input_pipeline")
-    for module in pkgutil.iter_modules([str(REPOSITORY / package)])
-    if module.name != "types"
-]
-install_import_hook(CHECKED, "beartype.beartype")
+install_import_hook(["occrobnet_jax", "input_pipeline"], f"{__name__}.checked")
 
 
 @pytest.fixture(scope="session")

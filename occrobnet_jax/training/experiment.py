@@ -28,7 +28,7 @@ class Experiment:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
     teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones
     log_every_steps: int = 50
-    eval_every_steps: int = 2_000  # 0: at the end only
+    eval_every_steps: int = 2_000  # and at the end; 0: never, that is left to eval.py
     checkpoint_every_steps: int = 2_000  # and always at the end
     keep_checkpoints: int = 3  # the newest ones
     compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off

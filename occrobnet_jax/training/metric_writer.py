@@ -51,6 +51,11 @@ class MetricWriter:
         self._wandb.log({"step": step} | values)
         self._show(step, {name: values[name] for name in ON_SCREEN if name in values})
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether pictures have anywhere to go."""
+        return bool(self.wandb_id)
+
     def write_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
         """Shows lists of RGB images in Weights & Biases."""
         if self._is_lead:

@@ -9,20 +9,20 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import PyTree
 
 from occrobnet_jax.parallel import hosts
 
 
 @struct.dataclass
 class TrainState:
-    """What a step takes and returns, and a checkpoint keeps."""
+    """What a step takes and returns, and a checkpoint keeps: arrays, or in their places their shapes or layouts."""
 
-    step: Int[Array, ""]  # finished steps
-    params: PyTree[Array]
-    batch_stats: PyTree[Array]
-    averaged: PyTree[Array] | None  # moving average of params, where it is on
-    opt_state: PyTree[Array]
+    step: Any  # int32, finished steps
+    params: Any
+    batch_stats: Any
+    averaged: Any  # moving average of params, or None where it is off
+    opt_state: Any
 
     @property
     def variables(self) -> dict[str, Any]:

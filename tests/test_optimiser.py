@@ -1,0 +1,122 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.training.optimiser import OptimiserConfig, group_rate, make_optimiser, schedule, update_average
+
+PARAMS = {
+    "backbone": {
+        "conv1": {"kernel": jnp.array([1.0, -2.0])},
+        "bn1": {"bn": {"scale": jnp.array([1.0, 1.5])}},
+        "downsample": {"bn": {"bn": {"scale": jnp.array([2.0])}}},
+    },
+    "neck": {"kernel": jnp.array([0.5])},
+    "decoder": {"kernel": jnp.array([[3.0, -1.0]])},
+}
+
+
+def trained(config: OptimiserConfig, model: ModelConfig = ModelConfig(), steps: int = 5, total_steps: int = 100):
+    """Parameters after some steps of the quadratic loss sum(p^2) / 2, whose gradient is p."""
+    optimiser = make_optimiser(config, model, total_steps)
+    params, state = PARAMS, optimiser.init(PARAMS)
+    for _ in range(steps):
+        updates, state = optimiser.update(params, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def adamw_of_pytorch(parameter, rate, decay=0.01, betas=(0.9, 0.999), steps=5):
+    """AdamW as PyTorch documents it, for the gradient p."""
+    p, m, v = np.asarray(parameter, np.float64), 0.0, 0.0
+    for t in range(1, steps + 1):
+        gradient = p
+        p = p * (1 - rate * decay)
+        m = betas[0] * m + (1 - betas[0]) * gradient
+        v = betas[1] * v + (1 - betas[1]) * gradient**2
+        p = p - rate * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + 1e-8)
+    return p
+
+
+def test_adamw_is_pytorchs_with_a_lower_rate_for_the_backbone():
+    config = OptimiserConfig(learning_rate=0.1, backbone_learning_rate=0.01, weight_decay=0.3)
+    after = trained(config)
+    for path, rate in (("backbone", 0.01), ("neck", 0.1), ("decoder", 0.1)):
+        for got, start in zip(jax.tree.leaves(after[path]), jax.tree.leaves(PARAMS[path]), strict=True):
+            np.testing.assert_allclose(got, adamw_of_pytorch(start, rate, 0.3), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("neck", ["unet", "unet_big"])
+def test_the_unet_learns_as_slowly_as_the_backbone(neck):
+    config = OptimiserConfig()
+    assert group_rate(config, ModelConfig(), ("neck", "kernel")) == config.learning_rate
+    assert group_rate(config, ModelConfig(neck=neck, ciet="off"), ("neck", "kernel")) == config.backbone_learning_rate
+
+
+@pytest.mark.parametrize("batch_norm", ["affine_frozen", "frozen"])
+def test_frozen_batch_norms_neither_learn_nor_decay(batch_norm):
+    config = OptimiserConfig(learning_rate=0.1, backbone_learning_rate=0.1, weight_decay=0.5)
+    after = trained(config, ModelConfig(batch_norm=batch_norm))["backbone"]
+    np.testing.assert_array_equal(after["bn1"]["bn"]["scale"], PARAMS["backbone"]["bn1"]["bn"]["scale"])
+    assert after["downsample"]["bn"]["bn"]["scale"] < 2.0  # Keypoint Transformer leaves the shortcuts' free
+    assert (np.abs(after["conv1"]["kernel"]) < [1.0, 2.0]).all()
+
+
+def test_clipping_shortens_the_whole_gradient():
+    gradient = {"decoder": {"kernel": jnp.array([30.0, 40.0])}}
+    changed = {}
+    for norm in (0.0, 5.0):
+        optimiser = make_optimiser(OptimiserConfig(clip_norm=norm), ModelConfig(), 10)
+        changed[norm] = optimiser.update(gradient, optimiser.init(gradient), gradient)[1]
+    np.testing.assert_allclose(changed[0.0][1].mu["decoder"]["kernel"], [3.0, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(changed[5.0][1].mu["decoder"]["kernel"], [0.3, 0.4], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("constant", {0: 0.1, 4: 0.5, 9: 1.0, 50: 1.0, 99: 1.0}),
+        ("drop", {0: 0.1, 9: 1.0, 79: 1.0, 80: 0.1, 99: 0.1, 200: 0.1}),
+        ("cosine", {50: 0.5, 100: 0.0, 200: 0.0}),
+    ],
+)
+def test_schedules(kind, expected):
+    config = OptimiserConfig(schedule=kind, warmup_steps=10)
+    for step, factor in expected.items():
+        assert schedule(config, 100, jnp.int32(step)) == pytest.approx(factor, abs=1e-6)
+
+
+def test_the_schedule_scales_the_step():
+    at_once = trained(OptimiserConfig(learning_rate=0.1), steps=1)
+    warming = trained(OptimiserConfig(learning_rate=0.1, warmup_steps=10), steps=1)
+    moved = [PARAMS["decoder"]["kernel"] - params["decoder"]["kernel"] for params in (at_once, warming)]
+    np.testing.assert_allclose(0.1 * moved[0], moved[1], rtol=1e-4)
+
+
+def test_the_average_follows_the_weights_quickly_when_young_and_slowly_when_old():
+    old, new = {"w": jnp.float32(0.0)}, {"w": jnp.float32(1.0)}
+    assert update_average(old, new, jnp.int32(1), 0.999)["w"] == pytest.approx(1 - 2 / 11)
+    assert update_average(old, new, jnp.int32(100_000), 0.999)["w"] == pytest.approx(0.001, rel=1e-3)
+    assert update_average(new, new, jnp.int32(7), 0.999)["w"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 0.0},
+        {"backbone_learning_rate": -1.0},
+        {"beta1": 1.0},
+        {"average_decay": 1.0},
+        {"warmup_steps": -1},
+        {"clip_norm": float("nan")},
+        {"schedule": "linear"},
+    ],
+)
+def test_wrong_settings_are_named(change):
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"optimizer\.{name}="):
+        dataclasses.replace(OptimiserConfig(), **change)
