@@ -1,13 +1,13 @@
 """Evaluation records of stick-hand examples with perfect predictions, for tests to spoil."""
 
 import numpy as np
-from fake_datasets import fake_example
 
 from input_pipeline.config import DataConfig
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.evaluation.records import LABELS, Records
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
+from tests.fake_datasets import fake_example
 
 SIZE_PX = 64
 KEYPOINTS = 50

@@ -2,13 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from fake_records import SIZE_PX, perfect_records
 
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.metrics import compute_metrics, example_errors_mm
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.evaluation.visibility import area_under_roc
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, VISIBILITY, WRIST
+from tests.fake_records import SIZE_PX, perfect_records
 
 SETTING = Setting(SIZE_PX)
 INDEX_TIP = INTERHAND.index("index4")

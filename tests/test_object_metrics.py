@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from fake_records import SIZE_PX, perfect_records
 from scipy.spatial.transform import Rotation
 
 from input_pipeline.schema import OBJECT_SYMMETRY
 from occrobnet_jax.evaluation.metrics import compute_metrics
 from occrobnet_jax.evaluation.objects import equivalent_rotations, rotation_angles_deg
 from occrobnet_jax.evaluation.records import Records, Setting
+from tests.fake_records import SIZE_PX, perfect_records
 
 
 def metrics_of(turn_rest: Rotation, symmetry: str) -> dict[str, float]:

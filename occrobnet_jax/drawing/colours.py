@@ -12,6 +12,7 @@ FINGER_COLOURS = tuple(dict(zip(FINGERS, colours, strict=True)) for colours in (
 
 WRIST_COLOUR: Colour = (250, 250, 250)
 OBJECT_COLOUR: Colour = (236, 72, 212)
+AXIS_COLOURS: tuple[Colour, ...] = ((235, 60, 60), (70, 200, 90), (70, 120, 250))
 OUTLINE: Colour = (16, 16, 24)
 
 

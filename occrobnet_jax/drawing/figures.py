@@ -18,6 +18,19 @@ def reference_hand(present: Bool[np.ndarray, "2"]) -> int:
     return RIGHT if present[RIGHT] else LEFT
 
 
+def placed_joints_m(
+    joints_rel_m: Float[np.ndarray, "2 21 3"],
+    relative_translation_m: Float[np.ndarray, "3"],
+    present: Bool[np.ndarray, "2"],
+) -> Float[np.ndarray, "2 21 3"]:
+    """Both hands from the reference wrist; the other hand is placed by the relative translation, left minus right."""
+    step = relative_translation_m if reference_hand(present) == RIGHT else -relative_translation_m
+    other = LEFT if reference_hand(present) == RIGHT else RIGHT
+    placed = joints_rel_m.copy()
+    placed[other] += step
+    return placed
+
+
 def predicted_figure(
     joints_px: Float[np.ndarray, "2 21 2"],
     hand_probability: Float[np.ndarray, "2"],

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from occrobnet_jax.drawing.colours import OBJECT_COLOUR, OUTLINE, Colour, css, joint_colour
+from occrobnet_jax.drawing.colours import AXIS_COLOURS, OBJECT_COLOUR, OUTLINE, Colour, css, joint_colour
 from occrobnet_jax.skeleton import BONES, FINGERS, HAND_NAMES, JOINTS_PER_FINGER, NUM_JOINTS
 
 SUBPIXEL_BITS = 4
@@ -40,7 +40,7 @@ def enlarged(image: Canvas, factor: int) -> Canvas:
 def draw_figure(image: Canvas, figure: Figure, factor: int = 1) -> Canvas:
     """A copy of the picture, enlarged `factor` times, with the figure drawn over it."""
     canvas = enlarged(image, factor)
-    thickness = max(1, round(min(canvas.shape[:2]) / 160))
+    thickness = _thickness(canvas)
     if figure.corners_px is not None:
         _draw_box(canvas, _scaled(figure.corners_px, factor), thickness)
     joints_px = _scaled(figure.joints_px, factor)
@@ -69,6 +69,26 @@ def class_colour(kind: int) -> Colour:
     return joint_colour(hand, joint) if hand < len(HAND_NAMES) else OBJECT_COLOUR
 
 
+def draw_axes(image: Canvas, origin_px: Float[np.ndarray, "2"], ends_px: Float[np.ndarray, "3 2"]) -> Canvas:
+    """A copy of the picture with the x, y and z axis of an object in red, green and blue."""
+    canvas = image.copy()
+    thickness = _thickness(canvas)
+    for end, colour in zip(ends_px, AXIS_COLOURS, strict=True):
+        _draw_line(canvas, origin_px, end, OUTLINE, thickness + 2, dashed=False)
+        _draw_line(canvas, origin_px, end, colour, thickness, dashed=False)
+    return canvas
+
+
+def draw_rectangle(image: Canvas, box_px: Float[np.ndarray, "4"]) -> Canvas:
+    """A copy of the picture with the box x0, y0, x1, y1 drawn in it."""
+    canvas = image.copy()
+    x0, y0, x1, y1 = box_px
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        _draw_line(canvas, start, end, (255, 255, 255), _thickness(canvas), dashed=True)
+    return canvas
+
+
 def side_by_side(panels: list[Canvas], gap_px: int = 4) -> Canvas:
     """Pictures of equal height in a row."""
     gap = np.full((panels[0].shape[0], gap_px, 3), 255, np.uint8)
@@ -94,6 +114,10 @@ def legend() -> list[tuple[str, str]]:
         for f, finger in enumerate(FINGERS)
     ]
     return [*fingers, ("object", css(OBJECT_COLOUR))]
+
+
+def _thickness(canvas: Canvas) -> int:
+    return max(1, round(min(canvas.shape[:2]) / 160))
 
 
 def _scaled(points_px: Float[np.ndarray, "*n 2"], factor: int) -> Float[np.ndarray, "*n 2"]:

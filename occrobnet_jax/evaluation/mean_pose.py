@@ -1,11 +1,13 @@
 """The baseline every network must beat: the training split's mean hand."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from input_pipeline.schema import Example
+from input_pipeline.splits import Split
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
@@ -13,17 +15,7 @@ MOST_EXAMPLES = 20_000
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
-class Examples(Protocol):
-    """Schema examples by index, such as `input_pipeline.splits.Split`."""
-
-    def __len__(self) -> int:
-        """Number of examples."""
-
-    def __getitem__(self, index: int, /) -> Any:
-        """Example number `index`."""
-
-
-def mean_pose(examples: Examples, most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
+def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
     """Mean wrist-relative joints (m, camera axes) of the right and the left hand.
 
     A hand that never occurs gets the mirror image of the other.

@@ -7,14 +7,14 @@ from jaxtyping import Float, UInt8
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import crop_example, open_split
-from occrobnet_jax.drawing.figures import predicted_figure, predicted_hands, reference_hand
+from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
 from occrobnet_jax.drawing.overlay import Figure, draw_figure, draw_keypoints, side_by_side
 from occrobnet_jax.drawing.scene import scene_group
 from occrobnet_jax.evaluation.groups import HIDDEN
 from occrobnet_jax.evaluation.metrics import example_errors_mm
 from occrobnet_jax.evaluation.records import Records, select
 from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.skeleton import LEFT, RIGHT
+from occrobnet_jax.skeleton import NUM_JOINTS
 
 PANEL_PX = 288
 
@@ -63,11 +63,13 @@ def scene(records: Records, row: int) -> list[dict[str, Any]]:
     annotated = records["joint_annotated"][row]
     true_root = records["root_cam_m"][row][reference_hand(records["hand_present"][row])]
     corners = _true_corners_m(records, row)
-    shown = np.repeat(predicted_hands(records["predicted_hand_probability"][row])[:, None], annotated.shape[1], axis=1)
-    joints = _predicted_joints_m(records, row)
+    present = predicted_hands(records["predicted_hand_probability"][row])
+    joints = placed_joints_m(
+        records["predicted_joints_rel_m"][row], records["predicted_relative_translation_m"][row], present
+    )
     own_corners = _predicted_corners_m(records, row)
     return [
-        scene_group("prediction", joints, shown, own_corners),
+        scene_group("prediction", joints, np.repeat(present[:, None], NUM_JOINTS, axis=1), own_corners),
         scene_group(
             "truth",
             records["joints_cam_m"][row] - true_root,
@@ -108,18 +110,6 @@ def _predicted_figure(records: Records, row: int) -> Figure:
         records["predicted_visibility_probability"][row],
         None if corners is None else project(corners, records["intrinsics"][row]),
     )
-
-
-def _predicted_joints_m(records: Records, row: int) -> Float[np.ndarray, "2 21 3"]:
-    """Both hands from the reference wrist, the other hand placed by the relative translation."""
-    joints = records["predicted_joints_rel_m"][row].copy()
-    step = records["predicted_relative_translation_m"][row]
-    present = predicted_hands(records["predicted_hand_probability"][row])
-    if present.all():
-        joints[LEFT] += step
-    elif present[LEFT]:
-        joints[RIGHT] -= step
-    return joints
 
 
 def _true_corners_m(records: Records, row: int) -> Float[np.ndarray, "8 3"] | None:

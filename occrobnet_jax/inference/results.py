@@ -1,0 +1,154 @@
+"""Predictions as JSON, as pictures, and as one page.
+
+The JSON of a photo (lengths in metres, pixels of the photo after its EXIF rotation, camera axes x right, y down,
+z away from the camera; what a network has no head for is null):
+
+    format, version     "occrobnet-jax/prediction", 1
+    image               the file; width, height
+    checkpoint          path and step of the network
+    box_px              x0, y0, x1, y1 that was looked at; box_source "given" or "whole photo"
+    intrinsics          3 x 3 camera matrix; focal_source "given" or how it was guessed. Camera coordinates hold for
+                        these intrinsics: their depth is proportional to the focal length
+    joint_names         order of the 21 joints
+    hands               right and left, each with
+        hand, probability, is_present (probability above 0.5)
+        joints_rel_m        21 x 3, relative to the own wrist
+        joints_cam_m        21 x 3, camera frame: joints_rel_m put under the network's own 2D points
+        root_fit_error_px   mean 2D distance that this leaves
+        joints_px           21 x 2
+        visibility          21 probabilities of being seen, not hidden
+    left_minus_right_wrist_m    from the head for two hands
+    object              null where no keypoint was taken for one, else num_keypoints, reference_hand, rotation (camera
+                        from the object's rest pose, 3 x 3) and translation_m (from the reference hand's wrist)
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from markupsafe import Markup
+
+from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
+from occrobnet_jax.drawing.overlay import draw_axes, draw_figure, draw_rectangle, encode_jpeg, legend
+from occrobnet_jax.drawing.page import data_uri, render_page
+from occrobnet_jax.drawing.scene import scene_group, scene_json
+from occrobnet_jax.geometry.cameras import project
+from occrobnet_jax.inference.predictor import GUESSED_FOCAL_LENGTH, Prediction
+from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, NUM_JOINTS
+
+FORMAT, VERSION = "occrobnet-jax/prediction", 1
+TEMPLATE = Path(__file__).parent / "page.html"
+AXIS_M = 0.05  # length of an object's drawn axes
+PAGE_WIDTH_PX = 800
+DIGITS = 6
+
+
+def prediction_json(prediction: Prediction, image: str, checkpoint: str, step: int) -> str:
+    """The JSON described above."""
+    height, width = prediction.photo.shape[:2]
+    guess = f"guess: {GUESSED_FOCAL_LENGTH} x the photo's long side"
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "image": image,
+        "width": width,
+        "height": height,
+        "checkpoint": {"path": checkpoint, "step": step},
+        "box_px": _plain(prediction.box_px),
+        "box_source": "whole photo" if prediction.is_whole_photo else "given",
+        "intrinsics": _plain(prediction.intrinsics),
+        "focal_source": guess if prediction.is_focal_guessed else "given",
+        "joint_names": list(INTERHAND),
+        "hands": [_hand(prediction, hand) for hand in range(len(HAND_NAMES))],
+        "left_minus_right_wrist_m": _plain(prediction.relative_translation_m),
+        "object": _object(prediction),
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def overlay(prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo with the hands, and the axes of an object, drawn over it."""
+    figure = predicted_figure(prediction.joints_px, prediction.hand_probability, prediction.visibility_probability)
+    canvas = draw_figure(prediction.photo, figure)
+    if prediction.num_object_keypoints and np.isfinite(prediction.object_translation_m).all():
+        axes_m = np.concatenate([np.zeros((1, 3)), AXIS_M * prediction.object_rotation.T])
+        root = prediction.joints_cam_m[reference_hand(predicted_hands(prediction.hand_probability)), -1]
+        axes_px = project(axes_m + prediction.object_translation_m + root, prediction.intrinsics)
+        canvas = draw_axes(canvas, axes_px[0], axes_px[1:])
+    return canvas if prediction.is_whole_photo else draw_rectangle(canvas, prediction.box_px)
+
+
+def page_entry(prediction: Prediction, picture: UInt8[np.ndarray, "h w 3"], image: str) -> dict[str, Any]:
+    """What the page shows of one photo; `picture` is its overlay."""
+    width = min(PAGE_WIDTH_PX, picture.shape[1])
+    size = (width, max(1, round(picture.shape[0] * width / picture.shape[1])))
+    present = predicted_hands(prediction.hand_probability)
+    joints = placed_joints_m(prediction.joints_rel_m, prediction.relative_translation_m, present)
+    group = scene_group("prediction", joints, np.repeat(present[:, None], NUM_JOINTS, axis=1))
+    return {
+        "image": image,
+        "picture": data_uri(encode_jpeg(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)), "jpeg"),
+        "scene": Markup(scene_json([group])),
+        "facts": [fact for hand in range(len(HAND_NAMES)) for fact in _facts(prediction, hand)],
+        "error": "",
+    }
+
+
+def failed_entry(image: str, error: str) -> dict[str, Any]:
+    """What the page shows of a photo that could not be predicted."""
+    return {"image": image, "error": error}
+
+
+def page_html(entries: list[dict[str, Any]], checkpoint: str, step: int) -> str:
+    """The page with all photos."""
+    context = {
+        "title": f"{len(entries)} photo{'s' if len(entries) != 1 else ''}",
+        "subtitle": f"OccRobNet of {checkpoint}, step {step:,}. Drag the 3D views; ctrl + wheel zooms.",
+        "entries": entries,
+        "legend": legend(),
+    }
+    return render_page(TEMPLATE, context)
+
+
+def _hand(prediction: Prediction, hand: int) -> dict[str, Any]:
+    probability = float(prediction.hand_probability[hand])
+    visibility = prediction.visibility_probability[hand]
+    return {
+        "hand": HAND_NAMES[hand],
+        "probability": round(probability, DIGITS),
+        "is_present": probability > 0.5,
+        "joints_rel_m": _plain(prediction.joints_rel_m[hand]),
+        "joints_cam_m": _plain(prediction.joints_cam_m[hand]),
+        "root_fit_error_px": round(float(prediction.root_fit_error_px[hand]), DIGITS),
+        "joints_px": _plain(prediction.joints_px[hand]),
+        "visibility": None if np.isnan(visibility).any() else _plain(visibility),
+    }
+
+
+def _object(prediction: Prediction) -> dict[str, Any] | None:
+    if not prediction.num_object_keypoints or np.isnan(prediction.object_translation_m).any():
+        return None
+    return {
+        "num_keypoints": prediction.num_object_keypoints,
+        "reference_hand": HAND_NAMES[reference_hand(predicted_hands(prediction.hand_probability))],
+        "rotation": _plain(prediction.object_rotation),
+        "translation_m": _plain(prediction.object_translation_m),
+    }
+
+
+def _facts(prediction: Prediction, hand: int) -> list[tuple[str, str]]:
+    name, depth_m = HAND_NAMES[hand], prediction.joints_cam_m[hand, -1, 2]
+    facts = [(f"{name} hand", f"{prediction.hand_probability[hand]:.2f}")]
+    if predicted_hands(prediction.hand_probability)[hand]:
+        guess = " (focal length guessed)" if prediction.is_focal_guessed else ""
+        facts.append((f"{name} wrist's distance", f"{depth_m:.2f} m{guess}"))
+        facts.append((f"{name} fit", f"{prediction.root_fit_error_px[hand]:.1f} px"))
+    return facts
+
+
+def _plain(values: Float[np.ndarray, "..."]) -> list[Any]:
+    """Nested lists of rounded numbers."""
+    return np.round(values.astype(np.float64), DIGITS).tolist()

@@ -1,0 +1,78 @@
+"""Predicts the hands in photos: python predict.py INPUT... --output=DIR --checkpoint=WORKDIR [--box=x0,y0,x1,y1].
+
+Inputs are images and folders of images. For each image it writes DIR/NAME.json (see occrobnet_jax/inference/results.py)
+and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from input_pipeline.readers import read_bytes
+from occrobnet_jax import command_line
+from occrobnet_jax.drawing.overlay import encode_png
+from occrobnet_jax.files import write_atomically
+from occrobnet_jax.inference.inputs import Box, find_images, output_names, parse_box
+from occrobnet_jax.inference.predictor import Predictor, load_predictor
+from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
+
+
+def predict(
+    inputs: list[str], output: Path, checkpoint: Path, step: int | None, box: Box | None, focal_px: float | None
+) -> list[str]:
+    """Predicts every input and writes the results; returns a sentence for each image that could not be predicted.
+
+    Raises:
+        ValueError: there is no such input or checkpoint.
+        OSError: a result can't be written.
+    """
+    images = find_images(inputs)
+    if any(image.parent.resolve() == output.resolve() for image in images):
+        raise ValueError(f"--output={output} holds the photos themselves; choose another folder for the results")
+    predictor = load_predictor(checkpoint, step)
+    entries: list[dict[str, Any]] = []
+    for image, name in zip(tqdm(images, unit="image", disable=len(images) == 1), output_names(images), strict=True):
+        try:
+            entries.append(predict_one(predictor, image, output / name, checkpoint, box, focal_px))
+        except ValueError as error:
+            entries.append(failed_entry(str(image), str(error)))
+    write_atomically(output / "index.html", page_html(entries, str(checkpoint), predictor.step))
+    return [entry["error"] for entry in entries if entry["error"]]
+
+
+def predict_one(
+    predictor: Predictor, image: Path, stem: Path, checkpoint: Path, box: Box | None, focal_px: float | None
+) -> dict[str, Any]:
+    """Predicts one image, writes its JSON and its overlay, and returns what the page shows of it."""
+    prediction = predictor.predict(read_bytes(image), str(image), box, focal_px)
+    picture = overlay(prediction)
+    content = prediction_json(prediction, str(image), str(checkpoint), predictor.step)
+    write_atomically(stem.with_name(f"{stem.name}.json"), content)
+    write_atomically(stem.with_name(f"{stem.name}.png"), encode_png(picture))
+    return page_entry(prediction, picture, str(image))
+
+
+def main(inputs: list[str]) -> None:
+    """Predicts what the command line says."""
+    if CHECKPOINT.value is None:
+        raise ValueError("--checkpoint is missing; name the workdir of a training run")
+    box = None if BOX.value is None else parse_box(BOX.value)
+    output = Path(OUTPUT.value)
+    errors = predict(inputs, output, Path(CHECKPOINT.value), STEP.value, box, FOCAL_PX.value)
+    print(output / "index.html")
+    if errors:
+        sys.exit("predict.py: " + "\n".join(errors))
+
+
+if __name__ == "__main__":
+    OUTPUT = flags.DEFINE_string("output", None, "folder for the results", required=True)
+    CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir of a run, or the folder of one of its checkpoints")
+    STEP = flags.DEFINE_integer("step", None, "take this step's checkpoint instead of the newest", lower_bound=0)
+    BOX = flags.DEFINE_string("box", None, "x0,y0,x1,y1 around the hands in px of every photo; all of it by default")
+    FOCAL_PX = flags.DEFINE_float(
+        "focal_px", None, "focal length in px of the photo; a guess by default", lower_bound=1.0
+    )
+    command_line.run(main)

@@ -1,0 +1,39 @@
+"""A run of the tiny network without training: its variables are drawn, its checkpoint is written."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
+from occrobnet_jax.training.experiment import Experiment, config_of
+from occrobnet_jax.training.setup import make_model
+from occrobnet_jax.training.state import TrainState
+from tests.tiny import INPUT_SIZE_PX, tiny_model
+
+
+def tiny_experiment(data_dir: Path, **model: Any) -> Experiment:
+    """An experiment with the tiny network on a dataset of `fake_datasets`."""
+    data = DataConfig(data_dir=str(data_dir), input_size_px=INPUT_SIZE_PX)
+    return Experiment(model=tiny_model(**model), global_batch_size=8, data=data, compilation_cache_dir="")
+
+
+def drawn_variables(experiment: Experiment, seed: int = 0) -> dict[str, Any]:
+    """Variables of the network's shapes, drawn by NumPy: compiling the real initialisation takes far longer."""
+    image = jnp.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), jnp.uint8)
+    shapes = jax.eval_shape(lambda: make_model(experiment).init(jax.random.key(0), image, train=False))
+    rng = np.random.default_rng(seed)
+    weights = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(scale=0.1, size=leaf.shape), leaf.dtype), shapes)
+    return weights | {"batch_stats": jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), shapes["batch_stats"])}
+
+
+def write_run(workdir: Path, experiment: Experiment, step: int) -> None:
+    """Leaves in a workdir the checkpoint that a run of so many steps would."""
+    state = TrainState(
+        step=jnp.asarray(step), averaged=None, opt_state={"count": jnp.zeros(())}, **drawn_variables(experiment)
+    )
+    with CheckpointWriter(workdir, 3) as checkpoints:
+        checkpoints.save(state, CheckpointMeta(step, 8 * step, config_of(experiment), "", ""))

@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+
+from occrobnet_jax.drawing.colours import OUTLINE, joint_colour
+from occrobnet_jax.drawing.curves import Panel, curves_svg
+from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands
+from occrobnet_jax.drawing.overlay import BOX_EDGES, Figure, class_colour, draw_figure, draw_keypoints
+from occrobnet_jax.drawing.scene import scene_group, scene_json
+from occrobnet_jax.skeleton import INTERHAND, LEFT, NUM_JOINTS, RIGHT, WRIST
+
+GREY = np.full((60, 80, 3), 128, np.uint8)
+
+
+def spread_joints() -> np.ndarray:
+    """Both hands, every joint on its own place of the 80 x 60 picture."""
+    x, y = np.meshgrid(np.arange(7) * 11 + 6.0, np.arange(6) * 10 + 5.0)
+    return np.stack([x, y], axis=-1).reshape(2, NUM_JOINTS, 2)
+
+
+def test_joints_are_drawn_where_they_are_in_their_colour() -> None:
+    """Also in an enlarged picture, whose pixel centres lie elsewhere."""
+    joints = spread_joints()
+    shown = np.zeros((2, NUM_JOINTS), bool)
+    tip = INTERHAND.index("ring4")
+    shown[:, tip] = True
+    for factor in (1, 4):
+        drawn = draw_figure(GREY, Figure(joints, shown, np.zeros_like(shown)), factor)
+        assert drawn.shape == (60 * factor, 80 * factor, 3)
+        for hand in (RIGHT, LEFT):
+            x, y = np.round((joints[hand, tip] + 0.5) * factor - 0.5).astype(int)
+            np.testing.assert_array_equal(drawn[y, x], joint_colour(hand, tip))
+    changed = np.argwhere((draw_figure(GREY, Figure(joints, shown, np.zeros_like(shown))) != GREY).any(-1))[:, ::-1]
+    assert max(np.linalg.norm(changed[:, None] - joints[:, tip], axis=-1).min(1)) < 6  # nothing else was drawn
+
+
+def test_hidden_joints_are_hollow() -> None:
+    joints, shown = spread_joints(), np.ones((2, NUM_JOINTS), bool)
+    tip = INTERHAND.index("index4")
+    x, y = joints[RIGHT, tip].astype(int)
+    for hidden, colour in ((shown, OUTLINE), (~shown, joint_colour(RIGHT, tip))):
+        np.testing.assert_array_equal(draw_figure(GREY, Figure(joints, shown, hidden))[y, x], colour)
+
+
+def test_hands_and_fingers_have_their_own_colours() -> None:
+    tips = [INTERHAND.index(f"{finger}4") for finger in ("thumb", "index", "middle", "ring", "pinky")]
+    colours = {joint_colour(hand, tip) for hand in (RIGHT, LEFT) for tip in tips}
+    assert len(colours) == 10
+    assert class_colour(1 + NUM_JOINTS + tips[2]) == joint_colour(LEFT, tips[2])
+    assert class_colour(1 + tips[2]) == joint_colour(RIGHT, tips[2])
+
+
+def test_far_away_points_do_no_harm() -> None:
+    joints, shown = spread_joints(), np.ones((2, NUM_JOINTS), bool)
+    joints[RIGHT, 3:6] = 1e9, -1e9
+    draw_figure(GREY, Figure(joints, shown, ~shown, np.full((8, 2), 1e7)))
+    draw_keypoints(GREY, np.array([[1e8, 5.0]]), np.array([0]))
+
+
+def test_box_edges_join_corners_that_differ_in_one_axis() -> None:
+    corners = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)])
+    assert len(set(BOX_EDGES)) == 12
+    assert all(np.abs(corners[a] - corners[b]).sum() == 1 for a, b in BOX_EDGES)
+
+
+def test_the_likely_hands_are_drawn_or_the_likelier_one() -> None:
+    assert predicted_hands(np.array([0.9, 0.7])).tolist() == [True, True]
+    assert predicted_hands(np.array([0.2, 0.4])).tolist() == [False, True]
+    figure = predicted_figure(spread_joints(), np.array([0.9, 0.1]), np.full((2, NUM_JOINTS), np.nan))
+    assert figure.shown.all(axis=1).tolist() == [True, False]
+    assert not figure.hidden.any()
+
+
+@pytest.mark.parametrize(
+    ("present", "reference"), [((True, True), RIGHT), ((True, False), RIGHT), ((False, True), LEFT)]
+)
+def test_hands_are_placed_relative_to_each_other(present: tuple[bool, bool], reference: int) -> None:
+    joints = np.random.default_rng(0).normal(size=(2, NUM_JOINTS, 3))
+    joints -= joints[:, WRIST:]
+    placed = placed_joints_m(joints, np.array([0.1, 0.2, 0.3]), np.array(present))
+    np.testing.assert_allclose(placed[LEFT, WRIST] - placed[RIGHT, WRIST], (0.1, 0.2, 0.3))
+    np.testing.assert_array_equal(placed[reference, WRIST], 0)
+
+
+def test_scene_holds_bones_in_millimetres() -> None:
+    joints = np.zeros((2, NUM_JOINTS, 3))
+    joints[LEFT, INTERHAND.index("thumb1")] = (0.01, 0.02, 0.03)
+    shown = np.repeat([[False], [True]], NUM_JOINTS, axis=1)
+    group = scene_group("</script>", joints, shown, dashed=True)
+    text = scene_json([group])
+    assert "<" not in text
+    (restored,) = json.loads(text)["groups"]
+    assert restored["name"] == "</script>"
+    assert len(restored["lines"]) == 20
+    colour = "#" + bytes(joint_colour(LEFT, INTERHAND.index("thumb1"))).hex()
+    assert [0, 0, 0, 10, 20, 30, colour] in restored["lines"]
+
+
+def test_curves_show_what_the_history_has() -> None:
+    history = [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0, "val/x": 1.0}, {"step": 3, "loss": None}]
+    panels = (Panel("loss", ("loss",)), Panel("x", ("val/x",)), Panel("missing", ("nothing",)))
+    svg = curves_svg(history, panels)
+    assert svg.startswith("<svg")
+    assert ">loss<" in svg
+    assert ">missing<" not in svg
+    assert ">val/x<" not in svg  # a single point is no curve
+    assert curves_svg(history[:1], panels) == ""
