@@ -60,7 +60,7 @@ class InjectionBlock(nn.Module):
     ) -> tuple[Float[Array, "b n d"], Float[Array, ""]]:
         """Returns the new query map and the share of saturated gates."""
         init = initializers.normal(self.config.ciet_position_std)
-        shape = query_map.shape[1:]
+        shape = (1, *query_map.shape[1:])
         queries = query_map + self.param("query_position", init, shape, jnp.float32).astype(self.dtype)
         keys = source + self.param("key_position", init, shape, jnp.float32).astype(self.dtype)
         q, k = self._heads("query", queries), self._heads("key", keys)

@@ -86,6 +86,8 @@ class ModelConfig:
         check_choices(self, "model")
         if self.neck != "fpn" and self.ciet != "off":
             raise ValueError(f"model.neck={self.neck!r} is Keypoint Transformer's and has no CIET; set model.ciet='off'")
+        if self.neck != "fpn" and self.heatmap_stride != 2:
+            raise ValueError(f"model.neck={self.neck!r} makes heatmaps of stride 2, not {self.heatmap_stride}")
         if self.max_joint_keypoints < 42:
             raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.width % self.heads:

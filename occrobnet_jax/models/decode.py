@@ -121,7 +121,7 @@ def axis_positions(heatmaps: Float[Array, "*b bin"], decoding: str) -> Float[Arr
     peak = heatmaps.argmax(-1)
     if decoding == "argmax":
         return peak.astype(jnp.float32)
-    index = jnp.arange(heatmaps.shape[-1])
+    index = jnp.arange(heatmaps.shape[-1]).reshape((1,) * peak.ndim + (-1,))
     near = jnp.abs(index - peak[..., None]) <= SUB_BIN_REACH
     weights = jnp.where(near, jnp.maximum(heatmaps, 1e-6), 0)
     return (weights * index).sum(-1) / weights.sum(-1)

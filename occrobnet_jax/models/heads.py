@@ -4,10 +4,11 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen import initializers
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import Mlp, layer_norm
+from occrobnet_jax.models.layers import Mlp, layer_norm, small_normal
 from occrobnet_jax.models.queries import QueryLayout
 from occrobnet_jax.skeleton import NUM_HANDS, WRIST
 
@@ -98,4 +99,6 @@ class PoseHeads(nn.Module):
         return jnp.concatenate([per_joint, wrists.reshape(*joints.shape[:2], NUM_HANDS, 1, features)], axis=3)
 
     def _mlp(self, name: str, x: Float[Array, "*b d"], features: int) -> Float[Array, "*b f"]:
-        return Mlp(self.config.head_mlp, features, dtype=self.dtype, name=name)(x).astype(jnp.float32)
+        init = initializers.lecun_normal() if name == "object_rotation" else small_normal
+        mlp = Mlp(self.config.head_mlp, features, dtype=self.dtype, final_init=init, name=name)
+        return mlp(x).astype(jnp.float32)

@@ -56,7 +56,7 @@ def _object_points(batch: Batch, config: ModelConfig) -> tuple[Array, Array]:
     breaks them, so that the points spread over the object.
     """
     inside = batch.segmentation == 3
-    noise = jax.random.uniform(jax.random.key(0), inside.shape[1:])
+    noise = jax.random.uniform(jax.random.key(0), (1, *inside.shape[1:]))
     mask = jnp.where(inside & batch.segmentation_known[:, None, None], 254.0 + noise, 0.0)
     return greedy_peaks(mask, config.object_threshold, config.suppression_radius_hm, config.max_object_keypoints)
 
@@ -94,7 +94,7 @@ def greedy_peaks(
         strength, index = _first_maximum(remaining)
         px, py = index % width, index // width
         good = (strength > threshold) | ((i < min_peaks) & jnp.isfinite(strength))
-        disc = (x - px[:, None, None]) ** 2 + (y - py[:, None, None]) ** 2 <= radius**2
+        disc = (x[None] - px[:, None, None]) ** 2 + (y[None] - py[:, None, None]) ** 2 <= radius**2
         remaining = jnp.where(disc, -jnp.inf, remaining)
         slot = jnp.where(good[:, None], jnp.stack([px, py], -1), 0).astype(jnp.float32)
         return remaining, xy.at[:, i].set(slot), valid.at[:, i].set(good)
@@ -111,5 +111,5 @@ def greedy_peaks(
 def _first_maximum(maps: Float[Array, "b hh ww"]) -> tuple[Float[Array, " b"], Int[Array, " b"]]:
     """Value and raster index of each map's maximum: two plain reductions, which vectorise where argmax does not."""
     strength = maps.max((1, 2))
-    raster = jnp.arange(maps[0].size).reshape(maps.shape[1:])
+    raster = jnp.arange(maps[0].size).reshape(1, *maps.shape[1:])
     return strength, jnp.where(maps == strength[:, None, None], raster, maps[0].size - 1).min((1, 2))

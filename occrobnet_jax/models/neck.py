@@ -8,7 +8,7 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import Conv, ConvBnRelu, UpConvBnRelu, upsample_2x
+from occrobnet_jax.models.layers import Conv, ConvBnRelu, UpConvBnRelu, small_normal, upsample_2x
 
 
 @struct.dataclass
@@ -106,7 +106,7 @@ class MapHead(nn.Module):
         x = finest
         for i, features in enumerate(self.hidden):
             x = ConvBnRelu(features, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
-        x = Conv(1, 1, use_bias=True, dtype=self.dtype, name="out")(x)
+        x = Conv(1, 1, use_bias=True, kernel_init=small_normal, dtype=self.dtype, name="out")(x)
         return self.gain * x[..., 0].astype(jnp.float32)
 
 

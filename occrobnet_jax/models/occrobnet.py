@@ -83,7 +83,8 @@ class OccRobNet(nn.Module):
     def _normalised(self, image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         x = image.astype(jnp.float32) / 255
         if self.config.input_normalisation == "imagenet":
-            x = (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+            mean, std = (jnp.array(v)[None, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+            x = (x - mean) / std
         return x.astype(self.dtype)
 
     def _pyramid(
@@ -92,8 +93,8 @@ class OccRobNet(nn.Module):
         """Neck, CIET, and the levels that tokens see; and the share of CIET's gates that are saturated."""
         config = self.config
         if config.neck != "fpn":
-            return UNet(config, self.dtype, name="neck")(taps, train=train), jnp.zeros(())
-        pyramid = FeaturePyramid(config.neck_channels, self.dtype, name="neck")(taps)
+            return UNet(config, self.dtype, name="unet")(taps, train=train), jnp.zeros(())
+        pyramid = FeaturePyramid(config.neck_channels, self.dtype, name="fpn")(taps)
         enhanced = self._enhance(pyramid, train=train)
         rebuilt = RebuiltPyramid(config, self.dtype, name="rebuilt")(enhanced.features, pyramid)
         p2 = rebuilt.p2 if config.localise_from == "ciet" else pyramid.p2

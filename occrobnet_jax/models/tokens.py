@@ -50,9 +50,9 @@ def sample_levels(
     levels: tuple[Float[Array, "b _ _ _"], ...], xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int]
 ) -> list[Float[Array, "b t _"]]:
     """Samples each level where the heatmap's pixels lie on it (corners aligned with corners)."""
-    share = xy_hm / (jnp.array(map_size, jnp.float32) - 1)
+    share = xy_hm / (jnp.array(map_size, jnp.float32) - 1)[None, None]
     return [
-        sample_bilinear(level, share * jnp.array([level.shape[2] - 1, level.shape[1] - 1], jnp.float32))
+        sample_bilinear(level, share * jnp.array([[[level.shape[2] - 1, level.shape[1] - 1]]], jnp.float32))
         for level in levels
     ]
 
@@ -62,8 +62,9 @@ def sample_bilinear(features: Float[Array, "b h w c"], xy: Float[Array, "b t 2"]
     corner = jnp.floor(xy)
     fraction = (xy - corner).astype(features.dtype)
     fx, fy = fraction[..., :1], fraction[..., 1:]
-    top = (1 - fx) * _at(features, corner) + fx * _at(features, corner + jnp.array([1.0, 0.0]))
-    bottom = (1 - fx) * _at(features, corner + jnp.array([0.0, 1.0])) + fx * _at(features, corner + 1)
+    right, down = jnp.array([[[1.0, 0.0]]]), jnp.array([[[0.0, 1.0]]])
+    top = (1 - fx) * _at(features, corner) + fx * _at(features, corner + right)
+    bottom = (1 - fx) * _at(features, corner + down) + fx * _at(features, corner + right + down)
     return (1 - fy) * top + fy * bottom
 
 
@@ -85,7 +86,7 @@ def position_code(
     """
     index = jnp.arange(width // 2)
     period = POSITION_TEMPERATURE ** (2 * (index // 2) / (width // 2))
-    turns = 2 * math.pi * (jnp.round(xy_hm) + 1) / jnp.array(map_size, jnp.float32)
-    angle = turns[..., ::-1, None] / period  # y before x
-    code = jnp.where(index % 2 == 0, jnp.sin(angle), jnp.cos(angle))
+    turns = 2 * math.pi * (jnp.round(xy_hm) + 1) / jnp.array([[map_size]], jnp.float32)
+    angle = turns[..., ::-1, None] / period[None, None, None]  # y before x
+    code = jnp.where((index % 2 == 0)[None, None, None], jnp.sin(angle), jnp.cos(angle))
     return code.reshape(*xy_hm.shape[:-1], width)

@@ -1,0 +1,228 @@
+"""Every loss as a pair (weighted sum, count), divided once over the global batch.
+
+The forms and weights are Keypoint Transformer's, since the paper publishes none; what is ours says so. KypT divides by
+all elements, masked ones included, and its weights assume that: `normalise="valid"` divides by the valid ones instead.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from occrobnet_jax.choices import check_choices
+from occrobnet_jax.geometry.alignment import root_relative
+from occrobnet_jax.geometry.kinematics import accumulate_bones, bone_vectors
+from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.skeleton import WRIST
+from occrobnet_jax.training import targets
+from occrobnet_jax.types import Batch, Predictions
+
+Term = tuple[Float[Array, ""], Float[Array, ""]]
+
+GRID_PX = 128.0  # pixels across the crop in which KypT's 2D weights are meant
+MM = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """Fields of `config.loss`: weights of the terms, and the shapes of their targets."""
+
+    heatmap: float = 0.01
+    object_map: float = 0.001
+    keypoint_class: float = 1.0
+    axis_heatmaps: float = 1000.0  # 2.5D
+    bone_vectors: float = 1.0  # per mm
+    root_relative_joints: float = 0.1  # per mm
+    weak_joints_2d: float = 0.01  # per px of 128 across the crop
+    weak_camera_scale: float = 0.005
+    weak_camera_translation: float = 0.05
+    joints_2d: float = 0.1  # of the 2D head, per px of 128 across the crop [ours]
+    relative_translation: float = 100.0  # per m
+    hand_type: float = 1.0  # KypT has 0, which leaves this head untrained [ours]
+    object_corners: float = 0.1  # per mm
+    object_translation: float = 100.0  # per m
+    visibility: float = 1.0  # [ours]
+    object_corner_factors: tuple[tuple[int, float], ...] = ()  # (object id, factor); KypT: 4 for YCB 10 and 24
+    normalise: Literal["all", "valid"] = "all"
+    heatmap_sigma_hm: float = 1.25
+    axis_sigma_bins: float = 1.25
+    match_radius_hm: float = 3.0  # within which a token is a joint's
+
+    def __post_init__(self) -> None:
+        check_choices(self, "loss")
+
+
+def losses(
+    predictions: Predictions, batch: Batch, model_config: ModelConfig, loss_config: LossConfig
+) -> dict[str, Term]:
+    """All terms that the predictions allow.
+
+    Returns:
+        For each term its weighted sum and its count; `total` divides and adds them.
+    """
+    terms = _map_losses(predictions, batch, model_config, loss_config)
+    terms["keypoint_class"] = keypoint_class_loss(predictions, batch, model_config, loss_config)
+    terms |= _hand_losses(predictions, batch, model_config, loss_config)
+    if predictions.object_rotation_6d is not None:
+        terms |= _object_losses(predictions, batch, loss_config)
+    weights = dataclasses.asdict(loss_config)
+    weights["object_triangle"] = loss_config.object_translation
+    return {name: (weights[name] * value, count) for name, (value, count) in terms.items()}
+
+
+def total(terms: dict[str, Term]) -> Float[Array, ""]:
+    """The loss: the sum of all terms' means. A term without any element counts as 0."""
+    return sum((value / jnp.maximum(count, 1.0) for value, count in terms.values()), start=jnp.zeros(()))
+
+
+def pose_mask(predictions: Predictions, batch: Batch) -> Float[Array, " b"]:
+    """Examples that teach poses: real ones with at least one keypoint (KypT drops those without)."""
+    return (batch.is_real & predictions.keypoints.valid.any(-1)).astype(jnp.float32)
+
+
+def masked(values: Float[Array, "..."], mask: Float[Array, "..."], normalise: str) -> Term:
+    """Sum over the valid elements, and the count of all elements or of the valid ones."""
+    mask = jnp.broadcast_to(mask, values.shape).astype(jnp.float32)  # over layers too
+    count = jnp.asarray(float(values.size)) if normalise == "all" else mask.sum()
+    return jnp.sum(jnp.where(mask > 0, values, 0.0) * mask), count
+
+
+def _map_losses(
+    predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
+) -> dict[str, Term]:
+    size = predictions.heatmap.shape[1:]
+    wanted = targets.joint_heatmap(batch, model_config.heatmap_stride, size, config.heatmap_sigma_hm)
+    valid = (targets.fully_annotated(batch) & batch.is_real)[:, None, None]
+    terms = {"heatmap": masked((predictions.heatmap - wanted) ** 2, valid, config.normalise)}
+    if predictions.object_map is not None:
+        wanted = targets.PEAK * (batch.segmentation == targets.OBJECT_LABEL)
+        valid = (batch.segmentation_known & batch.is_real)[:, None, None]
+        terms["object_map"] = masked((predictions.object_map - wanted) ** 2, valid, config.normalise)
+    return terms
+
+
+def keypoint_class_loss(
+    predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
+) -> Term:
+    """Cross-entropy of every encoder layer's token classes, over the valid tokens."""
+    classes, known = targets.token_classes(
+        predictions.keypoints, batch, model_config.heatmap_stride, config.match_radius_hm
+    )
+    logits = predictions.class_logits
+    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(classes, logits.shape[:-1]))
+    return masked(entropy, known & batch.is_real[:, None], "valid")
+
+
+def _hand_losses(
+    predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
+) -> dict[str, Term]:
+    mask = pose_mask(predictions, batch)
+    terms = {}
+    if predictions.bone_vectors_m is not None:
+        terms |= _vector_losses(predictions.bone_vectors_m, batch, mask, config)
+    if predictions.axis_heatmaps is not None:
+        wanted, valid = targets.axis_targets(batch, model_config, config.axis_sigma_bins)
+        error = (predictions.axis_heatmaps - wanted[None]) ** 2
+        terms["axis_heatmaps"] = masked(error, (valid * mask[:, None, None, None])[..., None], config.normalise)
+    if predictions.joints_crop is not None:
+        wanted_px = batch.joints_px / batch.image.shape[1]
+        error = GRID_PX * jnp.abs(predictions.joints_crop - wanted_px[None])
+        terms["joints_2d"] = masked(error, (batch.joint_annotated * mask[:, None, None])[..., None], config.normalise)
+    if predictions.weak_camera is not None:
+        terms |= _weak_camera_losses(predictions, batch, mask, config)
+    shift, known = targets.relative_translation(batch)
+    error = jnp.abs(predictions.relative_translation_m - shift[None])
+    terms["relative_translation"] = masked(error, (known * mask)[:, None], config.normalise)
+    present = optax.sigmoid_binary_cross_entropy(predictions.hand_logits, batch.hand_present.astype(jnp.float32))
+    terms["hand_type"] = masked(present, (batch.hand_present_known * mask)[:, None], config.normalise)
+    if predictions.visibility_logits is not None:
+        visible = (batch.visibility == 1).astype(jnp.float32)
+        error = optax.sigmoid_binary_cross_entropy(
+            predictions.visibility_logits, jnp.broadcast_to(visible, predictions.visibility_logits.shape)
+        )
+        known_visibility = (batch.visibility >= 1) & (batch.visibility <= 4) & batch.joint_annotated
+        terms["visibility"] = masked(error, known_visibility * mask[:, None, None], config.normalise)
+    return terms
+
+
+def _vector_losses(
+    vectors_m: Float[Array, "l b n bone 3"], batch: Batch, mask: Float[Array, " b"], config: LossConfig
+) -> dict[str, Term]:
+    bones = targets.bone_annotated(batch) * mask[:, None, None]
+    error = MM * jnp.abs(vectors_m - bone_vectors(batch.joints_cam_m)[None])
+    joints = MM * jnp.abs(accumulate_bones(vectors_m) - root_relative(batch.joints_cam_m)[None])[..., :WRIST, :]
+    valid = (batch.joint_annotated & targets.root_annotated(batch)[..., None])[..., :WRIST] * mask[:, None, None]
+    return {
+        "bone_vectors": masked(error, bones[..., None], config.normalise),
+        "root_relative_joints": masked(joints, valid[..., None], config.normalise),
+    }
+
+
+def _weak_camera_losses(
+    predictions: Predictions, batch: Batch, mask: Float[Array, " b"], config: LossConfig
+) -> dict[str, Term]:
+    """Weak projection of the predicted joints, and the camera itself against its best fit (KypT)."""
+    assert predictions.weak_camera is not None and predictions.bone_vectors_m is not None
+    camera, known = targets.weak_camera(batch, GRID_PX)
+    size = batch.image.shape[1]
+    scale, translation = predictions.weak_camera[..., :1], predictions.weak_camera[..., 1:]
+    joints = accumulate_bones(predictions.bone_vectors_m)[..., :2]
+    both = batch.root_known.all(-1)[:, None]
+    shift = jnp.where(both[None], predictions.relative_translation_m[..., :2], 0.0)
+    joints = joints + jnp.stack([jnp.zeros_like(shift), shift], axis=2)[:, :, :, None]
+    projected = scale[..., None, None, :] * joints + translation[..., None, None, :]
+    error = jnp.abs(projected - (batch.joints_px * (GRID_PX / size))[None])
+    valid = (batch.joint_annotated & targets.root_annotated(batch)[..., None]) * mask[:, None, None]
+    camera_error = jnp.abs(predictions.weak_camera - camera[None])
+    camera_valid = (known * mask)[:, None]
+    return {
+        "weak_joints_2d": masked(error, valid[..., None], config.normalise),
+        "weak_camera_scale": masked(camera_error[..., :1], camera_valid, config.normalise),
+        "weak_camera_translation": masked(camera_error[..., 1:], camera_valid, config.normalise),
+    }
+
+
+def _object_losses(predictions: Predictions, batch: Batch, config: LossConfig) -> dict[str, Term]:
+    assert predictions.object_rotation_6d is not None and predictions.object_translation_m is not None
+    mask = pose_mask(predictions, batch)
+    translation = predictions.object_translation_m
+    wanted, known = targets.object_translations(batch, translation.shape[2])
+    terms = {
+        "object_translation": masked(
+            jnp.abs(translation - wanted[None]), (known * mask[:, None])[..., None], config.normalise
+        ),
+        "object_corners": _corner_loss(predictions.object_rotation_6d, translation, batch, mask, config),
+    }
+    if translation.shape[2] > 1:
+        # The three relative translations close a triangle (KypT on H2O-3D).
+        gap = predictions.relative_translation_m + translation[:, :, 1] - translation[:, :, 0]
+        both = (batch.root_known.all(-1) & batch.object_known) * mask
+        terms["object_triangle"] = masked(jnp.abs(gap), both[:, None], config.normalise)
+    return terms
+
+
+def _corner_loss(
+    rotation_6d: Float[Array, "l b 6"],
+    translation_m: Float[Array, "l b heads 3"],
+    batch: Batch,
+    mask: Float[Array, " b"],
+    config: LossConfig,
+) -> Term:
+    """Posed corners of the rest box, against the nearest of the poses that the object's symmetry makes the same."""
+    corners = targets.corners_to_teach(batch)
+    wanted_t, known = targets.object_translations(batch, translation_m.shape[2])
+    first = jnp.where(known[:, :1], wanted_t[:, 0], wanted_t[:, -1])
+    chosen = jnp.where(known[None, :, :1], translation_m[:, :, 0], translation_m[:, :, -1])
+    pose = functools.partial(jnp.einsum, precision="highest")
+    posed = pose("lbij,bkj->lbki", rotation_6d_to_matrix(rotation_6d), corners) + chosen[:, :, None]
+    wanted = pose("bsij,bkj->bski", targets.equivalent_rotations(batch), corners) + first[:, None, None]
+    error = MM * jnp.abs(posed[:, :, None] - wanted[None]).mean((-2, -1)).min(-1)
+    factor = jnp.ones(len(mask))
+    for object_id, value in config.object_corner_factors:
+        factor = jnp.where(batch.object_id == object_id, value, factor)
+    return masked(error * factor[None], known.any(-1) * mask, config.normalise)
+
