@@ -74,7 +74,7 @@ def test_each_device_gets_its_own_examples(sizes):
 def test_a_batch_that_can_not_be_split_evenly_is_refused_with_one_that_can():
     mesh = make_mesh(MeshConfig())
     check_batch_size(24, mesh)
-    with pytest.raises(ValueError, match="global_batch_size=20 must be a multiple of the 8 devices; try 16"):
+    with pytest.raises(ValueError, match=r"global_batch_size=20 must be a multiple of the 8 devices; try 16"):
         check_batch_size(20, mesh)
     with pytest.raises(ValueError, match="try 8"):
         check_batch_size(0, mesh)

@@ -9,6 +9,7 @@ import pytest
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.training.optimiser import OptimiserConfig, group_rate, make_optimiser, schedule, update_average
 
+PLAIN = ModelConfig()
 PARAMS = {
     "backbone": {
         "conv1": {"kernel": jnp.array([1.0, -2.0])},
@@ -20,7 +21,7 @@ PARAMS = {
 }
 
 
-def trained(config: OptimiserConfig, model: ModelConfig = ModelConfig(), steps: int = 5, total_steps: int = 100):
+def trained(config: OptimiserConfig, model: ModelConfig = PLAIN, steps: int = 5, total_steps: int = 100):
     """Parameters after some steps of the quadratic loss sum(p^2) / 2, whose gradient is p."""
     optimiser = make_optimiser(config, model, total_steps)
     params, state = PARAMS, optimiser.init(PARAMS)

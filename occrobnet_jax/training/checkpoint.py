@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ class CheckpointWriter:
         }
         self._manager.save(meta.step, args=ocp.args.Composite(**items))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "CheckpointWriter":
         """Nothing more to open."""
         return self
 
@@ -108,7 +108,7 @@ def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[T
     if step is None:
         return None
     directory = _directory(workdir, step)
-    _check_fits(directory, _variables_of(state))
+    _check_fits(directory, _stored(directory), _variables_of(state))
     variables = _read(directory / VARIABLES, _variables_of(state))
     opt_state = _read(directory / OPTIMISER, state.opt_state)
     count = jax.device_put(jnp.asarray(step, state.step.dtype), state.step.sharding)
@@ -132,12 +132,8 @@ def restore_for_inference(path: Path | str, step: int | None = None) -> Restored
     stored = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
     )
-    variables = _read(directory / VARIABLES, stored)
-    averaged = variables.pop("averaged", None)
-    if averaged is not None:
-        variables["params"] = averaged
     meta = _meta(directory)
-    return Restored(meta.config, variables, meta.step)
+    return Restored(meta.config, _averaged_first(_read(directory / VARIABLES, stored)), meta.step)
 
 
 def initialise_from(path: Path | str, state: TrainState) -> TrainState:
@@ -147,7 +143,8 @@ def initialise_from(path: Path | str, state: TrainState) -> TrainState:
         ValueError: there is no such checkpoint, it is damaged, or its arrays have other names or shapes.
     """
     new = {"params": state.params, "batch_stats": state.batch_stats}
-    _check_fits(_find(Path(path), None), new)
+    directory = _find(Path(path), None)
+    _check_fits(directory, _averaged_first(_stored(directory)), new)
     weights = restore_for_inference(path).variables
     placed = jax.tree.map(lambda value, like: jax.device_put(value, like.sharding), weights, new)
     averaged = None if state.averaged is None else jax.tree.map(jnp.copy, placed["params"])
@@ -157,6 +154,12 @@ def initialise_from(path: Path | str, state: TrainState) -> TrainState:
 def _variables_of(state: TrainState) -> dict[str, Any]:
     averaged = {} if state.averaged is None else {"averaged": state.averaged}
     return {"params": state.params, "batch_stats": state.batch_stats} | averaged
+
+
+def _averaged_first(variables: dict[str, Any]) -> dict[str, Any]:
+    """What the network is evaluated with: the averaged weights in place of the others where there are any."""
+    params = variables.get("averaged", variables["params"])
+    return {"params": params, "batch_stats": variables["batch_stats"]}
 
 
 def _directory(workdir: Path, step: int) -> Path:
@@ -209,18 +212,20 @@ def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
 
 def _stored(directory: Path) -> PyTree[Any]:
     """Shapes and types of a checkpoint's variables."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.metadata(directory / VARIABLES).item_metadata.tree
+    return ocp.StandardCheckpointHandler().metadata(directory / VARIABLES).tree
 
 
-def _check_fits(directory: Path, variables: PyTree[Any]) -> None:
-    expected = {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(variables).items()}
-    stored = {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(_stored(directory)).items()}
-    differing = [path for path in sorted(expected | stored) if expected.get(path) != stored.get(path)]
+def _check_fits(directory: Path, stored: PyTree[Any], expected: PyTree[Any]) -> None:
+    wanted, found = _forms(expected), _forms(stored)
+    differing = [path for path in sorted(wanted | found) if wanted.get(path) != found.get(path)]
     if differing:
-        lines = [f"  {path}: expected {expected.get(path)}, got {stored.get(path)}" for path in differing[:LISTED]]
+        lines = [f"  {path}: expected {wanted.get(path)}, got {found.get(path)}" for path in differing[:LISTED]]
         more = [f"  and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
         raise ValueError(
             f"checkpoint {directory} does not fit the config, {len(differing)} arrays differ; take the config that it "
             "was trained with, or another --workdir\n" + "\n".join(lines + more)
         )
+
+
+def _forms(tree: PyTree[Any]) -> dict[str, str]:
+    return {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(tree).items()}

@@ -10,8 +10,11 @@ CHECKSUMS_FILE = "checksums.json"
 
 
 def write_checksums(directory: Path) -> None:
-    """Seals a directory: writes the checksum of each file in it, by its relative path, into `CHECKSUMS_FILE`."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != CHECKSUMS_FILE)
+    """Seals a directory: writes the checksum of each file in its folders, by its relative path, into `CHECKSUMS_FILE`.
+
+    Files beside that one are left out: they are orbax's notes about the writing, complete only after it.
+    """
+    files = sorted(path for path in directory.glob("*/**/*") if path.is_file())
     checksums = {path.relative_to(directory).as_posix(): _sha256(path) for path in files}
     write_atomically(directory / CHECKSUMS_FILE, json.dumps(checksums, indent=1))
 

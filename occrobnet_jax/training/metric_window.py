@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 
 import jax
-import numpy as np
 from jaxtyping import Array, Float
 
 MAY_BREAK = ("loss", "gradient_norm")
@@ -42,10 +41,11 @@ class MetricWindow:
             FloatingPointError: the loss or the gradient of one of the steps isn't finite; it names the first such
                 step and the terms and blocks of the network concerned.
         """
-        values = jax.device_get([metrics for _, metrics in self._steps])
+        fetched = jax.device_get([metrics for _, metrics in self._steps])
+        values = [{name: float(value) for name, value in metrics.items()} for metrics in fetched]
         for (step, _), metrics in zip(self._steps, values, strict=True):
             check_finite(step, metrics)
-        means = {name: float(np.mean([metrics[name] for metrics in values])) for name in values[0]}
+        means = {name: math.fsum(metrics[name] for metrics in values) / len(values) for name in values[0]}
         if self._timed:
             elapsed_s = time.perf_counter() - self._started_s
             means["images_per_s"] = self._global_batch_size * self._timed / elapsed_s
@@ -61,9 +61,7 @@ class MetricWindow:
 
 def check_finite(step: int, metrics: Mapping[str, float]) -> None:
     """Raises a FloatingPointError where the loss or the gradient of a step isn't finite."""
-    broken = [
-        name for name, value in metrics.items() if name.split("/")[0] in MAY_BREAK and not math.isfinite(float(value))
-    ]
+    broken = [name for name, value in metrics.items() if name.split("/")[0] in MAY_BREAK and not math.isfinite(value)]
     if broken:
         terms = [name for name in broken if "/" in name] or broken
         raise FloatingPointError(

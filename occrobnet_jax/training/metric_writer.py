@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -66,7 +66,7 @@ class MetricWriter:
         if self._is_lead:
             self._wandb.summarise(summary)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricWriter":
         """Nothing more to open."""
         return self
 
@@ -98,6 +98,6 @@ def keep_lines_until(path: Path, step: int) -> None:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
+        return float(json.loads(line)["step"])
     except (json.JSONDecodeError, KeyError, TypeError):
         return math.inf

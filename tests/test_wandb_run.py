@@ -1,0 +1,119 @@
+import json
+import struct
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occrobnet_jax.training.wandb_run import WandbConfig, WandbRun, run_id
+
+BLOCK_BYTES, HEADER_BYTES = 32 * 1024, 7
+
+
+def records(path: Path) -> list[bytes]:
+    """Records of an offline run's file: LevelDB's log format after seven bytes that name the file's kind."""
+    data, at, whole, parts = path.read_bytes(), HEADER_BYTES, [], b""
+    assert data[:4] == b":W&B"
+    while at + HEADER_BYTES <= len(data):
+        left = BLOCK_BYTES - at % BLOCK_BYTES
+        if left < HEADER_BYTES:  # a record's header never straddles two blocks
+            at += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        parts += data[at + HEADER_BYTES : at + HEADER_BYTES + length]
+        at += HEADER_BYTES + length
+        if kind in (1, 4):  # complete, or the last part
+            whole.append(parts)
+            parts = b""
+    return whole
+
+
+def read_run(workdir: Path) -> list:
+    """All records of the offline runs in a workdir, oldest run first."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    files = sorted(workdir.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime)
+    return [Record.FromString(record) for file in files for record in records(file)]
+
+
+def as_dict(items) -> dict:
+    """Name and value pairs of a protocol buffer; nested names are joined by points."""
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+@pytest.mark.filterwarnings("ignore")  # what W&B does with its sockets is its own affair
+def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path):
+    config = WandbConfig(mode="offline", project="hands", name="a run", tags=("tiny", "test"))
+    image = np.zeros((8, 8, 3), np.uint8)
+    for first in (10, 20):
+        run = WandbRun(config, tmp_path, {"seed": 3, "model": {"ciet": "dual"}})
+        run.log({"step": first, "loss": 100.0 / first})
+        run.log({"step": first + 5, "loss": 100.0 / (first + 5), "val/mpjpe_mm": 30.0})
+        run.log_images(first + 5, {"val/overlays": [image, image]})
+        run.summarise({"state_sha256": "abc"})
+        run.finish()
+    found = read_run(tmp_path)
+
+    starts = [record.run for record in found if record.HasField("run")]
+    assert {start.run_id for start in starts} == {run.id} == {run_id(tmp_path)}
+    assert {(start.project, start.display_name, tuple(start.tags)) for start in starts} == {
+        ("hands", "a run", ("tiny", "test"))
+    }
+    assert as_dict(starts[0].config.update)["model"] == {"ciet": "dual"}
+    axes = {(r.metric.name or r.metric.glob_name): r.metric.step_metric for r in found if r.HasField("metric")}
+    assert axes.get("*") == "step" or axes.get("loss") == "step"
+    history = [as_dict(record.history.item) for record in found if record.HasField("history")]
+    losses = {row["step"]: row["loss"] for row in history if "loss" in row}
+    assert losses == {10: 10.0, 15: 100 / 15, 20: 5.0, 25: 4.0}
+    assert [row["val/mpjpe_mm"] for row in history if "val/mpjpe_mm" in row] == [30.0, 30.0]
+    assert [row["val/overlays.count"] for row in history if "val/overlays.count" in row] == [2, 2]
+    summaries = [as_dict(record.summary.update) for record in found if record.HasField("summary")]
+    assert any(summary.get("state_sha256") == "abc" for summary in summaries)
+    assert len(list(tmp_path.rglob("*.png"))) >= 1
+
+
+def test_the_id_of_a_run_is_drawn_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert run_id(tmp_path / "a") == run_id(tmp_path / "a") != run_id(tmp_path / "b")
+
+
+def test_a_disabled_run_leaves_nothing(tmp_path):
+    run = WandbRun(WandbConfig(mode="disabled"), tmp_path, {})
+    run.log({"step": 1, "loss": 1.0})
+    run.log_images(1, {"val/overlays": [np.zeros((8, 8, 3), np.uint8)]})
+    run.summarise({})
+    run.finish()
+    assert (run.id, list(tmp_path.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("breaks_at", ["init", "define_metric", "log", "finish"])
+def test_failures_are_told_once_and_never_raised(tmp_path, monkeypatch, caplog, breaks_at):
+    calls = []
+
+    def fake(name, result=None):
+        def call(*_, **__):
+            calls.append(name)
+            if name == breaks_at:
+                raise ConnectionError("no route to the server")
+            return result
+
+        return call
+
+    run = types.SimpleNamespace(**{name: fake(name) for name in ("define_metric", "log", "finish")}, summary={})
+    module = types.SimpleNamespace(init=fake("init", run), Settings=lambda **_: None, Image=lambda image: image)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    reporting = WandbRun(WandbConfig(mode="online"), tmp_path, {})
+    for step in range(3):
+        reporting.log({"step": step})
+    reporting.summarise({"step": 3})
+    reporting.finish()
+    assert calls.count(breaks_at) == 1
+    assert len([r for r in caplog.records if "no route to the server" in r.getMessage()]) == 1
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match=r"wandb.mode='of' is not one of \['online', 'offline', 'disabled'\]"):
+        WandbConfig(mode="of")  # type: ignore[arg-type]
