@@ -119,7 +119,7 @@ def test_overlay_is_the_photo_with_the_likely_hand(predictor: Predictor) -> None
 
 def test_a_box_outside_the_photo_is_an_error() -> None:
     with pytest.raises(ValueError, match="outside of a, which has 160 x 120 px"):
-        photo_example(b"", PHOTO, "a", (500, 500, 600, 600), None, 1.25)
+        photo_example(b"", PHOTO, "a", (500.0, 500.0, 600.0, 600.0), None, 1.25)
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "5,5,4,9", "0,0,nan,1", ""])
@@ -163,7 +163,7 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     (photos / "one.png").write_bytes(fake_example(0)["image"])
     (photos / "two.png").write_bytes(fake_example(2)["image"])
     (photos / "zero.png").write_bytes(b"")
-    errors = predict_script.predict([str(photos)], output, run, None, (5, 5, 90, 90), None)
+    errors = predict_script.predict([str(photos)], output, run, None, (5.0, 5.0, 90.0, 90.0), None)
     (error,) = errors
     assert "zero.png" in error
     expected = {"index.html", "one.json", "one.png", "two.json", "two.png"}

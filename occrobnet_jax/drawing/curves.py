@@ -9,6 +9,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+Points = list[tuple[int | float, int | float]]
+
 COLUMNS = 3
 LINE_COLOURS = ("#c2274a", "#2454e2", "#0f9b8e", "#e8890c", "#7a3fc4", "#5b6470")
 
@@ -41,11 +43,11 @@ def curves_svg(history: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) ->
         return _inline_svg(figure)
 
 
-def _points(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+def _points(history: Sequence[Mapping[str, Any]], name: str) -> Points:
     return [(line["step"], value) for line in history if (value := line.get(name)) is not None]
 
 
-def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, list[tuple[float, float]]]) -> None:
+def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, Points]) -> None:
     for name, colour in zip((name for name in panel.names if series[name]), LINE_COLOURS, strict=False):
         steps, values = zip(*series[name], strict=True)
         baseline = name.endswith("mean_pose")

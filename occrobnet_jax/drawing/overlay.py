@@ -18,7 +18,7 @@ DASH_PX = 5.0  # length of a dash, and of the gap after it, in line widths 1
 BOX_EDGES = tuple((a, a | bit) for bit in (1, 2, 4) for a in range(8) if not a & bit)
 """Pairs of corners of a box whose corner numbers differ in one bit (x, y, z)."""
 
-Canvas = UInt8[np.ndarray, "h w 3"]
+Canvas = UInt8[np.ndarray, "_ _ 3"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def draw_keypoints(
     canvas = enlarged(image, factor)
     radius = max(2, round(min(canvas.shape[:2]) / 90))
     for point, kind in zip(_scaled(keypoints_px, factor), classes, strict=True):
-        _draw_joint(canvas, point, class_colour(int(kind)), radius, hollow=kind == 0)
+        _draw_joint(canvas, point, class_colour(int(kind)), radius, hollow=bool(kind == 0))
     return canvas
 
 
@@ -141,7 +141,7 @@ def _draw_hand(
             dashed = bool(hidden[child]) and not outlined
             _draw_line(canvas, joints_px[parent], joints_px[child], colour, width, dashed=dashed)
     for joint in np.flatnonzero(shown):
-        _draw_joint(canvas, joints_px[joint], joint_colour(hand, int(joint)), thickness + 2, hollow=hidden[joint])
+        _draw_joint(canvas, joints_px[joint], joint_colour(hand, int(joint)), thickness + 2, hollow=bool(hidden[joint]))
 
 
 def _draw_box(canvas: Canvas, corners_px: Float[np.ndarray, "8 2"], thickness: int) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +76,19 @@ def make_evaluate(
             host=hosts.host_index(),
             num_hosts=hosts.num_hosts(),
         )
-        progress = tqdm(batches, f"evaluating {split}", num_batches, leave=False, disable=not hosts.is_lead())
-        records = gather(lambda batch: predict(variables, batch), progress, mesh, experiment.model.max_joint_keypoints)
+        slots = experiment.model.max_joint_keypoints
+        records = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots)
         return Evaluation(compute_metrics(records, setting), records, setting, _switches(experiment, split))
 
     return evaluate
 
 
 def gather(
-    predict: Callable[[Batch], Pose], batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, joint_slots: int
+    predict: Callable[[Batch], Pose],
+    batches: Iterator[dict[str, np.ndarray]],
+    num_batches: int,
+    mesh: Mesh,
+    joint_slots: int,
 ) -> Records:
     """Records of all real examples of all hosts, in the order of the split.
 
@@ -94,11 +98,12 @@ def gather(
     Args:
         predict: from a placed batch to poses.
         batches: this host's; equally many and equally large on every host.
+        num_batches: for the progress bar.
         mesh: that `predict` runs on.
         joint_slots: keypoint slots of joints; those of the object come after them.
     """
     parts = []
-    for fields in batches:
+    for fields in tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead()):
         keys = np.ascontiguousarray(fields["key"])
         as_bytes = keys.view(np.uint8).reshape(len(keys), -1)
         placed = Batch(**place_batch({name: value for name, value in fields.items() if name != "key"}, mesh))

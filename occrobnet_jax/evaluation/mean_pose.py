@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from input_pipeline.schema import Example
@@ -39,7 +39,7 @@ def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) ->
     return _filled(total / np.maximum(count, 1)[..., None], count.any(axis=1))
 
 
-def _filled(pose: Float[np.ndarray, "2 21 3"], occurs: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2 21 3"] | None:
+def _filled(pose: Float[np.ndarray, "2 21 3"], occurs: Bool[np.ndarray, "2"]) -> Float[np.ndarray, "2 21 3"] | None:
     if not occurs.any():
         return None
     for hand, other in ((RIGHT, LEFT), (LEFT, RIGHT)):

@@ -20,12 +20,15 @@ PANEL_PX = 288
 
 
 def typical_and_worst(records: Records, count: int) -> tuple[list[int], list[int]]:
-    """Rows of the `count` examples around the median MPJPE, and of the `count` worst, worst first; no row twice."""
+    """Rows of the `count` examples around the median MPJPE, and of the `count` worst, worst first.
+
+    No row is in both; of fewer than twice `count` examples each gets half.
+    """
     errors = example_errors_mm(records)
     order = [int(row) for row in np.argsort(errors, kind="stable") if np.isfinite(errors[row])]
-    worst = order[::-1][:count]
-    middle = max(0, (len(order) - count) // 2)
-    return [row for row in order[middle : middle + count] if row not in worst], worst
+    count = min(count, (len(order) + 1) // 2)
+    middle = min((len(order) - count) // 2, len(order) - 2 * count)
+    return order[max(0, middle) : len(order) - count][:count], order[::-1][:count]
 
 
 def crops(records: Records, rows: list[int], data: DataConfig, split: str) -> list[UInt8[np.ndarray, "s s 3"]]:
