@@ -10,7 +10,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Num
 
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.geometry.alignment import root_relative
@@ -84,7 +84,7 @@ def pose_mask(predictions: Predictions, batch: Batch) -> Float[Array, " b"]:
     return (batch.is_real & predictions.keypoints.valid.any(-1)).astype(jnp.float32)
 
 
-def masked(values: Float[Array, "..."], mask: Float[Array, "..."], normalise: str) -> Term:
+def masked(values: Float[Array, "..."], mask: Num[Array, "..."] | Bool[Array, "..."], normalise: str) -> Term:
     """Sum over the valid elements, and the count of all elements or of the valid ones."""
     mask = jnp.broadcast_to(mask, values.shape).astype(jnp.float32)  # over layers too
     count = jnp.asarray(float(values.size)) if normalise == "all" else mask.sum()
