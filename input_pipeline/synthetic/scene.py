@@ -23,6 +23,11 @@ NEAREST_M = 0.12
 
 _SECOND_HAND_TRIALS = 4
 _FLAT = np.zeros((5, 4))
+_NEIGHBOURS = np.linalg.cholesky(0.6 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5))))
+"""Makes independent numbers correlate by 0.6 between neighbouring fingers, 0.36 between the next but one."""
+_END_BY_MIDDLE = 0.63
+"""One tendon bends the two outer joints of a finger: about two degrees of the end joint for three of the middle one."""
+_THUMB_SHARE = np.array([0.5, 0.45, 0.3, 0.35])
 
 _X, _Y, _Z = np.eye(3)
 _FACING_CAMERA = np.diag([1.0, -1.0, -1.0])  # palm to the camera, fingers up
@@ -69,21 +74,28 @@ def sample_scene(
 
 
 def free_angles(rng: np.random.Generator) -> np.ndarray:
-    """Finger angles of a hand that holds nothing, from a flat hand to a fist, fingers alike or each on its own."""
+    """Finger angles of a hand that holds nothing, from a flat hand to a fist, with the synergies of real fingers."""
     for _ in range(30):
         together = rng.beta(0.8, 1.3)
-        curl = together + rng.normal(0, rng.choice([0.08, 0.3]), 5)
-        bend = curl[:, None] + rng.normal(0, 0.1, (5, 3))
+        curl = together + rng.choice([0.07, 0.28]) * (_NEIGHBOURS @ rng.normal(size=5))
+        base, middle = curl + rng.normal(0, 0.09, 5), curl + rng.normal(0, 0.09, 5)
         angles = np.zeros((5, 4))
-        angles[:, 0] = rng.normal(0, 6, 5) + (1 - together) * rng.uniform(-3, 8) * np.array([0, 1, 0.2, -0.6, -1.2])
-        angles[:, 1:] = np.array([-12, 0, 0]) + bend * np.array([92, 95, 60])
+        angles[:, 0] = rng.normal(0, 5, 5) + (1 - together) * rng.uniform(-3, 8) * np.array([0, 1, 0.2, -0.6, -1.2])
+        angles[:, 1] = -12 + 92 * base
+        angles[:, 2] = 95 * middle
+        angles[:, 3] = _END_BY_MIDDLE * angles[:, 2] + rng.normal(0, 4, 5)
         lowest, highest = LIMITS_DEG[0].T
-        angles[0] = lowest + (highest - lowest) * np.clip(rng.normal([0.5, 0.45, 0.3, 0.35], 0.2), 0, 1)
+        angles[0] = lowest + (highest - lowest) * np.clip(_THUMB_SHARE + _thumb_drift(together, rng), 0, 1)
         angles = clipped_to_limits(np.deg2rad(angles))
         pose = Pose(RIGHT, angles, np.zeros(10, np.float32), np.zeros(3))
         if self_penetration_m(pose.joints_m) < MAX_SELF_PENETRATION_M:
             return angles
     return np.zeros((5, 4))
+
+
+def _thumb_drift(together: float, rng: np.random.Generator) -> np.ndarray:
+    """The thumb's angles, as shares of their ranges, away from their means: it bends a little with the fingers."""
+    return 0.3 * (together - 0.4) * np.array([0.5, 0.5, 1.0, 1.0]) + rng.normal(0, 0.17, 4)
 
 
 def _free_hand(side: int, shape: np.ndarray, rng: np.random.Generator) -> PosedHand:
@@ -147,19 +159,19 @@ def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.
     kind = rng.choice(4, p=[0.25, 0.25, 0.25, 0.25])
     turned, in_front, side = _about(_Y, 180.0), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
     if kind == 0:  # palms towards each other, fingers parallel or crossed
-        rotation, approach = turned @ _about(_Z, rng.choice([-1.0, 1.0]) * rng.uniform(0, 90)), in_front
+        rotation, approach = turned @ _about(_Z, rng.choice([-1.0, 1.0]) * rng.uniform(0, 60)), in_front
         left = resting(dataclasses.replace(left.pose, forearm=_forearm(rng, 30.0)))
     elif kind == 1:  # one palm on the other's back
-        rotation, approach = _about(_Z, rng.normal(0, 35)), in_front * rng.choice([-1, 1])
+        rotation, approach = _about(_Z, rng.normal(0, 25)), in_front * rng.choice([-1, 1])
     elif kind == 2:  # side by side, partly in front of each other
         rotation = _about(_Y, rng.normal(0, 40)) @ _about(_Z, rng.normal(0, 25))
         approach = side * rng.choice([-1, 1]) + rng.uniform(-0.9, 0.9) * in_front
     else:  # fingers towards each other, interlocking where they are spread
         rotation = _about(_Y, float(rng.choice([0.0, 180.0]))) @ _about(
-            _Z, rng.choice([-1.0, 1.0]) * rng.uniform(50, 110)
+            _Z, rng.choice([-1.0, 1.0]) * rng.uniform(40, 90)
         )
         approach = np.array([rng.normal(0, 0.5), 1.0, rng.normal(0, 0.5)])
-    jitter = axis_angle_to_matrix(np.deg2rad(rng.normal(0, 14, 3)))
+    jitter = axis_angle_to_matrix(np.deg2rad(rng.normal(0, 10, 3)))
     approach = approach + rng.normal(0, 0.25, 3)
     return left.moved(jitter @ rotation, np.zeros(3)), approach / np.linalg.norm(approach)
 
@@ -192,7 +204,7 @@ def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator)
         if rng.random() < 0.6:
             second = _held(solid, 1 - first, shape, rng, held)
         else:
-            free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 60.0), np.zeros(3))
+            free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 40.0), np.zeros(3))
             second = _approached(held, free, _random_direction(rng), rng, solid)
         if second is not None and _apart(held, second, solid):
             return (held, second) if first == RIGHT else (second, held)
@@ -207,11 +219,16 @@ def _apart(first: PosedHand, second: PosedHand, solid: Solid) -> bool:
 
 
 def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene turned so that one of its hands is seen in a natural way."""
+    """The scene turned so that one of its hands is seen in a natural way, with the fingers of both roughly up."""
     hand = scene.hands[rng.integers(len(scene.hands))]
-    yaw = rng.choice([0.0, 180.0, 90.0, -90.0], p=[0.42, 0.38, 0.1, 0.1]) + rng.normal(0, 28)
-    view = _about(_Z, rng.normal(0, 24)) @ _about(_X, rng.normal(-6, 22)) @ _about(_Y, yaw)
-    return scene.moved(view @ _FACING_CAMERA @ hand.rotation.T, np.zeros(3))
+    palm = hand.rotation[:, 2]
+    fingers = hand.rotation[:, 1] + sum(0.8 * other.rotation[:, 1] for other in scene.hands if other is not hand)
+    upward = fingers - (fingers @ palm) * palm
+    upward /= np.linalg.norm(upward)
+    upright = np.stack([np.cross(upward, palm), upward, palm])
+    yaw = rng.choice([0.0, 180.0, 90.0, -90.0], p=[0.58, 0.3, 0.06, 0.06]) + rng.normal(0, 20)
+    view = _about(_Z, rng.normal(0, 14)) @ _about(_X, rng.normal(-6, 13)) @ _about(_Y, yaw)
+    return scene.moved(view @ _FACING_CAMERA @ upright, np.zeros(3))
 
 
 def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene | None:
