@@ -55,7 +55,11 @@ def test_transposed_convolution_is_the_adjoint_of_a_strided_one() -> None:
     x, y = random(2, 6, 4, 3), random(2, 12, 8, 5, seed=1)
     # PyTorch's ConvTranspose2d(4, 2, 1) is the transpose of Conv2d(4, 2, 1); our kernel is its kernel turned around.
     strided = jax.lax.conv_general_dilated(
-        y, jnp.flip(weights, (0, 1)).swapaxes(2, 3), (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        y,
+        jnp.flip(weights, (0, 1)).swapaxes(2, 3),
+        (2, 2),
+        ((1, 1), (1, 1)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     np.testing.assert_allclose((layers.transposed_conv_4x4(x, weights) * y).sum(), (x * strided).sum(), rtol=1e-4)
 

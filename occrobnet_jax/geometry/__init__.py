@@ -1,0 +1,1 @@
+"""Cameras, rotations, alignment and hands, for NumPy and jnp arrays alike."""

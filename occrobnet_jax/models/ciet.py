@@ -93,16 +93,13 @@ class InjectionBlock(nn.Module):
         gate_logits: Float[Array, "b _ _ _"] | None,
     ) -> Float[Array, "b n heads dh"]:
         scores = _scores(q, k)
-        if self.kind == "sigmoid":
-            weights = nn.sigmoid(scores) / scores.shape[-1]
-        else:
-            weights = jax.nn.softmax(scores, axis=-1)
+        weights = nn.sigmoid(scores) / scores.shape[-1] if self.kind == "sigmoid" else jax.nn.softmax(scores, axis=-1)
         if gate_logits is None:
             return jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
         gates = nn.sigmoid(gate_logits)
         if self.config.ciet_gate == "elementwise":
             return jnp.einsum("bhij,bjhd->bihd", (weights * gates).astype(self.dtype), v)
-        # One gate a query scales the whole row, so it is applied after the sum over keys, where it is n times less work.
+        # One gate a query scales the whole row, so it is applied after the sum over keys, with n times less work.
         mixed = jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
         return mixed * jnp.swapaxes(gates, 1, 2).astype(self.dtype)
 

@@ -35,7 +35,7 @@ class ModelConfig:
     neck_channels: int = 256
     heatmap_channels: int = 32  # of the finest level
     heatmap_stride: Literal[2, 4] = 2  # input px per heatmap px
-    heatmap_gain: float = 1.0  # factor on the heads' outputs; 255 lets a network trained from scratch start at scale [ours]
+    heatmap_gain: float = 1.0  # factor on the heads' outputs; 255 suits training from scratch [ours]
     localise_from: Literal["fpn", "ciet"] = "fpn"  # whether heatmaps see the features before or after CIET [ours]
 
     # --- Contextual Information Enhancement Transformer
@@ -79,13 +79,15 @@ class ModelConfig:
     joints_2d_head: bool = True  # 2D joints beside the vectors, for absolute depth and overlays [ours]
     weak_camera_head: bool = True  # [KypT]
     visibility_head: bool = True  # [ours]
-    left_object_translation: bool = False  # the object relative to the left wrist too, else only to the right one,
+    left_object_translation: bool = False  # the object relative to the left wrist too; else to the right one only,
     # or to the left one where there is no right hand [KypT on H2O-3D]
 
     def __post_init__(self) -> None:
         check_choices(self, "model")
         if self.neck != "fpn" and self.ciet != "off":
-            raise ValueError(f"model.neck={self.neck!r} is Keypoint Transformer's and has no CIET; set model.ciet='off'")
+            raise ValueError(
+                f"model.neck={self.neck!r} is Keypoint Transformer's and has no CIET; set model.ciet='off'"
+            )
         if self.neck != "fpn" and self.heatmap_stride != 2:
             raise ValueError(f"model.neck={self.neck!r} makes heatmaps of stride 2, not {self.heatmap_stride}")
         if self.max_joint_keypoints < 42:

@@ -76,7 +76,7 @@ def _decode_vectors(
 
 
 def weak_projection(predictions: Predictions, joints_rel_m: Float[Array, "b n j 3"]) -> Float[Array, "b n j 2"]:
-    """Heatmap pixels of both hands under the predicted weak camera; the left hand is shifted by the relative translation.
+    """Heatmap pixels of both hands under the predicted weak camera, the left one shifted by the relative translation.
 
     Raises:
         ValueError: the network has neither a 2D head nor a weak camera.
@@ -86,7 +86,8 @@ def weak_projection(predictions: Predictions, joints_rel_m: Float[Array, "b n j 
             "a network of vectors needs 2D points for overlays and depth: "
             "set model.joints_2d_head or model.weak_camera_head"
         )
-    shift = jnp.stack([jnp.zeros_like(predictions.relative_translation_m[-1]), predictions.relative_translation_m[-1]], 1)
+    left = predictions.relative_translation_m[-1]
+    shift = jnp.stack([jnp.zeros_like(left), left], axis=1)
     scale, translation = predictions.weak_camera[-1, :, :1], predictions.weak_camera[-1, :, 1:]
     return scale[:, None, None] * (joints_rel_m + shift[:, :, None])[..., :2] + translation[:, None, None]
 

@@ -47,11 +47,11 @@ class PoseHeads(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, decoded: Float[Array, "layers b q d"]) -> dict[str, Float[Array, "layers b *_"] | None]:
+    def __call__(self, decoded: Float[Array, "layers b q d"]) -> dict[str, Any]:
         """The fields of Predictions that come from queries."""
         layout = QueryLayout.of(self.config)
         joints, camera = decoded[:, :, layout.joints], decoded[:, :, layout.camera]
-        outputs = {"relative_translation_m": self._mlp("relative_translation", camera, 3)}
+        outputs: dict[str, Any] = {"relative_translation_m": self._mlp("relative_translation", camera, 3)}
         outputs |= self._axis_heatmaps(joints) if self.config.representation == "2.5d" else self._vectors(joints)
         outputs |= self._two_dimensional(joints, camera)
         outputs |= self._object(decoded, layout)
@@ -60,16 +60,16 @@ class PoseHeads(nn.Module):
             outputs["visibility_logits"] = self._per_joint("visibility", joints, camera, 1)[..., 0]
         return outputs
 
-    def _vectors(self, joints: Float[Array, "layers b q d"]) -> dict[str, Array | None]:
+    def _vectors(self, joints: Float[Array, "layers b q d"]) -> dict[str, Any]:
         vectors = self._mlp("vectors", joints, 3)
         return {"bone_vectors_m": vectors.reshape(*vectors.shape[:2], NUM_HANDS, WRIST, 3), "axis_heatmaps": None}
 
-    def _axis_heatmaps(self, joints: Float[Array, "layers b q d"]) -> dict[str, Array | None]:
+    def _axis_heatmaps(self, joints: Float[Array, "layers b q d"]) -> dict[str, Any]:
         axes = [self._mlp(f"heatmap_{axis}", joints, self.config.bins) for axis in ("x", "y", "depth")]
         maps = jnp.stack(axes, axis=3)
         return {"axis_heatmaps": maps.reshape(*maps.shape[:2], NUM_HANDS, -1, *maps.shape[3:]), "bone_vectors_m": None}
 
-    def _two_dimensional(self, joints: Array, camera: Array) -> dict[str, Array | None]:
+    def _two_dimensional(self, joints: Array, camera: Array) -> dict[str, Any]:
         """2D joints beside vectors; 2.5D needs neither, its heatmaps are in pixels."""
         vectors = self.config.representation == "vectors"
         joints_crop = weak_camera = None
@@ -79,7 +79,7 @@ class PoseHeads(nn.Module):
             weak_camera = self._mlp("weak_camera", camera, 3)
         return {"joints_crop": joints_crop, "weak_camera": weak_camera}
 
-    def _object(self, decoded: Float[Array, "layers b q d"], layout: QueryLayout) -> dict[str, Array | None]:
+    def _object(self, decoded: Float[Array, "layers b q d"], layout: QueryLayout) -> dict[str, Any]:
         if not self.config.with_object:
             return {"object_rotation_6d": None, "object_translation_m": None}
         translation = decoded[:, :, layout.object_translation]

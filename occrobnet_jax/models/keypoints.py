@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.types import Batch, Keypoints
 
+
 def select_keypoints(
     heatmap: Float[Array, "b hh ww"], object_map: Float[Array, "b hh ww"] | None, config: ModelConfig
 ) -> Keypoints:

@@ -1,5 +1,6 @@
 """The small layers that every block is made of, in the form that is fast on a CPU as well as on TPU and GPU."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,7 +128,9 @@ def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=dtype, name=name)
 
 
-def transposed_conv_4x4(x: Float[Array, "b h w cin"], weights: Float[Array, "4 4 cin cout"]) -> Float[Array, "b h2 w2 cout"]:
+def transposed_conv_4x4(
+    x: Float[Array, "b h w cin"], weights: Float[Array, "4 4 cin cout"]
+) -> Float[Array, "b h2 w2 cout"]:
     """Transposed convolution of stride 2, as the convolution of the zero-spaced input that it is defined by.
 
     Each of the four phases of the output sees 2 x 2 taps of the kernel, so that no zero is ever multiplied: on a CPU
@@ -157,12 +160,8 @@ def max_pool_3x3_stride_2(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c
     """
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    pooled = None
-    for dy in range(3):
-        for dx in range(3):
-            window = padded[:, dy : dy + height : 2, dx : dx + width : 2]
-            pooled = window if pooled is None else jnp.maximum(pooled, window)
-    return pooled
+    windows = [padded[:, dy : dy + height : 2, dx : dx + width : 2] for dy in range(3) for dx in range(3)]
+    return functools.reduce(jnp.maximum, windows)
 
 
 def average_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:

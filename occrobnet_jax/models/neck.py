@@ -10,21 +10,17 @@ from jaxtyping import Array, Float
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import Conv, ConvBnRelu, UpConvBnRelu, small_normal, upsample_2x
 
+Maps = tuple[Float[Array, "b _ _ _"], ...]
+
 
 @struct.dataclass
 class Pyramid:
-    """Feature maps at strides 4, 8, 16 and 32, and the finest one, at the heatmap's stride."""
+    """Feature maps at strides 4, 8, 16 and 32."""
 
     p2: Float[Array, "b h4 w4 _"]
     p3: Float[Array, "b h8 w8 _"]
     p4: Float[Array, "b h16 w16 _"]
     p5: Float[Array, "b h32 w32 _"]
-    finest: Float[Array, "b hh ww _"] | None = None
-
-    @property
-    def levels(self) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """All maps, finest first."""
-        return (self.finest, self.p2, self.p3, self.p4, self.p5)
 
 
 class FeaturePyramid(nn.Module):
@@ -34,7 +30,7 @@ class FeaturePyramid(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, taps: tuple[Float[Array, "b _ _ _"], ...]) -> Pyramid:
+    def __call__(self, taps: Maps) -> Pyramid:
         """Builds the pyramid from the backbone's taps at strides 2 to 32 (the first one is not used here)."""
         level, levels = None, []
         for name, tap in zip(("lateral5", "lateral4", "lateral3", "lateral2"), taps[:0:-1], strict=True):
@@ -71,8 +67,8 @@ class UNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, taps: tuple[Float[Array, "b _ _ _"], ...], *, train: bool) -> Pyramid:
-        """Builds all five levels from the backbone's taps at strides 2 to 32."""
+    def __call__(self, taps: Maps, *, train: bool) -> Maps:
+        """Five levels, finest first, from the backbone's taps at strides 2 to 32."""
         big = self.config.neck == "unet_big"
         widths = [taps[-1].shape[-1] // n for n in ((2, 4, 8, 16) if big else (8, 16, 32, 32))]
         lateral_widths = [taps[-1].shape[-1] // n for n in (8, 16, 32, 64)]
@@ -86,8 +82,7 @@ class UNet(nn.Module):
                 jnp.concatenate([side, up], -1), train=train
             )
             levels.append(level)
-        p5, p4, p3, p2, finest = levels
-        return Pyramid(p2, p3, p4, p5, finest)
+        return tuple(reversed(levels))
 
     def _lateral(self, name: str, features: int) -> ConvBnRelu:
         return ConvBnRelu(features, 1, dtype=self.dtype, name=name)
@@ -128,7 +123,7 @@ class RebuiltPyramid(nn.Module):
 
     @nn.compact
     def __call__(self, enhanced: Float[Array, "b h w c"], pyramid: Pyramid) -> Pyramid:
-        """Replaces the levels of the pyramid; the finest one is left out."""
+        """Replaces the levels of the pyramid."""
         if self.config.ciet_stride == 8:
             n3 = enhanced
             n4 = self._down("down4")(n3) + pyramid.p4

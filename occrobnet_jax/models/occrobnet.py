@@ -16,6 +16,7 @@ from occrobnet_jax.models.neck import (
     FeaturePyramid,
     FinestLevel,
     MapHead,
+    Maps,
     Pyramid,
     RebuiltPyramid,
     UNet,
@@ -56,15 +57,15 @@ class OccRobNet(nn.Module):
         """
         config = self.config
         taps = ResNet(config, self.dtype, name="backbone")(self._normalised(image), train=train)
-        pyramid, gates = self._pyramid(taps, train=train)
+        levels, gates = self._levels(taps, train=train)
 
-        heatmap = self._map_head("heatmap_head", pyramid.finest, train=train)
-        object_map = self._map_head("object_head", pyramid.finest, train=train) if config.with_object else None
+        heatmap = self._map_head("heatmap_head", levels[0], train=train)
+        object_map = self._map_head("object_head", levels[0], train=train) if config.with_object else None
         with jax.named_scope("keypoints"):
             keypoints = self._keypoints(heatmap, object_map, forced, use_forced)
 
         map_size = (heatmap.shape[2], heatmap.shape[1])
-        tokens = Tokens(config, self.dtype, name="tokens")(pyramid, keypoints, map_size)
+        tokens = Tokens(config, self.dtype, name="tokens")(levels, keypoints, map_size)
         encoded = Encoder(config, self.dtype, name="encoder")(tokens, attendable(keypoints), train=train)
         layout = QueryLayout.of(config)
         decoded = Decoder(config, self.dtype, name="decoder")(
@@ -87,10 +88,8 @@ class OccRobNet(nn.Module):
             x = (x - mean) / std
         return x.astype(self.dtype)
 
-    def _pyramid(
-        self, taps: tuple[Float[Array, "b _ _ _"], ...], *, train: bool
-    ) -> tuple[Pyramid, Float[Array, ""]]:
-        """Neck, CIET, and the levels that tokens see; and the share of CIET's gates that are saturated."""
+    def _levels(self, taps: Maps, *, train: bool) -> tuple[Maps, Float[Array, ""]]:
+        """Neck, CIET, and the levels that tokens see, finest first; and the share of CIET's gates that are saturated."""
         config = self.config
         if config.neck != "fpn":
             return UNet(config, self.dtype, name="unet")(taps, train=train), jnp.zeros(())
@@ -99,7 +98,7 @@ class OccRobNet(nn.Module):
         rebuilt = RebuiltPyramid(config, self.dtype, name="rebuilt")(enhanced.features, pyramid)
         p2 = rebuilt.p2 if config.localise_from == "ciet" else pyramid.p2
         finest = FinestLevel(config, self.dtype, name="finest")(p2, taps[0], train=train)
-        return rebuilt.replace(finest=finest), enhanced.saturated_gates
+        return (finest, rebuilt.p2, rebuilt.p3, rebuilt.p4, rebuilt.p5), enhanced.saturated_gates
 
     def _enhance(self, pyramid: Pyramid, *, train: bool) -> Enhanced:
         features = average_pool(pyramid.p2, self.config.ciet_stride // 4)
@@ -115,6 +114,4 @@ class OccRobNet(nn.Module):
         """Detected keypoints, or the forced ones; only what is asked for is computed."""
         if forced is None:
             return select_keypoints(heatmap, object_map, self.config)
-        return jax.lax.cond(
-            use_forced, lambda: forced, lambda: select_keypoints(heatmap, object_map, self.config)
-        )
+        return jax.lax.cond(use_forced, lambda: forced, lambda: select_keypoints(heatmap, object_map, self.config))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import Mlp
-from occrobnet_jax.models.neck import Pyramid
+from occrobnet_jax.models.neck import Maps
 from occrobnet_jax.types import Keypoints
 
 POSITION_TEMPERATURE = 100.0  # KypT's, not DETR's 10,000
@@ -23,18 +23,16 @@ class Tokens(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, pyramid: Pyramid, keypoints: Keypoints, map_size: tuple[int, int]
-    ) -> Float[Array, "b t width"]:
+    def __call__(self, levels: Maps, keypoints: Keypoints, map_size: tuple[int, int]) -> Float[Array, "b t width"]:
         """Builds the tokens.
 
         Args:
-            pyramid: the levels; each is sampled bilinearly with aligned corners.
+            levels: finest first; each is sampled bilinearly with aligned corners.
             keypoints: where, in heatmap pixels.
             map_size: width and height of the heatmap.
         """
         config, features = self.config, self.config.width - self.config.position_width
-        sampled = sample_levels(pyramid.levels, keypoints.xy_hm, map_size)
+        sampled = sample_levels(levels, keypoints.xy_hm, map_size)
         code = position_code(keypoints.xy_hm, map_size, config.position_width).astype(self.dtype)
         split = config.max_joint_keypoints
         joints = jnp.concatenate([level[:, :split] for level in sampled], -1)
@@ -46,9 +44,7 @@ class Tokens(nn.Module):
         return jnp.concatenate([tokens, code], -1)
 
 
-def sample_levels(
-    levels: tuple[Float[Array, "b _ _ _"], ...], xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int]
-) -> list[Float[Array, "b t _"]]:
+def sample_levels(levels: Maps, xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int]) -> list[Float[Array, "b t _"]]:
     """Samples each level where the heatmap's pixels lie on it (corners aligned with corners)."""
     share = xy_hm / (jnp.array(map_size, jnp.float32) - 1)[None, None]
     return [
@@ -77,9 +73,7 @@ def _at(features: Float[Array, "b h w c"], corner: Float[Array, "b t 2"]) -> Flo
     return jnp.where(inside[..., None], jnp.take_along_axis(flat, index[..., None], axis=1), 0)
 
 
-def position_code(
-    xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int], width: int
-) -> Float[Array, "b t width"]:
+def position_code(xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int], width: int) -> Float[Array, "b t width"]:
     """Sine code of the nearest heatmap pixel: half the values for y, half for x, sine and cosine interleaved.
 
     Pixels count from 1 and are scaled so that the whole map is one turn.

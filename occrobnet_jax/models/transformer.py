@@ -37,9 +37,7 @@ class EncoderLayer(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b t d"], mask: Bool[Array, "b 1 1 t"], *, train: bool
-    ) -> Float[Array, "b t d"]:
+    def __call__(self, x: Float[Array, "b t d"], mask: Bool[Array, "b 1 1 t"], *, train: bool) -> Float[Array, "b t d"]:
         """Applies the layer."""
         drop = nn.Dropout(self.config.dropout, deterministic=not train)
         attended = attention(self.config, self.dtype, train, "self_attention")(x, x, x, mask=mask)

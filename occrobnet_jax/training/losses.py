@@ -94,8 +94,8 @@ def masked(values: Float[Array, "..."], mask: Num[Array, "..."] | Bool[Array, ".
 def _map_losses(
     predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
 ) -> dict[str, Term]:
-    size = predictions.heatmap.shape[1:]
-    wanted = targets.joint_heatmap(batch, model_config.heatmap_stride, size, config.heatmap_sigma_hm)
+    _, height, width = predictions.heatmap.shape
+    wanted = targets.joint_heatmap(batch, model_config.heatmap_stride, (height, width), config.heatmap_sigma_hm)
     valid = (targets.fully_annotated(batch) & batch.is_real)[:, None, None]
     terms = {"heatmap": masked((predictions.heatmap - wanted) ** 2, valid, config.normalise)}
     if predictions.object_map is not None:
@@ -105,9 +105,7 @@ def _map_losses(
     return terms
 
 
-def keypoint_class_loss(
-    predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
-) -> Term:
+def keypoint_class_loss(predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig) -> Term:
     """Cross-entropy of every encoder layer's token classes, over the valid tokens."""
     classes, known = targets.token_classes(
         predictions.keypoints, batch, model_config.heatmap_stride, config.match_radius_hm
@@ -121,7 +119,7 @@ def _hand_losses(
     predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
 ) -> dict[str, Term]:
     mask = pose_mask(predictions, batch)
-    terms = {}
+    terms: dict[str, Term] = {}
     if predictions.bone_vectors_m is not None:
         terms |= _vector_losses(predictions.bone_vectors_m, batch, mask, config)
     if predictions.axis_heatmaps is not None:
@@ -166,7 +164,8 @@ def _weak_camera_losses(
     predictions: Predictions, batch: Batch, mask: Float[Array, " b"], config: LossConfig
 ) -> dict[str, Term]:
     """Weak projection of the predicted joints, and the camera itself against its best fit (KypT)."""
-    assert predictions.weak_camera is not None and predictions.bone_vectors_m is not None
+    assert predictions.weak_camera is not None
+    assert predictions.bone_vectors_m is not None
     camera, known = targets.weak_camera(batch, GRID_PX)
     size = batch.image.shape[1]
     scale, translation = predictions.weak_camera[..., :1], predictions.weak_camera[..., 1:]
@@ -187,7 +186,8 @@ def _weak_camera_losses(
 
 
 def _object_losses(predictions: Predictions, batch: Batch, config: LossConfig) -> dict[str, Term]:
-    assert predictions.object_rotation_6d is not None and predictions.object_translation_m is not None
+    assert predictions.object_rotation_6d is not None
+    assert predictions.object_translation_m is not None
     mask = pose_mask(predictions, batch)
     translation = predictions.object_translation_m
     wanted, known = targets.object_translations(batch, translation.shape[2])
@@ -225,4 +225,3 @@ def _corner_loss(
     for object_id, value in config.object_corner_factors:
         factor = jnp.where(batch.object_id == object_id, value, factor)
     return masked(error * factor[None], known.any(-1) * mask, config.normalise)
-

@@ -93,10 +93,9 @@ def weak_camera(batch: Batch, grid_px: float) -> tuple[Float[Array, "b 3"], Bool
     Left joints are shifted by the relative translation and used only where both roots are known, as the prediction
     is; a left hand alone is fitted by itself.
     """
-    shift, both = relative_translation(batch)
-    roots = batch.root_cam_m
+    roots, size = batch.root_cam_m, len(batch.is_real)
     origin = jnp.where(root_annotated(batch)[:, :1], roots[:, RIGHT], roots[:, LEFT])
-    xy = (batch.joints_cam_m - origin[:, None, None])[..., :2].reshape(len(shift), -1, 2)
+    xy = (batch.joints_cam_m - origin[:, None, None])[..., :2].reshape(size, -1, 2)
     px = (batch.joints_px * (grid_px / batch.image.shape[1])).reshape(xy.shape)
     valid = (batch.joint_annotated & root_annotated(batch)[..., None]).reshape(xy.shape[:2])
     weight = valid.astype(jnp.float32)[..., None]
@@ -134,7 +133,7 @@ def equivalent_rotations(batch: Batch) -> Float[Array, "b s 3 3"]:
 
 
 def corners_to_teach(batch: Batch) -> Float[Array, "b 8 3"]:
-    """Rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (KypT does so for its bowl)."""
+    """Rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (as KypT's bowl is stored)."""
     keep = jnp.ones((len(batch.object_symmetry), 3))
     keep = jnp.where((batch.object_symmetry == _id("any_turn_z"))[:, None], jnp.array([[0.0, 0.0, 1.0]]), keep)
     keep = jnp.where((batch.object_symmetry == _id("sphere"))[:, None], 0.0, keep)
