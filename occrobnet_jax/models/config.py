@@ -85,9 +85,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_choices(self, "model")
         if self.neck != "fpn" and self.ciet != "off":
-            raise ValueError(
-                f"model.neck={self.neck!r} is Keypoint Transformer's and has no CIET; set model.ciet='off'"
-            )
+            raise ValueError(f"model.neck={self.neck!r} (Keypoint Transformer's) has no CIET; set model.ciet='off'")
         if self.neck != "fpn" and self.heatmap_stride != 2:
             raise ValueError(f"model.neck={self.neck!r} makes heatmaps of stride 2, not {self.heatmap_stride}")
         if self.max_joint_keypoints < 42:

@@ -89,7 +89,7 @@ class OccRobNet(nn.Module):
         return x.astype(self.dtype)
 
     def _levels(self, taps: Maps, *, train: bool) -> tuple[Maps, Float[Array, ""]]:
-        """Neck, CIET, and the levels that tokens see, finest first; and the share of CIET's gates that are saturated."""
+        """Neck, CIET, and the levels that tokens see, finest first; and the share of CIET's saturated gates."""
         config = self.config
         if config.neck != "fpn":
             return UNet(config, self.dtype, name="unet")(taps, train=train), jnp.zeros(())

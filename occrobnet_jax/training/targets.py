@@ -133,7 +133,7 @@ def equivalent_rotations(batch: Batch) -> Float[Array, "b s 3 3"]:
 
 
 def corners_to_teach(batch: Batch) -> Float[Array, "b 8 3"]:
-    """Rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (as KypT's bowl is stored)."""
+    """Rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (as in KypT's bowl)."""
     keep = jnp.ones((len(batch.object_symmetry), 3))
     keep = jnp.where((batch.object_symmetry == _id("any_turn_z"))[:, None], jnp.array([[0.0, 0.0, 1.0]]), keep)
     keep = jnp.where((batch.object_symmetry == _id("sphere"))[:, None], 0.0, keep)
