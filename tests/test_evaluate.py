@@ -13,7 +13,7 @@ from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.evaluate import gather
 from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import compute_metrics
-from occrobnet_jax.evaluation.pictures import typical_and_worst
+from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
 from occrobnet_jax.evaluation.records import Setting
 from occrobnet_jax.evaluation.report import read_history
 from occrobnet_jax.evaluation.restore import restore_variables
@@ -94,6 +94,13 @@ def test_report_is_one_file_without_links(workdir: Path) -> None:
     assert [{group["name"] for group in json.loads(scene)["groups"]} for scene in scenes] == 3 * [
         {"prediction", "truth"}
     ]
+
+
+def test_overlays_show_the_same_examples_in_three_panels(workdir: Path, experiment: Experiment) -> None:
+    records, _ = records_of.load(workdir / "eval" / "val[:3]" / "predictions.npz")
+    first, last = overlays(records, experiment.data, "val[:3]", 2)
+    assert first.shape == last.shape == (6 * INPUT_SIZE_PX, 3 * 6 * INPUT_SIZE_PX + 8, 3)
+    assert len(overlays(records, experiment.data, "val[:3]", 9)) == 3
 
 
 def test_history_stops_at_a_half_written_line(tmp_path: Path) -> None:

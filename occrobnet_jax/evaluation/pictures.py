@@ -16,7 +16,7 @@ from occrobnet_jax.evaluation.records import Records, select
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import NUM_JOINTS
 
-PANEL_PX = 288
+PANEL_PX = 384
 
 
 def typical_and_worst(records: Records, count: int) -> tuple[list[int], list[int]]:

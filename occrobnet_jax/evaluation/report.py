@@ -35,7 +35,7 @@ CARDS = (
     ("mpjpe_mm/occluded", "MPJPE, hidden joints", "mm", "mpjpe_mm/mean_pose/occluded"),
     ("pa_mpjpe_mm", "PA-MPJPE", "mm", "pa_mpjpe_mm/mean_pose"),
     ("mrrpe_mm", "MRRPE", "mm", ""),
-    ("error_2d_px", "2D error", "px of the crop", ""),
+    ("error_2d_px", "2D error in the crop", "px", ""),
     ("token_recall", "token recall", "", ""),
     ("handedness_accuracy", "handedness", "", ""),
     ("visibility_auc", "visibility, area under ROC", "", ""),

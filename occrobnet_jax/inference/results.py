@@ -23,6 +23,7 @@ z away from the camera; what a network has no head for is null):
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ TEMPLATE = Path(__file__).parent / "page.html"
 AXIS_M = 0.05  # length of an object's drawn axes
 PAGE_WIDTH_PX = 800
 DIGITS = 6
+NUMBERS = r"\[[-\d.,e\s]*\]"  # the innermost arrays in JSON
 
 
 def prediction_json(prediction: Prediction, image: str, checkpoint: str, step: int) -> str:
@@ -66,7 +68,7 @@ def prediction_json(prediction: Prediction, image: str, checkpoint: str, step: i
         "left_minus_right_wrist_m": _plain(prediction.relative_translation_m),
         "object": _object(prediction),
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return re.sub(NUMBERS, _on_one_line, json.dumps(content, indent=1, allow_nan=False)) + "\n"
 
 
 def overlay(prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
@@ -147,6 +149,10 @@ def _facts(prediction: Prediction, hand: int) -> list[tuple[str, str]]:
         facts.append((f"{name} wrist's distance", f"{depth_m:.2f} m{guess}"))
         facts.append((f"{name} fit", f"{prediction.root_fit_error_px[hand]:.1f} px"))
     return facts
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return re.sub(r"\s+", "", numbers.group()).replace(",", ", ")
 
 
 def _plain(values: Float[np.ndarray, "..."]) -> list[Any]:
