@@ -21,14 +21,15 @@ def palette(rng: np.random.Generator, count: int) -> Float[np.ndarray, "c 3"]:
 
 def noise(rng: np.random.Generator, size: int, octaves: int = 4) -> Float[np.ndarray, "s s"]:
     """Smooth noise between about -1 and 1, coarse and fine."""
-    total = np.zeros((size, size), np.float32)
+    half = max(size // 2, 1)  # nothing in it is fine enough to need more
+    total = np.zeros((half, half), np.float32)
     cells = int(rng.integers(2, 5))
     for octave in range(octaves):
         stretch = rng.choice([1, 1, 3]) if octave else 1
         grid = rng.normal(0, 0.6**octave, (cells + 1, cells * stretch + 1)).astype(np.float32)
-        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+        total += cv2.resize(grid, (half, half), interpolation=cv2.INTER_CUBIC)
         cells = min(2 * cells + 1, size)
-    return total * 0.6
+    return cv2.resize(total, (size, size), interpolation=cv2.INTER_LINEAR) * 0.6
 
 
 def background(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s s 3"]:

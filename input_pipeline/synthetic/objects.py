@@ -231,16 +231,18 @@ def _torus_mesh(handle: np.ndarray, around: int = 24, across: int = 10) -> tuple
 
 def _polygon_distance(points: np.ndarray, profile: np.ndarray) -> np.ndarray:
     """Signed distance in the half-plane (r, z) to the profile, closed along the axis (which is no surface)."""
-    r, z = points[..., 0].astype(np.float32), points[..., 1].astype(np.float32)
-    nearest = np.full(r.shape, np.inf, np.float32)
-    inside = np.zeros(r.shape, bool)
-    for (r0, z0), (r1, z1) in zip(profile[:-1].tolist(), profile[1:].tolist(), strict=True):
-        dr, dz = r1 - r0, z1 - z0
-        share = np.clip(((r - r0) * dr + (z - z0) * dz) / (dr * dr + dz * dz), 0, 1)
-        np.minimum(nearest, (r - r0 - share * dr) ** 2 + (z - z0 - share * dz) ** 2, out=nearest)
-        if dz != 0:
-            inside ^= ((z0 > z) != (z1 > z)) & (r < r0 + (z - z0) * (dr / dz))
-    return np.where(inside, -np.sqrt(nearest), np.sqrt(nearest))
+    r, z = (np.ascontiguousarray(points[..., k], np.float32).reshape(-1) for k in (0, 1))
+    (r0, z0), (r1, z1) = (profile[part].astype(np.float32).T[..., None] for part in (slice(-1), slice(1, None)))
+    dr, dz = r1 - r0, z1 - z0
+    along_r, along_z = r - r0, z - z0  # (edge, point)
+    share = along_r * (dr / (dr * dr + dz * dz)) + along_z * (dz / (dr * dr + dz * dz))
+    np.clip(share, 0, 1, out=share)
+    nearest = ((along_r - share * dr) ** 2 + (along_z - share * dz) ** 2).min(0)
+    slope = dr / np.where(dz == 0, 1, dz)
+    crossed = ((z0 > z) != (z1 > z)) & (along_r < along_z * slope)
+    inside = np.logical_xor.reduce(crossed, axis=0)
+    distance = np.sqrt(nearest)
+    return np.where(inside, -distance, distance).reshape(points.shape[:-1])
 
 
 def _torus_distance(points: np.ndarray, handle: np.ndarray) -> np.ndarray:

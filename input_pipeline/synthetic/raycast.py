@@ -26,6 +26,10 @@ class Hits:
     barycentric: Float[np.ndarray, "r 3"]
     distance_m: Float[np.ndarray, " r"]
 
+    def __getitem__(self, rows: np.ndarray) -> "Hits":
+        """Some of the rays' hits."""
+        return Hits(self.triangle[rows], self.barycentric[rows], self.distance_m[rows])
+
 
 class RayCaster:
     """A scene that rays can be shot into."""

@@ -1,9 +1,10 @@
-"""Drawing a scene: one ray a pixel, four more where edges run, shadows, camera.
+"""Drawing a scene: one ray a pixel that triangles can cover, four more where edges run, shadows, camera.
 
 Colours are linear until `_photographed` turns them into 8-bit sRGB-like values.
 """
 
 import dataclasses
+import statistics
 
 import cv2
 import numpy as np
@@ -17,36 +18,40 @@ from input_pipeline.synthetic.skin import WRIST_BORDER_M
 from input_pipeline.synthetic.stage import NORMAL, OBJECT, REST_Y, Stage
 
 _EDGE_SAMPLES = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], np.float32)
+_TILE_PX = 4
+_NEAR_M = 0.01
+_NORMAL = np.array([statistics.NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)], np.float32)
+"""A normal distribution in 256 steps, fine enough for noise that ends up in a few of 256 grey levels."""
 
 
 def draw(
     scene: Scene, stage: Stage, look: Look, size: int, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
     """The picture (RGB) and its segmentation (0 background, 1 right hand, 2 left hand, 3 object)."""
-    stage = dataclasses.replace(stage, openness=openness(stage.caster, stage.verts_m, stage.attributes[:, NORMAL]))
-    x0, y0, x1, y1 = _box_px(stage.verts_m, scene.intrinsics, size)
-    grid = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).reshape(-1, 2).astype(np.float32)
-    hits = stage.caster.nearest(np.zeros((len(grid), 3)), _rays(grid, scene.intrinsics))
-    labels = np.zeros((size, size), np.uint8)
-    labels[y0:y1, x0:x1] = _labels(stage, hits).reshape(y1 - y0, x1 - x0)
+    rows, columns = np.nonzero(_covered(stage, scene.intrinsics, size))
+    rays = _rays(np.stack([columns, rows], -1), scene.intrinsics)
+    hits = stage.caster.nearest(np.zeros_like(rays), rays)
+    found = np.flatnonzero(hits.triangle >= 0)
+    hits, rays, pixels = hits[found], rays[found], (rows[found], columns[found])
+    around = _verts_around(stage.faces, hits.triangle, len(stage.verts_m))
+    open_share = openness(stage.caster, stage.verts_m, stage.attributes[:, NORMAL], around)
+    stage = dataclasses.replace(stage, openness=open_share)
 
+    labels = np.zeros((size, size), np.uint8)
+    labels[pixels] = _labels(stage, hits)
     surface = np.full((size, size), -1, np.int16)
+    surface[pixels] = stage.owner[hits.triangle]
     depth = np.full((size, size), 9.0, np.float32)
-    found = hits.triangle >= 0
-    surface[y0:y1, x0:x1] = np.where(found, stage.owner[hits.triangle], -1).reshape(y1 - y0, x1 - x0)
-    depth[y0:y1, x0:x1] = np.where(found, hits.distance_m, 9.0).reshape(y1 - y0, x1 - x0)
-    edge = _edges(surface, depth)
+    depth[pixels] = hits.distance_m
 
     backdrop = look.backdrop * _backdrop_light(scene, stage, look, size)[..., None]
     image = backdrop.copy()
-    colour, key = shaded(stage, look, hits, _rays(grid, scene.intrinsics))
-    shadow = np.ones((size, size), np.float32)
-    shadow[y0:y1, x0:x1] = key.reshape(y1 - y0, x1 - x0)
-    smooth = _blurred_within(shadow, surface >= 0, look.shadow_blur_px)[y0:y1, x0:x1].reshape(-1, 1)
-    inner = image[y0:y1, x0:x1].reshape(-1, 3)
-    inner[found] = (colour[0] + smooth * colour[1])[found]
-    image[y0:y1, x0:x1] = inner.reshape(y1 - y0, x1 - x0, 3)
-    _antialias(image, backdrop, edge, scene, stage, look)
+    ambient, direct, key = shaded(stage, look, hits, rays)
+    shadow = np.zeros((size, size), np.float32)
+    shadow[pixels] = key
+    smooth = _blurred_within(shadow, surface >= 0, look.shadow_blur_px)[pixels]
+    image[pixels] = ambient + smooth[:, None] * direct
+    _antialias(image, backdrop, _edges(surface, depth), scene, stage, look)
     return _photographed(image, look, rng), labels
 
 
@@ -55,15 +60,13 @@ def _antialias(
 ) -> None:
     """Replaces edge pixels by the mean of four samples each, in place."""
     rows, columns = np.nonzero(edge)
-    if not len(rows):
-        return
     centres = np.stack([columns, rows], -1).astype(np.float32)
     rays = _rays((centres[:, None] + _EDGE_SAMPLES).reshape(-1, 2), scene.intrinsics)
     hits = stage.caster.nearest(np.zeros_like(rays), rays)
-    (ambient, direct), key = shaded(stage, look, hits, rays)
-    colour = ambient + key[:, None] * direct
-    behind = np.repeat(backdrop[rows, columns], len(_EDGE_SAMPLES), axis=0)
-    colour = np.where((hits.triangle >= 0)[:, None], colour, behind)
+    found = np.flatnonzero(hits.triangle >= 0)
+    ambient, direct, key = shaded(stage, look, hits[found], rays[found])
+    colour = np.repeat(backdrop[rows, columns], len(_EDGE_SAMPLES), axis=0)
+    colour[found] = ambient + key[:, None] * direct
     image[rows, columns] = colour.reshape(len(rows), len(_EDGE_SAMPLES), 3).mean(1)
 
 
@@ -72,7 +75,7 @@ def _backdrop_light(scene: Scene, stage: Stage, look: Look, size: int) -> np.nda
     small = max(size // 4, 16)
     step = size / small
     centres = (np.arange(small) + 0.5) * step - 0.5
-    rays = _rays(np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2).astype(np.float32), scene.intrinsics)
+    rays = _rays(np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2), scene.intrinsics)
     near = stage.verts_m[stage.attributes[:, REST_Y] > WRIST_BORDER_M, 2]
     wall = rays * (float(near.max()) + look.backdrop_gap_m)
     normals = np.broadcast_to(np.array([0, 0, -1.0]), wall.shape)
@@ -87,9 +90,9 @@ def _backdrop_light(scene: Scene, stage: Stage, look: Look, size: int) -> np.nda
 
 
 def _blurred_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur that does not mix in values from outside the mask."""
+    """Blur that does not mix in values from outside the mask, where they are 0."""
     weight = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
-    total = cv2.GaussianBlur(np.where(mask, values, 0).astype(np.float32), (0, 0), sigma)
+    total = cv2.GaussianBlur(values, (0, 0), sigma)
     return total / np.maximum(weight, 1e-4)
 
 
@@ -99,17 +102,16 @@ def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np
     display = cv2.pow(np.clip(exposed / (1 + 0.18 * exposed), 0, 1).astype(np.float32), 1 / 2.2)
     if look.blur_px > 0:
         display = cv2.GaussianBlur(display, (0, 0), look.blur_px)
-    display = display + look.noise * rng.standard_normal(display.shape, np.float32)
+    grain = _NORMAL[np.frombuffer(rng.bytes(display.size), np.uint8)].reshape(display.shape)
+    display = display + look.noise * grain
     return (np.clip(display, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _labels(stage: Stage, hits: Hits) -> np.ndarray:
-    """Segmentation of each ray: owner + 1, but 0 for arms and where nothing is hit."""
-    found = hits.triangle >= 0
-    corner = stage.faces[hits.triangle]
-    y = (stage.attributes[corner, REST_Y] * hits.barycentric).sum(-1)
+    """Segmentation where rays hit: owner + 1, but 0 for arms."""
+    y = np.einsum("nk,nk->n", stage.attributes[stage.faces[hits.triangle], REST_Y], hits.barycentric)
     owner = stage.owner[hits.triangle]
-    return np.where(found & ((owner == OBJECT) | (y > WRIST_BORDER_M)), owner + 1, 0)
+    return np.where((owner == OBJECT) | (y > WRIST_BORDER_M), owner + 1, 0)
 
 
 def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -126,18 +128,36 @@ def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return edge
 
 
-def _box_px(verts_m: np.ndarray, intrinsics: np.ndarray, size: int) -> tuple[int, int, int, int]:
-    """Pixels that the meshes can cover; the whole image when part of them lies behind the camera."""
-    if verts_m[:, 2].min() < 0.01:
-        return 0, 0, size, size
-    pixels = verts_m @ intrinsics.T.astype(np.float32)
-    pixels = pixels[:, :2] / pixels[:, 2:]
-    x0, y0 = np.clip(np.floor(pixels.min(0)).astype(int), 0, size - 1)
-    x1, y1 = np.clip(np.ceil(pixels.max(0)).astype(int) + 1, [x0 + 1, y0 + 1], size)
-    return int(x0), int(y0), int(x1), int(y1)
+def _covered(stage: Stage, intrinsics: np.ndarray, size: int) -> np.ndarray:
+    """Pixels in those tiles of the image that the triangles' bounding boxes touch."""
+    if stage.verts_m[:, 2].min() < _NEAR_M:
+        return np.ones((size, size), bool)
+    pixels = stage.verts_m @ intrinsics.T.astype(np.float32)
+    tile = pixels[:, :2] / pixels[:, 2:] / np.float32(_TILE_PX)
+    count = -(-size // _TILE_PX)
+    a, b, c = (tile[stage.faces[:, k]] for k in range(3))
+    margin = np.float32(1 / _TILE_PX)
+    low = np.clip(np.floor(np.minimum(np.minimum(a, b), c) - margin), 0, count).astype(int)
+    high = np.clip(np.floor(np.maximum(np.maximum(a, b), c) + margin) + 1, 0, count).astype(int)
+    (x0, y0), (x1, y1) = low.T, high.T
+    corners = np.zeros((count + 1) ** 2, int)  # +1 where a box begins, -1 where it ends: the sums count boxes
+    for x, y, sign in ((x0, y0, 1), (x1, y0, -1), (x0, y1, -1), (x1, y1, 1)):
+        corners += sign * np.bincount(y * (count + 1) + x, minlength=len(corners))
+    tiles = corners.reshape(count + 1, count + 1).cumsum(0).cumsum(1)[:count, :count] > 0
+    return tiles.repeat(_TILE_PX, 0).repeat(_TILE_PX, 1)[:size, :size]
+
+
+def _verts_around(faces: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray:
+    """Whether each vertex belongs to one of the triangles or to a neighbour of them."""
+    touched = np.zeros(count, bool)
+    touched[faces[triangles]] = True
+    touched[faces[touched[faces[:, 0]] | touched[faces[:, 1]] | touched[faces[:, 2]]]] = True
+    return touched
 
 
 def _rays(pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Directions with z = 1 through pixels, so that the distance along them is the depth."""
     focal, principal = np.diag(intrinsics)[:2], intrinsics[:2, 2]
-    return np.column_stack([(pixels - principal) / focal, np.ones(len(pixels))]).astype(np.float32)
+    rays = np.ones((len(pixels), 3), np.float32)
+    rays[:, :2] = (pixels - principal) / focal
+    return rays

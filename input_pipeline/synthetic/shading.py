@@ -11,47 +11,38 @@ from input_pipeline.synthetic.stage import COLOUR, GLOSS, NORMAL, OBJECT, REST, 
 
 _AMBIENT_RAYS, _AMBIENT_REACH_M = 12, 0.09
 _UNDER_SKIN = np.array([1.0, 0.45, 0.3], np.float32)
+"""Light that wanders under the skin reddens."""
 
 
-def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Ambient and direct colour of each hit, and whether the light reaches it (0 or 1)."""
-    found = np.flatnonzero(hits.triangle >= 0)
-    triangle = hits.triangle[found]
-    weight = hits.barycentric[found][..., None]
-    corner = stage.faces[triangle]
+def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ambient and direct colour where rays hit, and whether the light reaches it (0 or 1); all rays must hit."""
+    corner = stage.faces[hits.triangle]
+    weight = hits.barycentric[..., None]
     value = sum(weight[:, k] * stage.attributes[corner[:, k]] for k in range(3))
+    view = -_unit(rays)
     normal = _unit(value[:, NORMAL])
-    view = -_unit(rays[found])
-    normal = np.where(
-        ((normal * view).sum(-1) < 0)[:, None], normal - 1.02 * (normal * view).sum(-1)[:, None] * view, normal
-    )
-    is_object = stage.owner[triangle] == OBJECT
+    away = np.einsum("ni,ni->n", normal, view)
+    normal -= np.where(away < 0, np.float32(1.02) * away, 0)[:, None] * view
+    is_object = stage.owner[hits.triangle] == OBJECT
     colour, gloss = _surface(value, normal, is_object, stage, look)
 
     cosine = normal @ look.to_light
-    wrap = np.where(is_object, 0.0, 0.22)[:, None] * np.array(
-        [1.0, 0.45, 0.3]
-    )  # light that wanders under the skin reddens
-    lambert = np.clip((cosine[:, None] + wrap) / (1 + wrap), 0, None)
-    half = _unit(view + look.to_light)
-    highlight = (
-        np.clip((normal * half).sum(-1), 0, 1) ** np.where(is_object, 60, 22).astype(np.float32) * gloss * (cosine > 0)
-    )
+    wrap = np.where(is_object, np.float32(0), np.float32(0.22))[:, None] * _UNDER_SKIN
+    lambert = np.maximum((cosine[:, None] + wrap) / (1 + wrap), 0)
+    alike = np.clip(np.einsum("ni,ni->n", normal, _unit(view + look.to_light)), 0, 1)
+    highlight = alike ** np.where(is_object, np.float32(60), np.float32(22)) * gloss * (cosine > 0)
     up = (1 - normal[:, 1:2]) / 2
     hemisphere = up * look.sky + (1 - up) * look.ground
-    occlusion = (stage.openness[corner] * hits.barycentric[found]).sum(-1)[:, None]
+    occlusion = np.einsum("nk,nk->n", stage.openness[corner], hits.barycentric)[:, None]
     bounce = colour * (1 - occlusion) * 0.35  # light between close surfaces takes on their colour
     ambient = colour * hemisphere * np.clip(occlusion + bounce, 0, 1)
     direct = (colour * lambert + highlight[:, None]) * look.light
 
-    position = rays[found] * hits.distance_m[found, None]
-    lit = cosine > -0.2
-    key = np.zeros(len(found), np.float32)
-    towards = np.broadcast_to(look.to_light, (int(lit.sum()), 3))
-    key[lit] = ~stage.caster.blocked(position[lit] + 6e-4 * view[lit], normal[lit], towards)
-    return (_scattered(ambient, found, len(rays)), _scattered(direct, found, len(rays))), _scattered(
-        key, found, len(rays)
-    )
+    lit = np.flatnonzero(cosine > -0.2)
+    position = rays[lit] * hits.distance_m[lit, None] + np.float32(6e-4) * view[lit]
+    key = np.zeros(len(rays), np.float32)
+    key[lit] = ~stage.caster.blocked(position, normal[lit], np.broadcast_to(look.to_light, position.shape))
+    return ambient, direct, key
 
 
 def _surface(
@@ -87,9 +78,10 @@ def _printed(rest: np.ndarray, stage: Stage, look: Look) -> np.ndarray:
     )[0]
 
 
-def openness(caster: RayCaster, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Share of the hemisphere above each vertex (of those that face the camera) that nothing near covers."""
-    facing = np.flatnonzero((points * normals).sum(-1) < 0.2 * np.linalg.norm(points, axis=-1))
+def openness(caster: RayCaster, points: np.ndarray, normals: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Share of the hemisphere above each wanted vertex (that faces the camera) that nothing near covers; else 1."""
+    facing = (points * normals).sum(-1) < 0.2 * np.linalg.norm(points, axis=-1)
+    facing = np.flatnonzero(facing & wanted)
     directions = _unit(normals[facing, None] * np.float32(1.02) + _sphere(_AMBIENT_RAYS)).reshape(-1, 3)
     repeated = np.repeat(normals[facing], _AMBIENT_RAYS, 0)
     origins = np.repeat(points[facing] + np.float32(4e-4) * normals[facing], _AMBIENT_RAYS, 0)
@@ -106,12 +98,6 @@ def _sphere(count: int) -> np.ndarray:
     z, turn = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
     radius = np.sqrt(1 - z * z)
     return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], -1).astype(np.float32)
-
-
-def _scattered(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    spread = np.zeros((count, *values.shape[1:]), np.float32)
-    spread[rows] = values
-    return spread
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
