@@ -1,5 +1,6 @@
 """Distances that decide whether flesh and objects touch or enter each other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ from jaxtyping import Float
 
 from input_pipeline.synthetic.hand import load_hand
 from occrobnet_jax.skeleton import BONES, WRIST, finger_of
+
+_SHORTEST_STEP_M = 0.0015
 
 
 def penetration_m(first: Float[np.ndarray, "*#batch 21 3"], second: Float[np.ndarray, "*#batch 21 3"]) -> Any:
@@ -22,6 +25,31 @@ def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> Any:
     distance = _segment_distance(*_segments(joints, 1), *_segments(joints, 0))
     overlap = radius[:, None] + radius - distance
     return np.where(_SEPARATE_BONES, overlap, -np.inf).max((-2, -1))
+
+
+def advanced(clearance_m: Callable[[float], float], start_m: float, end_m: float) -> float | None:
+    """How far something can move along a line, from start to end, until its clearance is used up.
+
+    No point moves faster than the thing itself, so a step as long as the clearance is safe (sphere tracing).
+
+    Args:
+        clearance_m: at a place on the line.
+        start_m: where to begin.
+        end_m: where to stop at the latest; may lie before the start.
+
+    Returns:
+        The last free place; None if not even the start is free.
+    """
+    direction, at, last = (1 if end_m > start_m else -1), start_m, None
+    while True:
+        clearance = clearance_m(at)
+        if clearance < 0:
+            return last
+        last = at
+        if at == end_m:
+            return at
+        at += direction * max(clearance, _SHORTEST_STEP_M)
+        at = min(at, end_m) if direction > 0 else max(at, end_m)
 
 
 def _segments(joints: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:

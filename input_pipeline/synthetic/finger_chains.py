@@ -23,11 +23,16 @@ class FingerChains:
         pivots = model.pivots_m + np.tensordot(shape, model.shape_pivots_m, axes=1)
         samples = model.skin[asset.finger_samples.ravel()]
         weights = np.stack([samples.weights.reshape(5, -1, 17)[f][:, [0, *bones[f]]] for f in range(5)])
-        self._weights = weights / weights.sum(-1, keepdims=True)  # (5, k, 4): palm, base, middle, end
-        self._rest = samples.shaped(shape).reshape(5, -1, 3) - pivots[0]
+        weights /= weights.sum(-1, keepdims=True)  # (5, k, 4): palm, base, middle, end
+        rest = samples.shaped(shape).reshape(5, -1, 3) - pivots[0]
+        homogeneous = np.concatenate([rest, np.ones_like(rest[..., :1])], -1)
+        self._weighted = (weights[..., None] * homogeneous[..., None, :]).reshape(5, -1, 16)
         self._pivots = pivots[bones] - pivots[0]  # (5, 3, 3)
         self._hinge = [_skew(asset.hinge[bones[:, k] - 1]) for k in range(3)]
         self._spread = _skew(asset.spread[bones[:, 0] - 1])
+
+        palm = model.skin[asset.palm_samples]
+        self.palm_m = palm.shaped(shape) - pivots[0]  # as if it were stiff
 
     def points_m(self, angles: Float[np.ndarray, "t 5 4"]) -> Float[np.ndarray, "t 5 k 3"]:
         """The samples for each set of finger angles (radians)."""
@@ -41,9 +46,8 @@ class FingerChains:
             shift = origin - _apply(turn, self._pivots[:, k])
             turns.append(turn)
             shifts.append(shift)
-        blended_turn = self._weights @ np.stack(turns, axis=-3).reshape(*angles.shape[:-1], 4, 9)
-        blended_shift = self._weights @ np.stack(shifts, axis=-2)
-        return _apply(blended_turn.reshape(*blended_turn.shape[:-1], 3, 3), self._rest) + blended_shift
+        bones = np.concatenate([np.stack(turns, -3), np.stack(shifts, -2)[..., None]], -1)  # (t, 5, 4, 3, 4)
+        return self._weighted @ np.swapaxes(bones, -1, -2).reshape(*angles.shape[:-1], 16, 3)
 
 
 def _skew(axes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.synthetic.contact import penetration_m, self_penetration_m
+from input_pipeline.synthetic.contact import advanced, penetration_m, self_penetration_m
 from input_pipeline.synthetic.finger_chains import FingerChains
 from input_pipeline.synthetic.hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand
 from input_pipeline.synthetic.objects import Solid
@@ -21,11 +21,9 @@ TOUCH_M = 0.002
 """A finger whose skin comes this near to the object touches it."""
 
 _PALM_CENTRE_M = np.array([-0.004, 0.062, 0.02])
-DBG = False
 _CONTACT_M = 0.0005
 _HOPELESS_M = 0.008
 """Hands that overlap by more than this before the fingers close won't come apart."""
-_BISECTIONS = 10
 _CLOSING_STEPS = 9
 _REFINING_STEPS = 5
 _THUMB_TRIALS = 16
@@ -60,7 +58,8 @@ def grasp(solid: Solid, pose: Pose, rng: np.random.Generator, beside: PosedHand 
     chains = FingerChains(pose.shape)
     angles = _open_hand(rng)
     hand = PosedHand(pose, _palm_rotation(solid, pose.side, rng, beside), np.zeros(3))
-    hand = _pushed_to_palm(solid, hand, chains.points_m(angles[None])[0], rng)
+    skin = np.concatenate([chains.palm_m, chains.points_m(angles[None]).reshape(-1, 3)])
+    hand = _pushed_to_palm(solid, hand, skin, rng)
     if beside is not None and penetration_m(hand.joints_m, beside.joints_m) > _HOPELESS_M:
         return None
     thumb = _free_thumb(solid, hand, angles, chains, rng)
@@ -121,22 +120,19 @@ def _palm_rotation(solid: Solid, side: int, rng: np.random.Generator, beside: Po
 
 
 def _pushed_to_palm(
-    solid: Solid, hand: PosedHand, fingers_m: Float[np.ndarray, "5 k 3"], rng: np.random.Generator
+    solid: Solid, hand: PosedHand, skin_m: Float[np.ndarray, "k 3"], rng: np.random.Generator
 ) -> PosedHand:
-    """The hand moved along its palm's normal until the object touches it."""
+    """The hand moved along its palm's normal until the object touches it; `skin_m` are samples of the right hand."""
     mirror = _mirror(hand.side)
-    palm = hand.pose.verts_m[load_hand().palm_samples]
     centre = hand.rotation @ (_PALM_CENTRE_M * mirror)
     slide = rng.uniform(-0.35, 0.35) * solid.half_extent_m[2] * np.array([0, 0, 1.0])
     start = slide + rng.normal(0, 0.006) * hand.rotation[:, 1] - centre
-    points = np.concatenate([palm, fingers_m.reshape(-1, 3) * mirror]) @ hand.rotation.T + start
+    points = (skin_m * mirror) @ hand.rotation.T + start
     normal = hand.rotation[:, 2]
-    near, far = 0.0, float(np.linalg.norm(solid.half_extent_m)) + 0.1
-    for _ in range(_BISECTIONS):
-        middle = (near + far) / 2
-        inside = solid.signed_distance_m(points - middle * normal).min() < 2 * _CONTACT_M
-        near, far = (middle, far) if inside else (near, middle)
-    return dataclasses.replace(hand, wrist_m=start - far * normal)
+    farthest = float(np.linalg.norm(solid.half_extent_m)) + 0.1
+    clearance = lambda at: float(solid.signed_distance_m(points - at * normal).min()) - 2 * _CONTACT_M  # noqa: E731
+    last = advanced(clearance, farthest, 0.0)
+    return dataclasses.replace(hand, wrist_m=start - (farthest if last is None else last) * normal)
 
 
 def _free_thumb(

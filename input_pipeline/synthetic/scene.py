@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.synthetic.contact import penetration_m, self_penetration_m
+from input_pipeline.synthetic.contact import advanced, penetration_m, self_penetration_m
 from input_pipeline.synthetic.grasp import MAX_PENETRATION_M, MAX_SELF_PENETRATION_M, grasp, release
 from input_pipeline.synthetic.hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand, resting
 from input_pipeline.synthetic.objects import Solid
@@ -136,14 +136,12 @@ def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> P
     verts = hand.verts_m
     centre = hand.joints_m[rng.integers(20)]
     direction = _random_direction(rng)
-    steps = np.linspace(0.3, 0.0, 40)
     points = verts[load_hand().hand_verts[::3]] - centre
     gap = rng.exponential(0.008)
-    free = [solid.signed_distance_m(points + step * direction).min() > gap for step in steps]
-    if not free[0]:
+    last = advanced(lambda at: float(solid.signed_distance_m(points + at * direction).min()) - gap, 0.3, 0.0)
+    if last is None:
         return None
-    last = len(steps) - 1 if all(free) else free.index(False) - 1
-    moved = dataclasses.replace(hand, wrist_m=hand.wrist_m - centre + steps[last] * direction)
+    moved = dataclasses.replace(hand, wrist_m=hand.wrist_m - centre + last * direction)
     return moved if solid.signed_distance_m(moved.verts_m).min() > -0.002 else None
 
 
@@ -180,19 +178,22 @@ def _approached(
     right: PosedHand, left: PosedHand, approach: np.ndarray, rng: np.random.Generator, solid: Solid | None = None
 ) -> PosedHand | None:
     """The left hand moved along a direction until it touches the right one (or the object) or nearly does."""
-    joints = right.joints_m
-    offset = joints[rng.integers(20)] - left.joints_m[rng.integers(20)] + rng.normal(0, 0.01, 3)
-    steps = np.linspace(0.35, -0.03, 64)
-    shifts = offset + steps[:, None] * approach
-    hit = penetration_m(joints, left.joints_m + shifts[:, None]) > MAX_HANDS_PENETRATION_M
-    if solid is not None:
-        skin = left.verts_m[load_hand().hand_verts[::8]]
-        hit |= np.array([solid.signed_distance_m(skin + shift).min() < 0.001 for shift in shifts])
-    if hit[0]:
+    joints, moving = right.joints_m, left.joints_m
+    offset = joints[rng.integers(20)] - moving[rng.integers(20)] + rng.normal(0, 0.01, 3)
+    skin = left.verts_m[load_hand().hand_verts[::8]] if solid is not None else None
+
+    def clearance(at: float) -> float:
+        shift = offset + at * approach
+        free = MAX_HANDS_PENETRATION_M - float(penetration_m(joints, moving + shift))
+        if solid is None or free < 0:
+            return free
+        return min(free, float(solid.signed_distance_m(skin + shift).min()) - 0.001)
+
+    last = advanced(clearance, 0.35, -0.03)
+    if last is None:
         return None
-    last = len(steps) - 1 if not hit.any() else int(hit.argmax()) - 1
     gap = rng.exponential(0.02) if rng.random() < 0.4 else 0.0
-    return left.moved(np.eye(3), shifts[last] + gap * approach)
+    return left.moved(np.eye(3), offset + (last + gap) * approach)
 
 
 def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> Hands | None:
