@@ -20,6 +20,7 @@ from input_pipeline.synthetic.stage import NORMAL, OBJECT, REST_Y, Stage
 _EDGE_SAMPLES = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], np.float32)
 _TILE_PX = 4
 _NEAR_M = 0.01
+_GAMMA = np.linspace(0, 1, 1 << 16, dtype=np.float32) ** np.float32(1 / 2.2)
 _NORMAL = np.array([statistics.NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)], np.float32)
 """A normal distribution in 256 steps, fine enough for noise that ends up in a few of 256 grey levels."""
 
@@ -44,14 +45,17 @@ def draw(
     depth = np.full((size, size), 9.0, np.float32)
     depth[pixels] = hits.distance_m
 
+    edge = _edges(surface, depth)
+    inner = np.flatnonzero(~edge[pixels])
+    hits, rays, pixels = hits[inner], rays[inner], (pixels[0][inner], pixels[1][inner])
     backdrop = look.backdrop * _backdrop_light(scene, stage, look, size)[..., None]
     image = backdrop.copy()
     ambient, direct, key = shaded(stage, look, hits, rays)
     shadow = np.zeros((size, size), np.float32)
     shadow[pixels] = key
-    smooth = _blurred_within(shadow, surface >= 0, look.shadow_blur_px)[pixels]
+    smooth = _blurred_within(shadow, (surface >= 0) & ~edge, look.shadow_blur_px)[pixels]
     image[pixels] = ambient + smooth[:, None] * direct
-    _antialias(image, backdrop, _edges(surface, depth), scene, stage, look)
+    _antialias(image, backdrop, edge, scene, stage, look)
     return _photographed(image, look, rng), labels
 
 
@@ -98,13 +102,16 @@ def _blurred_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.nd
 
 def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
     """Exposure, soft clipping, gamma, lens blur and sensor noise."""
-    exposed = image * look.exposure
-    display = cv2.pow(np.clip(exposed / (1 + 0.18 * exposed), 0, 1).astype(np.float32), 1 / 2.2)
+    exposed = image * np.float32(look.exposure)
+    exposed /= 1 + np.float32(0.18) * exposed
+    exposed *= np.float32(len(_GAMMA) - 1)
+    display = _GAMMA.take(exposed.astype(np.int32), mode="clip")
     if look.blur_px > 0:
         display = cv2.GaussianBlur(display, (0, 0), look.blur_px)
-    grain = _NORMAL[np.frombuffer(rng.bytes(display.size), np.uint8)].reshape(display.shape)
-    display = display + look.noise * grain
-    return (np.clip(display, 0, 1) * 255 + 0.5).astype(np.uint8)
+    grain = _NORMAL.take(np.frombuffer(rng.bytes(display.size), np.uint8)).reshape(display.shape)
+    grain *= np.float32(look.noise)
+    display += grain
+    return cv2.convertScaleAbs(np.maximum(display, 0, out=display), alpha=255)
 
 
 def _labels(stage: Stage, hits: Hits) -> np.ndarray:

@@ -12,7 +12,7 @@ from input_pipeline.synthetic.look import Look
 from input_pipeline.synthetic.raycast import Hits, RayCaster
 from input_pipeline.synthetic.stage import COLOUR, GLOSS, NORMAL, OBJECT, REST, Stage
 
-_AMBIENT_RAYS, _AMBIENT_REACH_M = 12, 0.09
+_AMBIENT_RAYS, _AMBIENT_REACH_M = 9, 0.09
 _UNDER_SKIN = np.array([1.0, 0.45, 0.3], np.float32)
 """Light that wanders under the skin reddens."""
 
