@@ -105,7 +105,7 @@ def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np
     exposed = image * np.float32(look.exposure)
     exposed /= 1 + np.float32(0.18) * exposed
     exposed *= np.float32(len(_GAMMA) - 1)
-    display = _GAMMA.take(exposed.astype(np.int32), mode="clip")
+    display: np.ndarray = _GAMMA.take(exposed.astype(np.int32), mode="clip")
     if look.blur_px > 0:
         display = cv2.GaussianBlur(display, (0, 0), look.blur_px)
     grain = _NORMAL.take(np.frombuffer(rng.bytes(display.size), np.uint8)).reshape(display.shape)
