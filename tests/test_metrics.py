@@ -31,7 +31,8 @@ def test_perfect_predictions_have_no_error(records: Records) -> None:
     for name, value in metrics.items():
         if "_mm" in name or "_px" in name or "_deg" in name:
             assert value == pytest.approx(0, abs=1e-3 if "deg" not in name else 0.1), name
-    for name in ("handedness_accuracy", "token_recall", "token_precision", "visibility_accuracy"):
+    shares = ("handedness_accuracy", "token_recall", "token_precision", "hand_identity_accuracy", "visibility_accuracy")
+    for name in shares:
         assert metrics[name] == 1.0
     assert metrics["num_examples"] == 6
     assert metrics["num_joints"] == (1 + 1 + 2) * 2 * 20
@@ -77,6 +78,14 @@ def test_interhand_average_counts_wrists_as_zero(records: Records) -> None:
     assert metrics["mpjpe_mm/interhand_all_42"] == pytest.approx(20, abs=1e-3)
 
 
+def test_interhand_average_tells_single_from_interacting_hands(records: Records) -> None:
+    shift(records, (0, 0.021, 0), np.s_[[2, 5], :, :WRIST])  # the two examples of both hands
+    metrics = compute_metrics(records, SETTING)
+    assert metrics["mpjpe_mm/interhand_single_42"] == pytest.approx(0, abs=1e-3)
+    assert metrics["mpjpe_mm/interhand_interacting_42"] == pytest.approx(20, abs=1e-3)
+    assert metrics["mpjpe_mm/interhand_all_42"] == pytest.approx(10, abs=1e-3)
+
+
 def test_interhand_average_weighs_joints_not_samples(records: Records) -> None:
     """The index tip is annotated in one right hand only and still weighs as much as any other of the 42 joints."""
     rights = np.flatnonzero(records["hand_present"][:, RIGHT])
@@ -108,16 +117,19 @@ def test_missed_hands_still_count(records: Records) -> None:
 
 def test_split_by_what_hides_a_joint(records: Records) -> None:
     records["visibility"][:] = VISIBILITY.index("visible")
-    for finger, reason in (("thumb", "own_hand"), ("ring", "object"), ("pinky", "outside")):
+    for finger, reason in (("thumb", "own_hand"), ("ring", "object"), ("middle", "other_hand"), ("pinky", "outside")):
         joints = [i for i, name in enumerate(INTERHAND) if name.startswith(finger)]
         records["visibility"][:, :, joints] = VISIBILITY.index(reason)
         shift(records, (0.001 * len(finger), 0, 0), np.s_[:, :, joints])
     metrics = compute_metrics(records, SETTING)
     assert metrics["mpjpe_mm/own_hand"] == pytest.approx(5, abs=1e-3)
     assert metrics["mpjpe_mm/object"] == pytest.approx(4, abs=1e-3)
-    assert metrics["mpjpe_mm/occluded"] == pytest.approx(4.5, abs=1e-3)
+    assert metrics["mpjpe_mm/other_hand"] == pytest.approx(6, abs=1e-3)
+    assert metrics["mpjpe_mm/occluded"] == pytest.approx(5, abs=1e-3)
     assert metrics["mpjpe_mm/visible"] == pytest.approx(0, abs=1e-3)
-    assert metrics["num_joints/occluded"] == 64
+    assert metrics["num_joints/occluded"] == 96
+    records["visibility"][records["visibility"] == VISIBILITY.index("other_hand")] = VISIBILITY.index("unknown")
+    metrics = compute_metrics(records, SETTING)
     assert "mpjpe_mm/other_hand" not in metrics
     assert "num_joints/other_hand" not in metrics
 

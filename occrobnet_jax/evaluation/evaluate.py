@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
@@ -20,7 +21,7 @@ from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics, compute_metrics
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.files import write_atomically
-from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
@@ -41,12 +42,17 @@ class Evaluation:
     switches: dict[str, Any]  # of the protocol
 
 
-def make_predict_step(model: nn.Module, config: ModelConfig, input_size_px: int, mesh: Mesh) -> PredictStep:
-    """The compiled function from variables and a placed batch to poses; their depth is the network's own."""
+def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> PredictStep:
+    """The compiled function from variables and a placed batch to poses, at the depth that the experiment says."""
+    config, input_size_px = experiment.model, experiment.data.input_size_px
 
     def predict(variables: Variables, batch: Batch) -> Pose:
         predictions = typing.cast(Predictions, model.apply(variables, batch.image, train=False))
-        return decode(predictions, batch.intrinsics, input_size_px, config)
+        depth_m = None
+        if experiment.root_depth == "ground_truth":
+            # A hand without a known wrist is not evaluated; it only must not become NaN.
+            depth_m = jnp.where(batch.root_known, batch.root_cam_m[..., 2], PRIOR_DEPTH_M)
+        return decode(predictions, batch.intrinsics, input_size_px, config, depth_m)
 
     return jax.jit(predict, out_shardings=batch_sharding(mesh))
 
@@ -64,7 +70,7 @@ def make_evaluate(
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
     setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)))
-    predict = make_predict_step(model, experiment.model, data.input_size_px, mesh)
+    predict = make_predict_step(experiment, model, mesh)
     num_batches = math.ceil(split_size(data, split) / size)
 
     def evaluate(variables: Variables) -> Evaluation:
@@ -129,7 +135,7 @@ def _switches(experiment: Experiment, split: str) -> dict[str, Any]:
         "split": split,
         "mean_pose_split": data.train_split,
         "representation": experiment.model.representation,
-        "root_depth": "own",
+        "root_depth": experiment.root_depth,
         "box_source": data.box_source,
         "box_scale": data.box_scale,
         "input_size_px": data.input_size_px,

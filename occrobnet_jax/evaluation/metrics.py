@@ -36,12 +36,14 @@ PROTOCOL = {
     "mpjpe_mm/interhand_all_42": "InterHand2.6M's average: per joint over samples, then over 42 joints, wrists "
     "included with error 0",
     "mrrpe_mm": "left wrist minus right wrist from the network's own head, where both are known",
-    "absolute_error_mm": "camera frame, no alignment; wrist depth is the network's own (fitted to its 2D points)",
+    "absolute_error_mm": "camera frame, no alignment; a wrist is where the network's skeleton fits its own 2D points",
+    "root_depth": "own: no true depth is used; in 2.5D, where it scales the hand and so enters MPJPE, it is the depth "
+    "at which the bones have ordinary lengths",
     "error_2d_px": "px of the crop, annotated joints inside it",
     "token_recall": "joints inside the crop with a detected keypoint within 3/128 of the crop's side",
     "handedness_accuracy": "both hands' presence right at 0.5",
     "object": "relative to the right wrist, or the left where no right hand is; nearest of the symmetric poses",
-    "box": "the crop is taken from the dataset's own boxes",
+    "box_source": "stored: the crop is taken from the dataset's box; joints: from a box around the labels",
     "missed_hands": "hands count whether or not the network says they are there",
 }
 """What the numbers mean; written beside them."""

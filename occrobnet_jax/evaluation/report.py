@@ -71,8 +71,9 @@ ROW_NAMES = {
 }
 IN_SHORT = (
     "MPJPE: each hand's wrist joined to its true wrist, no scale, no rotation, wrists not counted. "
-    "PA-MPJPE: each hand aligned by a similarity. Crops: the dataset's own boxes. Absolute depth: the network's own."
+    "PA-MPJPE: each hand aligned by a similarity. Absolute depth: the network's own."
 )
+BOXES = {"stored": "Crops: the dataset's boxes.", "joints": "Crops: boxes around the labels."}
 
 
 def report_html(
@@ -95,7 +96,8 @@ def report_html(
     metrics, switches = evaluation.metrics, evaluation.switches
     context = {
         "title": f"{switches['dataset']} / {switches['split']}",
-        "subtitle": f"OccRobNet after {step:,} steps, on {metrics['num_examples']:,} examples. {IN_SHORT}",
+        "subtitle": f"OccRobNet after {step:,} steps, on {metrics['num_examples']:,} examples. "
+        f"{IN_SHORT} {BOXES[switches['box_source']]}",
         "cards": _cards(metrics),
         "columns": [heading for heading, _, _ in COLUMNS],
         "bar_column": BAR_COLUMN,
