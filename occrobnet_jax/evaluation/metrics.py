@@ -37,8 +37,8 @@ PROTOCOL = {
     "included with error 0",
     "mrrpe_mm": "left wrist minus right wrist from the network's own head, where both are known",
     "absolute_error_mm": "camera frame, no alignment; a wrist is where the network's skeleton fits its own 2D points",
-    "root_depth": "own: no true depth is used; in 2.5D, where it scales the hand and so enters MPJPE, it is the depth "
-    "at which the bones have ordinary lengths",
+    "root_depth": "of a hand in 2.5D, which scales it and so enters MPJPE. own: where its bones have ordinary lengths, "
+    "no true depth is used; ground_truth: the true wrist's depth. Other representations use no true depth",
     "error_2d_px": "px of the crop, annotated joints inside it",
     "token_recall": "joints inside the crop with a detected keypoint within 3/128 of the crop's side",
     "handedness_accuracy": "both hands' presence right at 0.5",

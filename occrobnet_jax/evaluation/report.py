@@ -71,8 +71,9 @@ ROW_NAMES = {
 }
 IN_SHORT = (
     "MPJPE: each hand's wrist joined to its true wrist, no scale, no rotation, wrists not counted. "
-    "PA-MPJPE: each hand aligned by a similarity. Absolute depth: the network's own."
+    "PA-MPJPE: each hand aligned by a similarity."
 )
+DEPTHS = {"own": "Depth: the network's own.", "ground_truth": "Depth in 2.5D: the true wrist's."}
 BOXES = {"stored": "Crops: the dataset's boxes.", "joints": "Crops: boxes around the labels."}
 
 
@@ -97,7 +98,7 @@ def report_html(
     context = {
         "title": f"{switches['dataset']} / {switches['split']}",
         "subtitle": f"OccRobNet after {step:,} steps, on {metrics['num_examples']:,} examples. "
-        f"{IN_SHORT} {BOXES[switches['box_source']]}",
+        f"{IN_SHORT} {BOXES[switches['box_source']]} {DEPTHS[switches['root_depth']]}",
         "cards": _cards(metrics),
         "columns": [heading for heading, _, _ in COLUMNS],
         "bar_column": BAR_COLUMN,
