@@ -47,11 +47,12 @@ def train(experiment: Experiment, workdir: Path) -> None:
     started_s = time.monotonic()
     prepare_workdir(workdir)
     use_compilation_cache(experiment)
+    num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
     run = build(experiment)
     state, start = restore_or_create(run, workdir)
     batches = open_batches(experiment, start)
     evaluate = open_evaluation(run)
-    announce(run, start)
+    announce(run, start, num_examples)
     keep_config(experiment, workdir)
     with (
         contextlib.closing(batches),
@@ -164,15 +165,15 @@ def open_writer(experiment: Experiment, workdir: Path, start: Position) -> Metri
     )
 
 
-def announce(run: Run, start: Position) -> None:
+def announce(run: Run, start: Position, num_examples: int) -> None:
     """Says what is about to be trained, where, and on how much."""
     experiment = run.experiment
-    batch, examples = experiment.global_batch_size, split_size(experiment.data, experiment.data.train_split)
+    batch = experiment.global_batch_size
     if hosts.is_lead():
         print(
             f"{run.num_parameters:,} parameters; {run.mesh.size} devices {dict(run.mesh.shape)}, {hosts.num_hosts()} "
-            f"hosts; batches of {batch}, {batch // run.mesh.size} a device; {examples:,} examples, "
-            f"{math.ceil(examples / batch)} steps an epoch; steps {start.step + 1} to {experiment.last_step}",
+            f"hosts; batches of {batch}, {batch // run.mesh.size} a device; {num_examples:,} examples, "
+            f"{math.ceil(num_examples / batch)} steps an epoch; steps {start.step + 1} to {experiment.last_step}",
             flush=True,
         )
 

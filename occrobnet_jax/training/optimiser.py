@@ -72,8 +72,7 @@ def group_rate(config: OptimiserConfig, model: ModelConfig, path: tuple[str, ...
     in_backbone = path[0] == "backbone"
     if in_backbone and model.batch_norm != "trained" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
         return 0.0
-    in_unet = path[0] == "neck" and model.neck != "fpn"
-    return config.backbone_learning_rate if in_backbone or in_unet else config.learning_rate
+    return config.backbone_learning_rate if in_backbone or path[0] == "unet" else config.learning_rate
 
 
 def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:

@@ -90,8 +90,8 @@ def _mean(total: Float[Array, ""], count: Float[Array, ""]) -> Float[Array, ""]:
 
 def _norms(gradient: PyTree[Array]) -> Metrics:
     """Length of the gradient, of each block of the network and of all together."""
-    blocks = {f"gradient_norm/{block}": optax.global_norm(part) for block, part in gradient.items()}
-    return {"gradient_norm": optax.global_norm(gradient)} | blocks
+    blocks = {f"gradient_norm/{block}": optax.tree.norm(part) for block, part in gradient.items()}
+    return {"gradient_norm": optax.tree.norm(gradient)} | blocks
 
 
 def _activity(predictions: Predictions) -> Metrics:

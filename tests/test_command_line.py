@@ -1,0 +1,52 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from input_pipeline.readers import read_bytes
+from occrobnet_jax import command_line
+from occrobnet_jax.parallel.mesh import MeshConfig
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def start_training(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "train.py", "--config=configs/synthetic_tiny.py", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, timeout=120)
+
+
+def test_a_misspelt_config_name_stops_the_start_with_one_sentence(tmp_path):
+    done = start_training(f"--workdir={tmp_path / 'run'}", "--config.modl.ciet=off")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].startswith("train.py: config.modl.ciet does not exist; the nearest names are ")
+    assert "config.model.ciet" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def raised_by(action) -> BaseException:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        action()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: MeshConfig(0, 0),
+        lambda: read_bytes(Path("/nowhere/image.png")),
+    ],
+)
+def test_what_our_code_raises_is_the_users_mistake(action):
+    assert command_line._on_purpose(raised_by(action))
+
+
+@pytest.mark.parametrize(
+    "action", [lambda: jnp.zeros((2, 3)).reshape(7), lambda: np.load(Path(__file__)), lambda: int("x")]
+)
+def test_what_libraries_raise_is_the_programs_mistake(action):
+    assert not command_line._on_purpose(raised_by(action))

@@ -1,0 +1,105 @@
+"""The same training on one device and on eight, laid out in three ways."""
+
+import dataclasses
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from input_pipeline.config import DataConfig
+from input_pipeline.pipeline import train_batches
+from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.setup import build, make_model
+from occrobnet_jax.training.state import create_state
+from occrobnet_jax.training.step import compile_for, make_train_step
+from occrobnet_jax.types import Batch
+from tests.fake_datasets import write_fake_dataset
+from tests.tiny import INPUT_SIZE_PX, TINY_MODEL
+
+STEPS = 5
+ALONE = MeshConfig(1, 1)
+TOPOLOGIES = {"data": MeshConfig(8, 1), "fsdp": MeshConfig(1, 8, 64), "mixed": MeshConfig(4, 2, 64)}
+
+
+class Outcome(NamedTuple):
+    losses: list[float]
+    heatmap: np.ndarray
+    keypoints: list[set[tuple[float, ...]]]
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    data_dir = write_fake_dataset(tmp_path_factory.mktemp("data"), 16, INPUT_SIZE_PX)
+    return Experiment(
+        model=TINY_MODEL,
+        data=DataConfig(data_dir=str(data_dir), input_size_px=INPUT_SIZE_PX),
+        global_batch_size=8,
+        teacher_forced_steps=STEPS,
+        total_steps=STEPS,
+    )
+
+
+@pytest.fixture(scope="module")
+def outcomes(experiment: Experiment) -> dict[str, Outcome]:
+    """What some steps on one batch come to on each topology; traced once, compiled for each.
+
+    The optimiser is gradient descent: Adam turns the rounding errors of gradients that should be zero into steps.
+    """
+    batches = train_batches(experiment.data, heatmap_stride=4, global_batch_size=8, seed=0)
+    batch = Batch(**{name: value for name, value in next(batches).items() if name != "key"})
+    batches.close()  # type: ignore[attr-defined]
+    model = make_model(experiment)
+    descent = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.01))
+    step = make_train_step(experiment, model, descent)
+    look = jax.jit(lambda variables, image: model.apply(variables, image, train=False))
+    create = functools.partial(create_state, model, descent, 0, INPUT_SIZE_PX, average=False)
+    shapes = jax.eval_shape(create)
+    first = jax.device_get(jax.jit(create)())
+
+    def outcome(config: MeshConfig, devices: list[jax.Device]) -> Outcome:
+        mesh = make_mesh(config, devices)
+        state = jax.device_put(first, state_sharding(first, mesh, config.fsdp_min_elements))
+        train_step = compile_for(mesh, step, shapes, config.fsdp_min_elements)
+        placed, losses = place_batch(batch, mesh), []
+        for _ in range(STEPS):
+            state, metrics = train_step(state, placed)
+            losses.append(float(metrics["loss"]))
+        seen = look(state.variables, placed.image)
+        return Outcome(losses, np.asarray(seen.heatmap), keypoint_sets(seen.keypoints))
+
+    single = outcome(ALONE, jax.devices()[:1])
+    return {"alone": single} | {name: outcome(config, jax.devices()) for name, config in TOPOLOGIES.items()}
+
+
+def keypoint_sets(keypoints: Any) -> list[set[tuple[float, ...]]]:
+    """Locations and kinds of each image's keypoints."""
+    xy, valid, is_object = (np.asarray(part) for part in (keypoints.xy_hm, keypoints.valid, keypoints.is_object))
+    return [{(*map(float, xy[i, t]), float(is_object[i, t])) for t in np.flatnonzero(valid[i])} for i in range(len(xy))]
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_losses_agree_with_those_of_one_device(outcomes, name):
+    np.testing.assert_allclose(outcomes[name].losses, outcomes["alone"].losses, rtol=1e-5)
+    assert outcomes["alone"].losses[-1] < 0.999 * outcomes["alone"].losses[0]  # there was something to agree on
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_detected_keypoints_are_the_same_sets(outcomes, name):
+    assert outcomes[name].keypoints == outcomes["alone"].keypoints
+    assert min(len(found) for found in outcomes[name].keypoints) >= 8
+    np.testing.assert_allclose(outcomes[name].heatmap, outcomes["alone"].heatmap, atol=0.01)  # of 255
+
+
+@pytest.mark.parametrize(("name", "parts"), [("data", 1), ("fsdp", 8), ("mixed", 2)])
+def test_fsdp_divides_the_memory_of_parameters_and_optimiser(name, parts):
+    """Of the paper's network, with the threshold that is the default."""
+    config = dataclasses.replace(TOPOLOGIES[name], fsdp_min_elements=MeshConfig().fsdp_min_elements)
+    state = build(Experiment(mesh=config)).state
+    whole = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+    per_device = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in jax.tree.leaves(state))
+    assert whole / parts <= per_device < 1.1 * whole / parts

@@ -1,0 +1,219 @@
+"""train.py as a whole: what it leaves in a workdir, and that stopping and starting again changes nothing of it."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.training.checkpoint import checkpoint_steps, restore_for_inference
+from occrobnet_jax.training.experiment import Experiment, experiment_from
+from occrobnet_jax.training.metric_writer import MetricWriter
+from occrobnet_jax.training.optimiser import OptimiserConfig
+from occrobnet_jax.training.setup import Position
+from occrobnet_jax.training.wandb_run import WandbConfig
+from tests.fake_datasets import write_fake_dataset
+from tests.test_wandb_run import as_dict, read_run
+from tests.tiny import INPUT_SIZE_PX, tiny_model
+from train import take_steps, train
+
+START = Position(0, 0)
+REPOSITORY = Path(__file__).parents[1]
+CONFIG_FILE = """
+import json, pathlib
+from ml_collections import ConfigDict
+
+def get_config():
+    return ConfigDict(json.loads(pathlib.Path({path!r}).read_text()), convert_dict=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Four steps with everything that has a state of its own: dropout, averaged weights, the end of teacher forcing."""
+    data_dir = write_fake_dataset(tmp_path_factory.mktemp("data"), 12, INPUT_SIZE_PX)
+    return Experiment(
+        model=tiny_model(dropout=0.1),
+        data=DataConfig(data_dir=str(data_dir), input_size_px=INPUT_SIZE_PX),
+        optimizer=OptimiserConfig(learning_rate=1e-3, average_decay=0.9, schedule="cosine", warmup_steps=2),
+        global_batch_size=8,
+        total_steps=4,
+        teacher_forced_steps=3,
+        log_every_steps=1,
+        eval_every_steps=0,
+        checkpoint_every_steps=2,
+        compilation_cache_dir=str(tmp_path_factory.mktemp("cache")),
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a run that was never stopped, which also evaluates and reports to Weights & Biases."""
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    train(dataclasses.replace(experiment, eval_every_steps=4, wandb=WandbConfig(mode="offline")), workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def resumed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a run that ended after two steps and went on in a new process."""
+    workdir = tmp_path_factory.mktemp("resumed")
+    train(dataclasses.replace(experiment, stop_after_steps=2), workdir)
+    assert read(workdir / "summary.json")["step"] == 2
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "loss": 0.0}\n{"step": 4, "lo')  # as if it had been killed later than it was saved
+    config = workdir / "config.py"
+    config.write_text(CONFIG_FILE.format(path=str(workdir / "config.json")))
+    arguments = [f"--config={config}", f"--workdir={workdir}", "--config.stop_after_steps=0"]
+    subprocess.run([sys.executable, "train.py", *arguments], cwd=REPOSITORY, env=os.environ, check=True, timeout=300)
+    return workdir
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def lines(workdir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_new_process_goes_on_as_if_nothing_had_happened(undisturbed, resumed):
+    whole, parts = read(undisturbed / "summary.json"), read(resumed / "summary.json")
+    assert parts["state_sha256"] == whole["state_sha256"]
+    assert (parts["step"], parts["examples_seen"]) == (whole["step"], whole["examples_seen"]) == (4, 32)
+
+
+def test_the_record_of_a_resumed_run_has_every_step_once(undisturbed, resumed):
+    assert [line["step"] for line in lines(resumed)] == [line["step"] for line in lines(undisturbed)] == [1, 2, 3, 4]
+    for name in ("loss", "loss/heatmap", "gradient_norm", "learning_rate", "keypoints_per_image"):
+        assert [line[name] for line in lines(resumed)] == [line[name] for line in lines(undisturbed)]
+
+
+def test_a_workdir_holds_what_was_promised(undisturbed, experiment):
+    kept = experiment_from(read(undisturbed / "config.json"))
+    assert dataclasses.replace(kept, eval_every_steps=0, wandb=WandbConfig()) == experiment
+    assert checkpoint_steps(undisturbed) == [2, 4]
+    summary = read(undisturbed / "summary.json")
+    assert len(summary["state_sha256"]) == 64
+    assert summary["wall_s"] > 0
+    assert {"python", "jax", "flax", "occrobnet_jax", "git_sha"} <= set(summary["versions"])
+    assert {"loss", "images_per_s", "data_wait_share", "saturated_gates"} <= set(lines(undisturbed)[1])
+    assert lines(undisturbed)[-1]["val/mpjpe_mm"] > 0
+
+
+def test_weights_and_biases_get_the_run_its_overlays_and_its_summary(undisturbed):
+    records = read_run(undisturbed)
+    history = [as_dict(record.history.item) for record in records if record.HasField("history")]
+    assert [row["step"] for row in history if "loss" in row] == [1, 2, 3, 4]
+    assert [row["val/overlays.count"] for row in history if "val/overlays.count" in row] == [6]  # of 6 examples
+    summaries = [as_dict(record.summary.update) for record in records if record.HasField("summary")]
+    digest = read(undisturbed / "summary.json")["state_sha256"]
+    assert any(summary.get("state_sha256") == digest for summary in summaries)
+
+
+def test_a_finished_run_started_again_changes_nothing(experiment, undisturbed):
+    before = read(undisturbed / "summary.json"), lines(undisturbed)
+    train(experiment, undisturbed)
+    assert read(undisturbed / "summary.json")["state_sha256"] == before[0]["state_sha256"]
+    assert lines(undisturbed) == before[1]
+
+
+def test_a_checkpoint_carries_its_config_and_position(undisturbed, experiment):
+    restored = restore_for_inference(undisturbed)
+    assert restored.step == 4
+    assert experiment_from(restored.config).model == experiment.model
+
+
+def test_a_config_that_does_not_fit_the_checkpoint_names_shapes(experiment, undisturbed):
+    wider = dataclasses.replace(experiment, model=tiny_model(dropout=0.1, feed_forward=48))
+    with pytest.raises(ValueError, match=r"feed_forward.*|expected float32\[32, 48\], got float32\[32, 32\]"):
+        train(wider, undisturbed)
+    assert experiment_from(read(undisturbed / "config.json")).model == experiment.model  # what was run stays written
+
+
+def test_a_missing_dataset_is_told_before_anything_is_written(experiment, tmp_path):
+    data = dataclasses.replace(experiment.data, data_dir=str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"there is no prepared dataset in .*nowhere"):
+        train(dataclasses.replace(experiment, data=data), tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_workdir_that_can_not_be_written_is_told_at_once(experiment, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"--workdir=.*file/run can't be written"):
+        train(experiment, tmp_path / "file" / "run")
+
+
+def test_batches_that_do_not_fit_the_devices_are_refused(experiment, tmp_path):
+    with pytest.raises(ValueError, match=r"global_batch_size=12 must be a multiple of the 8 devices; try 16"):
+        train(dataclasses.replace(experiment, global_batch_size=12), tmp_path)
+
+
+class Loop:
+    """take_steps around a step that only counts and returns given losses; remembers what the loop does, in order."""
+
+    def __init__(self, workdir: Path, losses: list[float], **settings: int):
+        self.metrics = [{"loss": jnp.float32(loss)} for loss in losses]
+        self.experiment = Experiment(total_steps=len(losses), global_batch_size=8, **settings)
+        self.workdir, self.events = workdir, []
+
+    def step(self, state: int, batch: object) -> tuple[int, dict[str, Any]]:
+        self.events.append(f"step {state + 1}")
+        return state + 1, self.metrics[state]
+
+    def save(self, state: int, position: Position) -> None:
+        assert state == position.step
+        self.events.append(f"save {position.step}, {position.examples_seen} examples")
+
+    def evaluate(self, state: Any) -> Any:
+        self.events.append("evaluate")
+        return SimpleNamespace(metrics={"mpjpe_mm": 7.0})
+
+    def run(self, start: Position = START) -> None:
+        run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step)
+        writer = MetricWriter(self.workdir, WandbConfig(), {}, step=start.step, last_step=9, is_lead=True)
+        with writer, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("train.place", lambda fields, run: fields)
+            patch.setattr("train.validate", lambda evaluate, run, state, step, writer: evaluate(state).metrics)
+            take_steps(run, start.step, start, iter(lambda: {}, None), self.evaluate, writer, self.save)  # type: ignore[arg-type]
+
+
+def test_the_loop_evaluates_before_it_saves_and_does_both_at_the_end(tmp_path):
+    loop = Loop(tmp_path, [1.0] * 5, log_every_steps=10, checkpoint_every_steps=2, eval_every_steps=4)
+    loop.run()
+    assert loop.events == [
+        *("step 1", "step 2", "save 2, 16 examples"),
+        *("step 3", "step 4", "evaluate", "save 4, 32 examples"),
+        *("step 5", "evaluate", "save 5, 40 examples"),
+    ]
+
+
+def test_a_resumed_loop_keeps_the_rhythm_and_the_count_of_examples(tmp_path):
+    loop = Loop(tmp_path, [1.0] * 6, log_every_steps=2, checkpoint_every_steps=3, eval_every_steps=0)
+    loop.evaluate = lambda state: SimpleNamespace(metrics={})  # type: ignore[method-assign]
+    loop.run(Position(2, 100))
+    assert loop.events == [
+        *("step 3", "save 3, 108 examples"),
+        *("step 4", "step 5", "step 6", "save 6, 132 examples"),
+    ]
+
+
+def test_each_line_of_the_record_averages_the_steps_since_the_one_before(tmp_path):
+    Loop(tmp_path, [1.0, 3.0, 5.0, 9.0, 4.0], log_every_steps=2, checkpoint_every_steps=3, eval_every_steps=0).run()
+    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(2, 2.0), (3, 5.0), (4, 9.0), (5, 4.0)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(tmp_path):
+    losses = [1.0, 1.0, 1.0, float("nan"), 1.0, 1.0]
+    loop = Loop(tmp_path, losses, log_every_steps=50, checkpoint_every_steps=2, eval_every_steps=50)
+    with pytest.raises(FloatingPointError, match="step 4: loss not finite"):
+        loop.run()
+    assert [event for event in loop.events if event.startswith("save")] == ["save 2, 16 examples"]
+    assert [line["step"] for line in lines(tmp_path)] == [2]
