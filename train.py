@@ -173,7 +173,7 @@ def announce(run: Run, start: Position, num_examples: int) -> None:
         print(
             f"{run.num_parameters:,} parameters; {run.mesh.size} devices {dict(run.mesh.shape)}, {hosts.num_hosts()} "
             f"hosts; batches of {batch}, {batch // run.mesh.size} a device; {num_examples:,} examples, "
-            f"{math.ceil(num_examples / batch)} steps an epoch; steps {start.step + 1} to {experiment.last_step}",
+            f"{math.ceil(num_examples / batch)} steps an epoch; from step {start.step} to {experiment.last_step}",
             flush=True,
         )
 
@@ -198,7 +198,7 @@ def finish(run: Run, state: TrainState, start: Position, workdir: Path, writer: 
 def main(arguments: list[str]) -> None:
     """Trains what the flags say."""
     if arguments:
-        raise ValueError(f"train.py takes flags only, not {arguments[0]!r}")
+        raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     hosts.initialise()
     train(command_line.experiment_of(CONFIG), Path(WORKDIR.value))
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.readers import MEBIBYTE, decode_image, lookup, number_array, read_bytes, read_json
-from input_pipeline.schema import HANDS_JOINTS, Example, empty_example, validate_example
+from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import VISIBILITY, WRIST
 
@@ -85,7 +85,6 @@ class InterHand26M:
         example["intrinsics"], rotation, position = _camera(read, record)
         example |= _joints(read, record, rotation, position)
         example |= _seen(example, annotation, source)
-        validate_example(example)
         return example
 
     def _annotation_files(self) -> list[Path]:

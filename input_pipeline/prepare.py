@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from input_pipeline.interhand26m import InterHand26M
 from input_pipeline.shards import Source, write_dataset
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
 
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{folder}: " + ", ".join(f"{split} {count}" for split, count in source.splits.items()))
+    if isinstance(source, InterHand26M) and source.absent_splits:
+        print(f"not in {options.raw}, and so left out: {', '.join(source.absent_splits)}")
     return 0
 
 
@@ -30,8 +33,6 @@ def _source(options: argparse.Namespace) -> Source:
     if options.dataset == "synthetic_hands":
         counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
         return SyntheticHands(counts, options.image_size_px, options.seed)
-    from input_pipeline.interhand26m import InterHand26M
-
     return InterHand26M(options.raw)
 
 

@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tqdm import tqdm
 
-from input_pipeline.schema import ARRAY_FIELDS, BYTES_FIELDS, TEXT_FIELDS, Example
+from input_pipeline.schema import ARRAY_FIELDS, BYTES_FIELDS, TEXT_FIELDS, Example, validate_example
 
 SETTINGS_FILE = "settings.json"
 _FILE_FORMAT = "array_record"
@@ -106,7 +106,9 @@ def _write_shard(source: Source, path: Path, split: str, rows: range) -> int:
     writer = array_record_module.ArrayRecordWriter(str(unfinished), "group_size:1")
     try:
         for index in rows:
-            writer.write(serialize(encode(source.example(split, index))))
+            example = source.example(split, index)
+            validate_example(example)
+            writer.write(serialize(encode(example)))
         writer.close()
         unfinished.rename(path)
     finally:

@@ -41,7 +41,7 @@ def perfect_predictions(batch: Batch, config: ModelConfig, loss: LossConfig) -> 
         return 50.0 * (2.0 * x - 1.0)
 
     return Predictions(
-        heatmap=targets.joint_heatmap(batch, stride, size, loss.heatmap_sigma_hm),
+        heatmap=targets.joint_heatmap(batch, stride, size, loss.heatmap_sigma_hm, loss.heatmap_overlap),
         object_map=targets.PEAK * (batch.segmentation == targets.OBJECT_LABEL),
         keypoints=keypoints,
         class_logits=layered(50.0 * jax.nn.one_hot(classes, config.num_classes)),

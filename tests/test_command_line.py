@@ -29,7 +29,7 @@ def test_a_misspelt_config_name_stops_the_start_with_one_sentence(tmp_path):
 
 
 def raised_by(action) -> BaseException:
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:
         action()
     return caught.value
 

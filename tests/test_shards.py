@@ -28,7 +28,10 @@ class Numbers:
         example["annotation_id"] = np.int64(index)
         example["key"] = f"{split}/{index}"
         example["image"] = bytes([0, 255, 10, 13, index % 256]) * 3
-        example["joints_cam_m"] = np.full((2, 21, 3), index / 7, np.float32)
+        example["height"] = example["width"] = np.int32(8)
+        example["intrinsics"] = np.eye(3, dtype=np.float32)
+        example["joints_annotated"] = np.ones((2, 21), np.uint8)
+        example["joints_cam_m"] = np.full((2, 21, 3), (1 + index) / 7, np.float32)
         return example
 
 

@@ -154,11 +154,11 @@ def transposed_conv_4x4(
 
 
 def max_pool_3x3_stride_2(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    """ResNet's max-pooling (padding 1), as the maximum of nine strided slices.
+    """ResNet's max-pooling (padding 1) of a map of even size, as the maximum of nine strided slices.
 
     The backward pass of XLA's windowed maximum is an order of magnitude slower on a CPU.
     """
-    height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    _, height, width, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
     windows = [padded[:, dy : dy + height : 2, dx : dx + width : 2] for dy in range(3) for dx in range(3)]
     return functools.reduce(jnp.maximum, windows)

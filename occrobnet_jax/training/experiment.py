@@ -31,6 +31,7 @@ class Experiment:
     eval_every_steps: int = 2_000  # and at the end; 0: never, that is left to eval.py
     checkpoint_every_steps: int = 2_000  # and always at the end
     keep_checkpoints: int = 3  # the newest ones
+    root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
     compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)

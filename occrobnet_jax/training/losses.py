@@ -48,6 +48,7 @@ class LossConfig:
     visibility: float = 1.0  # [ours]
     object_corner_factors: tuple[tuple[int, float], ...] = ()  # (object id, factor); KypT: 4 for YCB 10 and 24
     normalise: Literal["all", "valid"] = "all"
+    heatmap_overlap: Literal["sum", "max"] = "sum"  # of near joints; "max" suits coarse heatmaps [ours]
     heatmap_sigma_hm: float = 1.25
     axis_sigma_bins: float = 1.25
     match_radius_hm: float = 3.0  # within which a token is a joint's
@@ -95,7 +96,9 @@ def _map_losses(
     predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig
 ) -> dict[str, Term]:
     _, height, width = predictions.heatmap.shape
-    wanted = targets.joint_heatmap(batch, model_config.heatmap_stride, (height, width), config.heatmap_sigma_hm)
+    wanted = targets.joint_heatmap(
+        batch, model_config.heatmap_stride, (height, width), config.heatmap_sigma_hm, config.heatmap_overlap
+    )
     valid = (targets.fully_annotated(batch) & batch.is_real)[:, None, None]
     terms = {"heatmap": masked((predictions.heatmap - wanted) ** 2, valid, config.normalise)}
     if predictions.object_map is not None:

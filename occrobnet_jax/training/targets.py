@@ -26,12 +26,16 @@ def fully_annotated(batch: Batch) -> Bool[Array, " b"]:
     return any_joint.any(-1) & (all_joints | ~present).all(-1)
 
 
-def joint_heatmap(batch: Batch, stride: int, size: tuple[int, int], sigma_hm: float) -> Float[Array, "b hh ww"]:
-    """Sum (neither maximum nor clipped) of one Gaussian a joint inside the crop, each with peak 255."""
+def joint_heatmap(
+    batch: Batch, stride: int, size: tuple[int, int], sigma_hm: float, overlap: str
+) -> Float[Array, "b hh ww"]:
+    """One Gaussian a joint inside the crop, each with peak 255; where they overlap their sum (KypT) or the maximum."""
     xy = (batch.joints_px / stride).reshape(batch.joints_px.shape[0], -1, 2)
     valid = batch.joint_in_crop.reshape(xy.shape[:2])
     across = _gaussian(xy[..., 0], size[1], sigma_hm) * valid[..., None]
     down = _gaussian(xy[..., 1], size[0], sigma_hm)
+    if overlap == "max":
+        return PEAK * (down[..., :, None] * across[..., None, :]).max(1)
     return PEAK * jnp.einsum("bjy,bjx->byx", down, across, precision="highest")
 
 
