@@ -153,7 +153,7 @@ def test_a_damaged_checkpoint_is_put_aside_so_that_its_step_can_be_saved_again(w
 
 def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(workdir):
     damage_bit(workdir / "checkpoints" / "20" / "variables" / "_METADATA")
-    with pytest.raises(ValueError, match="checkpoint 20 in .* is damaged: .*_METADATA has changed"):
+    with pytest.raises(ValueError, match=r"checkpoint 20 in .* is damaged: .*_METADATA has changed"):
         restore_for_inference(workdir, 20)
     damage_bit(workdir / "checkpoints" / "10" / "variables" / "_METADATA")
     with pytest.raises(ValueError, match="damaged"):

@@ -34,7 +34,7 @@ def test_a_mesh_that_does_not_fit_the_devices_says_how_many_there_are(sizes):
 
 @pytest.mark.parametrize("sizes", [(0, 1), (-1, -1), (1, -2)])
 def test_impossible_sizes_are_refused(sizes):
-    with pytest.raises(ValueError, match="mesh.data="):
+    with pytest.raises(ValueError, match=r"mesh\.data="):
         MeshConfig(*sizes)
 
 
