@@ -62,7 +62,7 @@ def number_array(value: Any, shape: tuple[int, ...], dtype: type, *, name: str) 
         ValueError: it isn't one; `name` says what and where it is.
     """
     try:
-        array = np.asarray(value, dtype)
+        array: np.ndarray = np.asarray(value, dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from error
     if array.shape != shape:

@@ -36,7 +36,7 @@ def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) ->
         valid = annotated & annotated[:, WRIST:]
         total += np.where(valid[..., None], root_relative(example["joints_cam_m"].astype(np.float64)), 0.0)
         count += valid
-    return _filled(total / np.maximum(count, 1)[..., None], count.any(axis=1))
+    return _filled(total / np.maximum(count, 1)[..., None], count.max(axis=1) > 0)
 
 
 def _filled(pose: Float[np.ndarray, "2 21 3"], occurs: Bool[np.ndarray, "2"]) -> Float[np.ndarray, "2 21 3"] | None:

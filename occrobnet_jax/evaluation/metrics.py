@@ -88,7 +88,7 @@ def _check_finite(records: Records) -> None:
         "predicted_joints_px",
         "predicted_hand_probability",
     ):
-        bad = ~np.isfinite(records[name]).reshape(len(records[name]), -1).all(axis=1)
+        bad: np.ndarray = np.asarray(~np.isfinite(records[name]).reshape(len(records[name]), -1).all(axis=1))
         if bad.any():
             raise FloatingPointError(
                 f"{name} is not finite for {int(bad.sum())} of {len(bad)} examples, "
@@ -112,7 +112,7 @@ def _root_metrics(records: Records) -> dict[str, float]:
     predicted = records["predicted_root_cam_m"].astype(np.float64)
     groups = example_groups(records)
     by_hand = {suffix: mask[:, None] for suffix, mask in groups.items()}
-    both = known.all(axis=1)
+    both: np.ndarray = np.asarray(known.all(axis=1))
     true_step = root[:, LEFT] - root[:, RIGHT]
     own_step = predicted[:, LEFT] - predicted[:, RIGHT]
     head_step = records["predicted_relative_translation_m"].astype(np.float64)

@@ -21,16 +21,16 @@ def token_metrics(records: Records, input_size_px: int) -> dict[str, float]:
     """
     near = _is_near(records, RADIUS_SHARE * input_size_px)
     valid_keypoints = records["predicted_keypoint_valid"]
-    near_hand = near.any(axis=-1)
+    near_hand: np.ndarray = np.asarray(near.any(axis=-1))
     one_hand = valid_keypoints & (near_hand.sum(axis=-1) == 1)
     class_hand = (records["predicted_keypoint_class"] - 1) // NUM_JOINTS  # class 0 is none, 43 the object
     is_right_hand = np.where(near_hand.argmax(axis=-1) == class_hand, 1.0, 0.0)
     by_scene = {suffix: mask[:, None] for suffix, mask in example_groups(records).items()}
     fully_annotated = valid_keypoints & _is_fully_annotated(records)[:, None]
-    recalled = near.any(axis=1).astype(np.float64)
+    recalled = np.asarray(near.any(axis=1), np.float64)
     return (
         grouped_means("token_recall", recalled, records["joint_in_crop"], joint_groups(records))
-        | grouped_means("token_precision", near_hand.any(axis=-1).astype(np.float64), fully_annotated, by_scene)
+        | grouped_means("token_precision", np.asarray(near_hand.any(axis=-1), np.float64), fully_annotated, by_scene)
         | grouped_means("hand_identity_accuracy", is_right_hand, one_hand, by_scene)
         | grouped_means(
             "tokens_per_image", valid_keypoints.sum(axis=-1), np.ones(len(valid_keypoints), bool), EVERYTHING
