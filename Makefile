@@ -24,14 +24,14 @@ $(STAMP): requirements.txt requirements-dev.txt Makefile
 	    (pathlib.Path(sysconfig.get_path('purelib')) / 'occrobnet_checkout.pth').write_text('$(CURDIR)\n')"
 	@touch $@
 
-demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo (about 10 minutes on 2 cores)
+demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
 	$(BIN)/python -m input_pipeline.prepare synthetic_hands --data_dir $(DEMO_DATA) \
-	    --train 8000 --val 500 --test 500 --image_size_px 160
+	    --train 5000 --val 300 --test 100 --image_size_px 112
 	$(BIN)/python train.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
 	$(BIN)/python eval.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
 	@echo "report: $(DEMO)/eval/val/report.html"
 
-test: $(STAMP) ## the test suite (about 4 minutes on 2 cores)
+test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto
 
 lint: $(STAMP) ## ruff and mypy
