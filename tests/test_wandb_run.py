@@ -53,7 +53,7 @@ def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path):
         run.log({"step": first + 5, "loss": 100.0 / (first + 5), "val/mpjpe_mm": 30.0})
         run.log_images(first + 5, {"val/overlays": [image, image]})
         run.summarise({"state_sha256": "abc"})
-        run.finish()
+        run.finish(failed=first == 10)
     found = read_run(tmp_path)
 
     starts = [record.run for record in found if record.HasField("run")]
@@ -72,6 +72,7 @@ def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path):
     summaries = [as_dict(record.summary.update) for record in found if record.HasField("summary")]
     assert any(summary.get("state_sha256") == "abc" for summary in summaries)
     assert len(list(tmp_path.rglob("*.png"))) >= 1
+    assert [record.exit.exit_code for record in found if record.HasField("exit")] == [1, 0]
 
 
 def test_the_id_of_a_run_is_drawn_once(tmp_path):

@@ -75,7 +75,7 @@ class MetricWriter:
         if self._is_lead:
             self._bar.close()
             self._file.close()
-            self._wandb.finish()
+            self._wandb.finish(failed=error[0] is not None)
 
     def _show(self, step: int, values: Mapping[str, float]) -> None:
         self._bar.update(step - self._bar.n)

@@ -52,9 +52,9 @@ class WandbRun:
         """Sends what the run has come to."""
         self._attempt(lambda: self._run.summary.update(dict(summary)))
 
-    def finish(self) -> None:
-        """Ends the run."""
-        self._attempt(lambda: self._run.finish())
+    def finish(self, *, failed: bool = False) -> None:
+        """Ends the run, which is shown as finished or as failed."""
+        self._attempt(lambda: self._run.finish(exit_code=int(failed)))
 
     def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
         import wandb  # here, because it takes a second that most runs can do without
