@@ -50,8 +50,8 @@ def get_config() -> ConfigDict:
     model.left_object_translation = True
 
     loss = config.loss
-    loss.heatmap = 0.0005
-    loss.object_map = 0.0001
+    loss.heatmap = 0.002
+    loss.object_map = 0.0003
     loss.keypoint_class = 2.0
     loss.joints_2d = 1.0
     loss.object_corners = 0.02
@@ -61,7 +61,8 @@ def get_config() -> ConfigDict:
     loss.match_radius_hm = 1.25
     loss.normalise = "valid"
     optimizer = config.optimizer
-    optimizer.learning_rate = 1e-3
+    # Post-norm transformers are slow at rates that suit a convolutional network from scratch.
+    optimizer.learning_rate = 4e-4
     optimizer.backbone_learning_rate = 1e-3
     optimizer.schedule = "cosine"
     optimizer.warmup_steps = 50
