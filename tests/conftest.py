@@ -1,7 +1,7 @@
 """Settings for all tests, made before any of them starts a JAX backend."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -41,3 +41,13 @@ def fixtures() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real frames in {folder}; set OCCROBNET_FIXTURES")
     return folder
+
+
+@pytest.fixture(scope="module")
+def shallow_resnet18() -> Iterator[None]:
+    """One block in each of ResNet-18's stages: the time that a training step compiles grows with its layers."""
+    from occrobnet_jax.models.resnet import STAGE_SIZES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGE_SIZES, "resnet18", (1, 1, 1, 1))
+        yield

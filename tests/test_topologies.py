@@ -1,11 +1,11 @@
 """The same training on one device and on eight, laid out in three ways."""
 
 import dataclasses
-import functools
 import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -15,11 +15,12 @@ from input_pipeline.pipeline import train_batches
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import build, make_model
-from occrobnet_jax.training.state import create_state
+from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.training.step import compile_for, make_train_step
-from occrobnet_jax.types import Batch
+from occrobnet_jax.types import Batch, Keypoints
 from tests.fake_datasets import write_fake_dataset
-from tests.tiny import INPUT_SIZE_PX, TINY_MODEL
+from tests.fake_runs import drawn_variables
+from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
 
 STEPS = 5
 ALONE = MeshConfig(1, 1)
@@ -33,10 +34,10 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def experiment(tmp_path_factory: pytest.TempPathFactory, shallow_resnet18: None) -> Experiment:
     data_dir = write_fake_dataset(tmp_path_factory.mktemp("data"), 16, INPUT_SIZE_PX)
     return Experiment(
-        model=TINY_MODEL,
+        model=LEAN_MODEL,
         data=DataConfig(data_dir=str(data_dir), input_size_px=INPUT_SIZE_PX),
         global_batch_size=8,
         teacher_forced_steps=STEPS,
@@ -56,10 +57,16 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
     model = make_model(experiment)
     descent = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.01))
     step = make_train_step(experiment, model, descent)
-    look = jax.jit(lambda variables, image: model.apply(variables, image, train=False))
-    create = functools.partial(create_state, model, descent, 0, INPUT_SIZE_PX, average=False)
-    shapes = jax.eval_shape(create)
-    first = jax.device_get(jax.jit(create)())
+    variables = drawn_variables(experiment)
+    first = jax.device_get(
+        TrainState(jnp.int32(0), averaged=None, opt_state=descent.init(variables["params"]), **variables)
+    )
+    shapes = jax.eval_shape(lambda: first)
+
+    @jax.jit
+    def look(variables: dict[str, Any], image: jax.Array) -> tuple[jax.Array, Keypoints]:
+        predictions = model.apply(variables, image, train=False)
+        return predictions.heatmap, predictions.keypoints
 
     def outcome(config: MeshConfig, devices: list[jax.Device]) -> Outcome:
         mesh = make_mesh(config, devices)
@@ -69,14 +76,14 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
         for _ in range(STEPS):
             state, metrics = train_step(state, placed)
             losses.append(float(metrics["loss"]))
-        seen = look(state.variables, placed.image)
-        return Outcome(losses, np.asarray(seen.heatmap), keypoint_sets(seen.keypoints))
+        heatmap, keypoints = look(state.variables, placed.image)
+        return Outcome(losses, np.asarray(heatmap), keypoint_sets(keypoints))
 
     single = outcome(ALONE, jax.devices()[:1])
     return {"alone": single} | {name: outcome(config, jax.devices()) for name, config in TOPOLOGIES.items()}
 
 
-def keypoint_sets(keypoints: Any) -> list[set[tuple[float, ...]]]:
+def keypoint_sets(keypoints: Keypoints) -> list[set[tuple[float, ...]]]:
     """Locations and kinds of each image's keypoints."""
     xy, valid, is_object = (np.asarray(part) for part in (keypoints.xy_hm, keypoints.valid, keypoints.is_object))
     return [{(*map(float, xy[i, t]), float(is_object[i, t])) for t in np.flatnonzero(valid[i])} for i in range(len(xy))]

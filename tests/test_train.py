@@ -21,26 +21,31 @@ from occrobnet_jax.training.setup import Position
 from occrobnet_jax.training.wandb_run import WandbConfig
 from tests.fake_datasets import write_fake_dataset
 from tests.test_wandb_run import as_dict, read_run
-from tests.tiny import INPUT_SIZE_PX, tiny_model
+from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
 from train import take_steps, train
 
 START = Position(0, 0)
+MODEL = dataclasses.replace(LEAN_MODEL, dropout=0.1)
 REPOSITORY = Path(__file__).parents[1]
-CONFIG_FILE = """
-import json, pathlib
-from ml_collections import ConfigDict
+NEW_PROCESS = """
+import json, pathlib, sys
+from occrobnet_jax.models.resnet import STAGE_SIZES
+from occrobnet_jax.training.experiment import experiment_from
+from train import train
 
-def get_config():
-    return ConfigDict(json.loads(pathlib.Path({path!r}).read_text()), convert_dict=True)
+STAGE_SIZES["resnet18"] = (1, 1, 1, 1)  # as the fixture shallow_resnet18 does
+workdir = pathlib.Path(sys.argv[1])
+config = json.loads((workdir / "config.json").read_text())
+train(experiment_from(config | {"stop_after_steps": 0}), workdir)
 """
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def experiment(tmp_path_factory: pytest.TempPathFactory, shallow_resnet18: None) -> Experiment:
     """Four steps with everything that has a state of its own: dropout, averaged weights, the end of teacher forcing."""
     data_dir = write_fake_dataset(tmp_path_factory.mktemp("data"), 12, INPUT_SIZE_PX)
     return Experiment(
-        model=tiny_model(dropout=0.1),
+        model=MODEL,
         data=DataConfig(data_dir=str(data_dir), input_size_px=INPUT_SIZE_PX),
         optimizer=OptimiserConfig(learning_rate=1e-3, average_decay=0.9, schedule="cosine", warmup_steps=2),
         global_batch_size=8,
@@ -69,10 +74,8 @@ def resumed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     assert read(workdir / "summary.json")["step"] == 2
     with (workdir / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "loss": 0.0}\n{"step": 4, "lo')  # as if it had been killed later than it was saved
-    config = workdir / "config.py"
-    config.write_text(CONFIG_FILE.format(path=str(workdir / "config.json")))
-    arguments = [f"--config={config}", f"--workdir={workdir}", "--config.stop_after_steps=0"]
-    subprocess.run([sys.executable, "train.py", *arguments], cwd=REPOSITORY, env=os.environ, check=True, timeout=300)
+    command = [sys.executable, "-c", NEW_PROCESS, str(workdir)]
+    subprocess.run(command, cwd=REPOSITORY, env=os.environ, check=True, timeout=300)
     return workdir
 
 
@@ -132,7 +135,7 @@ def test_a_checkpoint_carries_its_config_and_position(undisturbed, experiment):
 
 
 def test_a_config_that_does_not_fit_the_checkpoint_names_shapes(experiment, undisturbed):
-    wider = dataclasses.replace(experiment, model=tiny_model(dropout=0.1, feed_forward=48))
+    wider = dataclasses.replace(experiment, model=dataclasses.replace(MODEL, feed_forward=48))
     with pytest.raises(ValueError, match=r"feed_forward.*|expected float32\[32, 48\], got float32\[32, 32\]"):
         train(wider, undisturbed)
     assert experiment_from(read(undisturbed / "config.json")).model == experiment.model  # what was run stays written

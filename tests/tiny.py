@@ -40,3 +40,7 @@ TINY_MODEL = ModelConfig(
 def tiny_model(**changes: Any) -> ModelConfig:
     """TINY_MODEL with some fields changed."""
     return dataclasses.replace(TINY_MODEL, **changes)
+
+
+LEAN_MODEL = tiny_model(with_object=False, visibility_head=False, weak_camera_head=False)
+"""For tests that compile whole training steps: what they look at doesn't depend on the heads that are missing."""
