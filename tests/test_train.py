@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ from train import train
 STAGE_SIZES["resnet18"] = (1, 1, 1, 1)  # as the fixture shallow_resnet18 does
 workdir = pathlib.Path(sys.argv[1])
 config = json.loads((workdir / "config.json").read_text())
-train(experiment_from(config | {"stop_after_steps": 0}), workdir)
+train(experiment_from(config | {"eval_every_steps": 0, "wandb": {}}), workdir)
 """
 
 
@@ -67,13 +68,14 @@ def undisturbed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def resumed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workdir of a run that ended after two steps and went on in a new process."""
-    workdir = tmp_path_factory.mktemp("resumed")
-    train(dataclasses.replace(experiment, stop_after_steps=2), workdir)
-    assert read(workdir / "summary.json")["step"] == 2
-    with (workdir / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 3, "loss": 0.0}\n{"step": 4, "lo')  # as if it had been killed later than it was saved
+def resumed(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of the same run, killed after its first checkpoint and gone on with in a new process."""
+    workdir = shutil.copytree(undisturbed, tmp_path_factory.mktemp("resumed") / "run")
+    shutil.rmtree(workdir / "checkpoints" / "4")
+    (workdir / "summary.json").unlink()
+    with (workdir / "metrics.jsonl").open("w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines(undisturbed)[:2])
+        file.write('{"step": 3, "loss": 0.0}\n{"step": 4, "lo')  # it was killed later than it was saved
     command = [sys.executable, "-c", NEW_PROCESS, str(workdir)]
     subprocess.run(command, cwd=REPOSITORY, env=os.environ, check=True, timeout=300)
     return workdir
