@@ -85,14 +85,13 @@ def take_steps(
     experiment = run.experiment
     window = MetricWindow(experiment.global_batch_size)
     for step in range(start.step + 1, experiment.last_step + 1):
-        waiting_s = time.perf_counter()
-        batch = place(next(batches), run)
-        waited_s = time.perf_counter() - waiting_s
+        with window.waiting():
+            batch = place(next(batches), run)
         with jax.transfer_guard("disallow"):  # nothing but batches goes to the device, and nothing comes back
             state, metrics = run.train_step(state, batch)
         if len(window) and is_due(step - 1, experiment.log_every_steps):
             writer.write(step - 1, window.read())
-        window.add(step, metrics, waited_s)
+        window.add(step, metrics)
 
         is_last = step == experiment.last_step
         evaluates = is_last or is_due(step, experiment.eval_every_steps)

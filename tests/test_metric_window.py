@@ -9,11 +9,11 @@ from occrobnet_jax.training.metric_window import MetricWindow, check_finite
 def test_a_window_averages_its_steps_and_begins_anew():
     window = MetricWindow(global_batch_size=4)
     for step, loss in ((1, 2.0), (2, 4.0), (3, 9.0)):
-        window.add(step, {"loss": jnp.float32(loss)}, waited_s=0.0)
+        window.add(step, {"loss": jnp.float32(loss)})
     assert len(window) == 3
     assert window.read()["loss"] == 5.0
     assert len(window) == 0
-    window.add(4, {"loss": jnp.float32(1.0)}, waited_s=0.0)
+    window.add(4, {"loss": jnp.float32(1.0)})
     assert window.read()["loss"] == 1.0
 
 
@@ -21,20 +21,24 @@ def test_the_speed_leaves_out_the_first_step_and_what_restarts_the_clock(monkeyp
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     window = MetricWindow(global_batch_size=6)
-    metrics = {"loss": jnp.float32(1.0)}
-    now[0] += 50  # compilation
-    window.add(1, metrics, waited_s=1.0)
-    for step in (2, 3):
-        now[0] += 2
-        window.add(step, metrics, waited_s=0.5)
+
+    def take_step(step: int, waits_s: float, works_s: float) -> None:
+        with window.waiting():
+            now[0] += waits_s
+        now[0] += works_s
+        window.add(step, {"loss": jnp.float32(1.0)})
+
+    take_step(1, 3.0, 50.0)  # compilation
+    take_step(2, 0.5, 1.5)
+    take_step(3, 0.5, 1.5)
     read = window.read()
     assert read["images_per_s"] == pytest.approx(3.0)
     assert read["data_wait_share"] == pytest.approx(0.25)
     now[0] += 1000  # an evaluation
     window.restart_clock()
-    now[0] += 3
-    window.add(4, metrics, waited_s=0.0)
-    assert window.read()["images_per_s"] == pytest.approx(2.0)
+    take_step(4, 0.0, 3.0)
+    read = window.read()
+    assert (read["images_per_s"], read["data_wait_share"]) == pytest.approx((2.0, 0.0))
 
 
 def test_the_first_bad_step_is_named_with_what_is_bad_in_it():
@@ -42,7 +46,7 @@ def test_the_first_bad_step_is_named_with_what_is_bad_in_it():
     good = {"loss": 1.0, "loss/heatmap": 1.0, "gradient_norm": 1.0, "gradient_norm/neck": 1.0}
     bad = good | {"loss": float("nan"), "loss/heatmap": float("nan")}
     for step, metrics in ((5, good), (6, bad), (7, bad | {"gradient_norm/neck": float("inf")})):
-        window.add(step, {name: jnp.float32(value) for name, value in metrics.items()}, waited_s=0.0)
+        window.add(step, {name: jnp.float32(value) for name, value in metrics.items()})
     with pytest.raises(FloatingPointError, match="step 6: loss/heatmap not finite"):
         window.read()
 

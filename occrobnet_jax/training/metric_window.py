@@ -1,8 +1,9 @@
 """The metrics of the steps since the last line of the record, left on the device until the line is due."""
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 from jaxtyping import Array, Float
@@ -26,10 +27,17 @@ class MetricWindow:
         """Leaves out of the speed what has passed, such as an evaluation."""
         self._timed, self._waited_s, self._started_s = 0, 0.0, time.perf_counter()
 
-    def add(self, step: int, metrics: Mapping[str, Float[Array, ""]], waited_s: float) -> None:
-        """Takes what step number `step` returned, and how long it had waited for its batch."""
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Measures the time that a step waits for its batch."""
+        started_s = time.perf_counter()
+        yield
+        self._waited_s += time.perf_counter() - started_s
+
+    def add(self, step: int, metrics: Mapping[str, Float[Array, ""]]) -> None:
+        """Takes what step number `step` returned."""
         self._steps.append((step, metrics))
-        self._timed, self._waited_s = self._timed + 1, self._waited_s + waited_s
+        self._timed += 1
         if math.isnan(self._started_s):
             jax.block_until_ready(metrics)
             self.restart_clock()

@@ -1,0 +1,66 @@
+"""What a step hands to the network; what comes of steps is compared in test_topologies.py and test_train.py."""
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.setup import build, make_model
+from occrobnet_jax.training.state import TrainState, leaves_by_path
+from occrobnet_jax.training.step import _forward
+from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
+
+EXPERIMENT = Experiment(
+    model=LEAN_MODEL,
+    data=DataConfig(input_size_px=INPUT_SIZE_PX),
+    teacher_forced_steps=3,
+    compute_dtype="bfloat16",
+    seed=7,
+)
+
+
+def handed_to_the_network(step: int, experiment: Experiment = EXPERIMENT) -> dict[str, Any]:
+    """The keywords that the network is called with at a step, counted from 0."""
+    seen: dict[str, Any] = {}
+
+    def apply(variables: dict[str, Any], image: object, **keywords: Any) -> tuple[Any, dict[str, Any]]:
+        seen.update(keywords)
+        return "predictions", {"batch_stats": {}}
+
+    model: Any = SimpleNamespace(apply=apply)
+    batch: Any = SimpleNamespace(image=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("occrobnet_jax.training.step.teacher_keypoints", lambda batch, config: "true keypoints")
+        # Past the type checks, which know the stand-ins for what they are.
+        inspect_forward = getattr(_forward, "__wrapped__", _forward)
+        inspect_forward(experiment, model, {}, TrainState(jnp.int32(step), {}, {}, None, ()), batch)
+    return seen
+
+
+def test_true_keypoints_are_forced_for_the_first_steps_only():
+    assert [bool(handed_to_the_network(step)["use_forced"]) for step in range(5)] == [True] * 3 + [False] * 2
+    assert handed_to_the_network(4)["forced"] == "true keypoints"  # always there, so that nothing is compiled again
+    assert "forced" not in handed_to_the_network(0, dataclasses.replace(EXPERIMENT, teacher_forced_steps=0))
+
+
+def test_dropout_depends_on_the_seed_and_the_step_alone():
+    def key(step: int, seed: int = 7) -> tuple[int, ...]:
+        rngs = handed_to_the_network(step, dataclasses.replace(EXPERIMENT, seed=seed))["rngs"]
+        return tuple(np.asarray(jax.random.key_data(rngs["dropout"])).tolist())
+
+    assert key(3) == key(3)
+    assert len({key(3), key(4), key(3, seed=8)}) == 3
+
+
+def test_parameters_stay_float32_whatever_is_computed_in():
+    assert make_model(EXPERIMENT).dtype == jnp.bfloat16
+    state = build(EXPERIMENT).state
+    assert {leaf.dtype for path, leaf in leaves_by_path(state).items() if path.startswith("params")} == {
+        np.dtype("float32")
+    }
