@@ -5,7 +5,6 @@ Writes metrics.json, predictions.npz and report.html into DIR/eval/SPLIT.
 
 from pathlib import Path
 
-import jax
 from absl import flags
 
 from occrobnet_jax import command_line
@@ -17,7 +16,7 @@ from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import make_mesh
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.metric_writer import METRICS_FILE
-from occrobnet_jax.training.setup import make_model
+from occrobnet_jax.training.setup import make_model, use_compilation_cache
 from occrobnet_jax.training.summary import versions
 
 ON_SCREEN = (
@@ -33,8 +32,7 @@ def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None
     Raises:
         ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
     """
-    if experiment.compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path(experiment.compilation_cache_dir).expanduser()))
+    use_compilation_cache(experiment)
     mesh = make_mesh(experiment.mesh)
     model = make_model(experiment)
     variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)

@@ -25,7 +25,7 @@ from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
-from occrobnet_jax.training.setup import Position, Run, build, restore_or_create
+from occrobnet_jax.training.setup import Position, Run, build, restore_or_create, use_compilation_cache
 from occrobnet_jax.training.state import TrainState, state_sha256
 from occrobnet_jax.training.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
 from occrobnet_jax.types import Batch
@@ -112,12 +112,6 @@ def is_due(step: int, every_steps: int) -> bool:
 def place(fields: dict[str, np.ndarray], run: Run) -> Batch:
     """The global batch on the devices; keys, which are text, stay here."""
     return Batch(**place_batch({name: value for name, value in fields.items() if name != "key"}, run.mesh))
-
-
-def use_compilation_cache(experiment: Experiment) -> None:
-    """Lets XLA keep what it compiles for the next start."""
-    if experiment.compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path(experiment.compilation_cache_dir).expanduser()))
 
 
 def open_batches(experiment: Experiment, start: Position) -> LocalBatches:

@@ -52,7 +52,8 @@ def get_config() -> ConfigDict:
     loss = config.loss
     loss.heatmap = 0.002
     loss.object_map = 0.0003
-    loss.keypoint_class = 2.0
+    # At a lower weight the poses' noisy gradient drowns the classes', and without classes no pose is learnt either.
+    loss.keypoint_class = 20.0
     loss.joints_2d = 1.0
     loss.object_corners = 0.02
     loss.object_translation = 20.0

@@ -49,6 +49,12 @@ class Position(NamedTuple):
         return Position(step, self.examples_seen + (step - self.step) * global_batch_size)
 
 
+def use_compilation_cache(experiment: Experiment) -> None:
+    """Lets XLA keep what it compiles for the next start."""
+    if experiment.compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(Path(experiment.compilation_cache_dir).expanduser()))
+
+
 def make_model(experiment: Experiment) -> OccRobNet:
     """The network in the experiment's compute dtype; parameters are float32 in any case."""
     return OccRobNet(experiment.model, dtype=jnp.dtype(experiment.compute_dtype))
