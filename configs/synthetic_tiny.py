@@ -8,12 +8,12 @@ from configs import default
 def get_config() -> ConfigDict:
     """The same code as the paper's network, narrower."""
     config = default.get_config()
-    config.total_steps = 700
-    config.global_batch_size = 32
-    config.teacher_forced_steps = 280
-    config.log_every_steps = 25
+    config.total_steps = 1500
+    config.global_batch_size = 16
+    config.teacher_forced_steps = 500
+    config.log_every_steps = 50
     config.eval_every_steps = 0
-    config.checkpoint_every_steps = 350
+    config.checkpoint_every_steps = 750
     config.data.input_size_px = 96
     # Ten thousand pictures are seen three or four times: little augmentation is needed, and much would only slow it.
     config.data.shift_share = 0.05
@@ -63,10 +63,10 @@ def get_config() -> ConfigDict:
     loss.normalise = "valid"
     optimizer = config.optimizer
     # Post-norm transformers are slow at rates that suit a convolutional network from scratch.
-    optimizer.learning_rate = 4e-4
+    optimizer.learning_rate = 5e-4
     optimizer.backbone_learning_rate = 1e-3
     optimizer.schedule = "cosine"
-    optimizer.warmup_steps = 50
+    optimizer.warmup_steps = 100
     optimizer.clip_norm = 1.0
     optimizer.average_decay = 0.99
     config.wandb.mode = "disabled"
