@@ -55,6 +55,7 @@ class Predictions:
 
     heatmap: Float[Array, "b hh ww"]  # all joints in one map, 0 to 255 by training
     object_map: Float[Array, "b hh ww"] | None  # 0 to 255 by training; None without object
+    hand_maps: Float[Array, "b hh ww n"] | None  # right and left hand, 0 to 255 by training
     keypoints: Keypoints
     class_logits: Float[Array, "l b t c"]  # 0 none, 1..21 right, 22..42 left, 43 object
     bone_vectors_m: Float[Array, "l b n bone 3"] | None  # representation "vectors"; parent to child, skeleton.BONES

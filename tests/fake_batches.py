@@ -43,6 +43,7 @@ def perfect_predictions(batch: Batch, config: ModelConfig, loss: LossConfig) -> 
     return Predictions(
         heatmap=targets.joint_heatmap(batch, stride, size, loss.heatmap_sigma_hm, loss.heatmap_overlap),
         object_map=targets.PEAK * (batch.segmentation == targets.OBJECT_LABEL),
+        hand_maps=targets.PEAK * jnp.stack([batch.segmentation == label for label in targets.HAND_LABELS], -1),
         keypoints=keypoints,
         class_logits=layered(50.0 * jax.nn.one_hot(classes, config.num_classes)),
         bone_vectors_m=layered(bone_vectors(batch.joints_cam_m)),

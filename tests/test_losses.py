@@ -52,6 +52,7 @@ def test_perfect_predictions_cost_nothing() -> None:
     [
         ("heatmap", {"heatmap"}),
         ("object_map", {"object_map"}),
+        ("hand_maps", {"hand_maps"}),
         ("class_logits", {"keypoint_class"}),
         ("bone_vectors_m", {"bone_vectors", "root_relative_joints", "weak_joints_2d"}),
         ("axis_heatmaps", {"axis_heatmaps"}),

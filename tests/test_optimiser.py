@@ -4,11 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.occrobnet import OccRobNet
-from occrobnet_jax.training.optimiser import OptimiserConfig, group_rate, make_optimiser, schedule, update_average
+from occrobnet_jax.training.optimiser import (
+    OptimiserConfig,
+    group_rate,
+    make_optimiser,
+    matrices,
+    schedule,
+    update_average,
+)
 from occrobnet_jax.training.state import leaves_by_path
 
 PLAIN = ModelConfig()
@@ -76,6 +84,45 @@ def test_frozen_batch_norms_neither_learn_nor_decay(batch_norm):
     np.testing.assert_array_equal(after["bn1"]["bn"]["scale"], PARAMS["backbone"]["bn1"]["bn"]["scale"])
     assert after["downsample"]["bn"]["bn"]["scale"] < 2.0  # Keypoint Transformer leaves the shortcuts' free
     assert (np.abs(after["conv1"]["kernel"]) < [1.0, 2.0]).all()
+
+
+def test_muon_steps_by_orthogonal_matrices_of_one_size_and_leaves_the_rest_to_adam():
+    rng = np.random.default_rng(0)
+    shapes = {"query": (32, 4, 8), "out": (4, 8, 32), "conv": (3, 3, 16, 8)}
+    as_matrix = {"query": (32, 32), "out": (32, 32), "conv": (144, 8)}
+    params = {name: {"kernel": _well_conditioned(as_matrix[name], rng).reshape(shapes[name])} for name in shapes}
+    params |= {"queries": rng.normal(size=(43, 32)), "last": {"kernel": rng.normal(size=(32, 3))}}
+    params = jax.tree.map(jnp.float32, params)
+    config = OptimiserConfig(learning_rate=0.1, preconditioner="muon", muon_rms=0.3, weight_decay=0.0)
+    optimiser = make_optimiser(config, PLAIN, 10)
+    steps = leaves_by_path(optimiser.update(params, optimiser.init(params), params)[0])  # the gradient is p
+
+    for name, shape in as_matrix.items():
+        step, gradient = (np.asarray(x, np.float64).reshape(shape) for x in (steps[f"{name}/kernel"], params[name]["kernel"]))
+        # Muon turns every singular value into one size; its five iterations leave them between 0.7 and 1.2 of that.
+        u, _, vt = np.linalg.svd(gradient, full_matrices=False)
+        np.testing.assert_allclose(u.T @ step @ vt.T / (-0.1 * 0.3 * max(shape) ** 0.5), np.eye(len(vt)), atol=0.35)
+    for path in ("queries", "last/kernel"):
+        size = -np.asarray(steps[path]) * np.sign(leaves_by_path(params)[path])  # Adam's first step is all sign
+        np.testing.assert_allclose(size, size.flat[0], rtol=1e-4)
+        assert 0.1 < size.flat[0] < 0.2  # optax looks ahead (Nesterov) here, so that it is longer than the rate
+
+
+def _well_conditioned(shape, rng):
+    u, _, vt = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    return u * np.linspace(0.5, 2.0, len(vt)) @ vt
+
+
+def test_muon_takes_the_networks_weight_matrices_and_nothing_else():
+    image = jnp.zeros((1, 256, 256, 3), jnp.uint8)
+    shapes = jax.eval_shape(lambda: OccRobNet(PLAIN).init(jax.random.key(0), image, train=False))["params"]
+    flat, _ = jax.tree_util.tree_flatten_with_path(
+        matrices(shapes), is_leaf=lambda x: isinstance(x, optax.contrib.MuonDimensionNumbers)
+    )
+    taken = {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat}
+    shape_of = {path: leaf.shape for path, leaf in leaves_by_path(shapes).items()}
+    assert taken == {path for path, shape in shape_of.items() if path.endswith("kernel") and shape[-1] >= 8}
+    assert {"backbone/conv1/kernel", "decoder/layer0/cross_attention/query/kernel"} <= taken
 
 
 def test_clipping_shortens_the_whole_gradient():

@@ -36,6 +36,7 @@ class ModelConfig:
     heatmap_channels: int = 32  # of the finest level
     heatmap_stride: Literal[2, 4] = 2  # input px per heatmap px
     heatmap_gain: float = 1.0  # factor on the heads' outputs; 255 suits training from scratch [ours]
+    hand_maps_head: bool = False  # the masks of the right and the left hand beside the object's [ours]
     localise_from: Literal["fpn", "ciet"] = "fpn"  # whether heatmaps see the features before or after CIET [ours]
 
     # --- Contextual Information Enhancement Transformer

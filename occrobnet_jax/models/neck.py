@@ -89,20 +89,21 @@ class UNet(nn.Module):
 
 
 class MapHead(nn.Module):
-    """Reads one map off the finest level: linear, trained on a scale of 0 to 255."""
+    """Reads maps off the finest level: linear, trained on a scale of 0 to 255."""
 
     hidden: tuple[int, ...]
     gain: float
+    maps: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, finest: Float[Array, "b hh ww c"], *, train: bool) -> Float[Array, "b hh ww"]:
+    def __call__(self, finest: Float[Array, "b hh ww c"], *, train: bool) -> Float[Array, "b hh ww maps"]:
         """Applies 1 x 1 convolutions; the last has no activation."""
         x = finest
         for i, features in enumerate(self.hidden):
             x = ConvBnRelu(features, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
-        x = Conv(1, 1, use_bias=True, kernel_init=small_normal, dtype=self.dtype, name="out")(x)
-        return self.gain * x[..., 0].astype(jnp.float32)
+        x = Conv(self.maps, 1, use_bias=True, kernel_init=small_normal, dtype=self.dtype, name="out")(x)
+        return self.gain * x.astype(jnp.float32)
 
 
 def map_head_widths(config: ModelConfig, channels: int) -> tuple[int, ...]:

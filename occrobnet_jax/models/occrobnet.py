@@ -26,6 +26,7 @@ from occrobnet_jax.models.queries import QueryLayout, attendable
 from occrobnet_jax.models.resnet import ResNet
 from occrobnet_jax.models.tokens import Tokens
 from occrobnet_jax.models.transformer import Decoder, Encoder
+from occrobnet_jax.skeleton import NUM_HANDS
 from occrobnet_jax.types import Keypoints, Predictions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -59,8 +60,12 @@ class OccRobNet(nn.Module):
         taps = ResNet(config, self.dtype, name="backbone")(self._normalised(image), train=train)
         levels, gates = self._levels(taps, train=train)
 
-        heatmap = self._map_head("heatmap_head", levels[0], train=train)
-        object_map = self._map_head("object_head", levels[0], train=train) if config.with_object else None
+        heatmap = self._map_head("heatmap_head", levels[0], train=train)[..., 0]
+        object_map = hand_maps = None
+        if config.with_object:
+            object_map = self._map_head("object_head", levels[0], train=train)[..., 0]
+        if config.hand_maps_head:
+            hand_maps = self._map_head("hand_maps_head", levels[0], maps=NUM_HANDS, train=train)
         with jax.named_scope("keypoints"):
             keypoints = self._keypoints(heatmap, object_map, forced, use_forced)
 
@@ -74,6 +79,7 @@ class OccRobNet(nn.Module):
         return Predictions(
             heatmap=heatmap,
             object_map=object_map,
+            hand_maps=hand_maps,
             keypoints=keypoints,
             class_logits=ClassHead(config, self.dtype, name="class_head")(encoded),
             hand_logits=HandHead(self.dtype, name="hand_head")(taps[-1]),
@@ -104,9 +110,11 @@ class OccRobNet(nn.Module):
         features = average_pool(pyramid.p2, self.config.ciet_stride // 4)
         return Ciet(self.config, self.dtype, name="ciet")(features, train=train)
 
-    def _map_head(self, name: str, finest: Float[Array, "b hh ww c"], *, train: bool) -> Float[Array, "b hh ww"]:
+    def _map_head(
+        self, name: str, finest: Float[Array, "b hh ww c"], *, maps: int = 1, train: bool
+    ) -> Float[Array, "b hh ww maps"]:
         hidden = map_head_widths(self.config, finest.shape[-1])
-        return MapHead(hidden, self.config.heatmap_gain, self.dtype, name=name)(finest, train=train)
+        return MapHead(hidden, self.config.heatmap_gain, maps, self.dtype, name=name)(finest, train=train)
 
     def _keypoints(
         self, heatmap: Array, object_map: Array | None, forced: Keypoints | None, use_forced: Array | bool

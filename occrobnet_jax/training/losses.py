@@ -33,6 +33,7 @@ class LossConfig:
 
     heatmap: float = 0.01
     object_map: float = 0.001
+    hand_maps: float = 0.001  # [ours]
     keypoint_class: float = 1.0
     axis_heatmaps: float = 1000.0  # 2.5D
     bone_vectors: float = 1.0  # per mm
@@ -101,10 +102,13 @@ def _map_losses(
     )
     valid = (targets.fully_annotated(batch) & batch.is_real)[:, None, None]
     terms = {"heatmap": masked((predictions.heatmap - wanted) ** 2, valid, config.normalise)}
+    valid = (batch.segmentation_known & batch.is_real)[:, None, None]
     if predictions.object_map is not None:
         wanted = targets.PEAK * (batch.segmentation == targets.OBJECT_LABEL)
-        valid = (batch.segmentation_known & batch.is_real)[:, None, None]
         terms["object_map"] = masked((predictions.object_map - wanted) ** 2, valid, config.normalise)
+    if predictions.hand_maps is not None:
+        wanted = targets.PEAK * (batch.segmentation[..., None] == jnp.array(targets.HAND_LABELS)[None, None, None])
+        terms["hand_maps"] = masked((predictions.hand_maps - wanted) ** 2, valid[..., None], config.normalise)
     return terms
 
 

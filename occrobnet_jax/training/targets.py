@@ -10,7 +10,7 @@ from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Batch, Keypoints
 
 PEAK = 255.0  # of heatmap and segmentation targets
-OBJECT_LABEL = 3  # in Batch.segmentation
+HAND_LABELS, OBJECT_LABEL = (1, 2), 3  # in Batch.segmentation
 RIDGE = 1e-4  # of the weak camera's fit (KypT)
 
 
