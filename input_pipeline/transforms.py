@@ -64,10 +64,11 @@ def _transform(
             f"{example['width']} x {example['height']}; prepare the dataset again"
         )
     try:
-        geometry = crop_geometry(_box(example, data), data.input_size_px, data.box_scale, augmentation)
+        centre_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
+        geometry = crop_geometry(_box(example, data), data.input_size_px, data.box_scale, augmentation, centre_px)
     except ValueError as error:
         raise ValueError(f"{name} can't be cropped: {error}") from error
-    pixels = crop_image(photo, geometry)
+    pixels = crop_image(photo, geometry, averaging=data.crop_averaging)
     fields = {"image": scale_colour(pixels, augmentation.colour)}
     fields |= _joints(example, geometry) | _hands(example, geometry) | _object(example, geometry)
     fields |= _segmentation(example, geometry, heatmap_stride, name) | _provenance(example, geometry)
