@@ -1,6 +1,6 @@
 """The config that a run or an imported checkpoint was kept with: --config=configs/workdir.py:DIR reads DIR/config.json.
 
-    python eval.py --config=configs/workdir.py:runs/kypt --workdir=runs/kypt --config.data.data_dir=data
+python eval.py --config=configs/workdir.py:runs/kypt --workdir=runs/kypt --config.data.data_dir=data
 """
 
 from pathlib import Path

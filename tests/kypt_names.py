@@ -54,7 +54,9 @@ def unet(big: bool, with_object: bool) -> Shapes:
 
 
 def attention(name: str) -> Shapes:
-    return {f"{name}.in_proj_weight": (768, 256), f"{name}.in_proj_bias": (768,)} | layer(f"{name}.out_proj", (256, 256))
+    return {f"{name}.in_proj_weight": (768, 256), f"{name}.in_proj_bias": (768,)} | layer(
+        f"{name}.out_proj", (256, 256)
+    )
 
 
 def vectors(name: str, width: int = 256) -> Shapes:
@@ -63,7 +65,10 @@ def vectors(name: str, width: int = 256) -> Shapes:
 
 def transformer(decoder_layers: int) -> Shapes:
     shapes = vectors("transformer.encoder.inter_norm") | vectors("transformer.decoder.norm")
-    for part, count, attentions in (("encoder", 6, ["self_attn"]), ("decoder", decoder_layers, ["self_attn", "multihead_attn"])):
+    for part, count, attentions in (
+        ("encoder", 6, ["self_attn"]),
+        ("decoder", decoder_layers, ["self_attn", "multihead_attn"]),
+    ):
         for number in range(count):
             name = f"transformer.{part}.layers.{number}"
             for which in attentions:

@@ -26,6 +26,8 @@ def resnet_shapes(architecture: str, width: int = 64, stem: int = 7) -> Shapes:
                 shapes |= {f"{name}.conv{number}.weight": (made, given, kernel, kernel)}
                 shapes |= batch_norm(f"{name}.bn{number}", made)
             if block == 0 and (deep or stage > 0):
-                shapes |= {f"{name}.downsample.0.weight": (outer, channels, 1, 1)} | batch_norm(f"{name}.downsample.1", outer)
+                shapes |= {f"{name}.downsample.0.weight": (outer, channels, 1, 1)} | batch_norm(
+                    f"{name}.downsample.1", outer
+                )
             channels = outer
     return shapes

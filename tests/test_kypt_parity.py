@@ -46,7 +46,9 @@ class Pair:
         with jax.default_matmul_precision("highest"):
             pixels = self.images.permute(0, 2, 3, 1).numpy().astype(np.uint8)
             self.predictions, captured = self.run(self.variables, pixels)
-        self.parts = {name: part["__call__"][0] for name, part in captured["intermediates"].items() if name != "__call__"}
+        self.parts = {
+            name: part["__call__"][0] for name, part in captured["intermediates"].items() if name != "__call__"
+        }
         return self
 
     @property

@@ -42,7 +42,10 @@ def test_only_the_state_dict_of_a_snapshot_is_taken(tmp_path, write):
     snapshot = {
         "epoch": 21,
         "network": {"module.a.weight": NUMBERS, "module.b": NUMBERS[:3]},
-        "optimizer": {"state": {"0": {"step": 5, "exp_avg": NUMBERS}}, "param_groups": [{"lr": 1e-4, "params": [0, 1]}]},
+        "optimizer": {
+            "state": {"0": {"step": 5, "exp_avg": NUMBERS}},
+            "param_groups": [{"lr": 1e-4, "params": [0, 1]}],
+        },
         "lr_scheduler": {"base_lrs": [1e-4], "verbose": False, "last": None},
     }
     state = read_state_dict(write(tmp_path / "snapshot_21.pth.tar", snapshot))
@@ -143,7 +146,9 @@ def test_files_of_pytorch_itself(tmp_path: Path):
     optimizer.step()
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 200)
     half = {name: value.to(torch.bfloat16) for name, value in network.state_dict().items()}
-    moved = {name: value.to(memory_format=torch.channels_last) if value.ndim == 4 else value for name, value in half.items()}
+    moved = {
+        name: value.to(memory_format=torch.channels_last) if value.ndim == 4 else value for name, value in half.items()
+    }
     for number, state in enumerate((network.state_dict(), half, moved, dict(network.named_parameters()))):
         for new in (True, False):
             path = tmp_path / f"{number}{new}.pth"

@@ -73,7 +73,9 @@ class Writer:
         key = str(len(self.storages))
         self.storages[key] = storage
         kind = f"ctorch\n{STORAGE_NAMES[storage.dtype.name]}\n".encode()
-        reference = b"(" + self._value("storage") + kind + self._value(key) + self._value("cpu") + self._value(storage.size)
+        reference = (
+            b"(" + self._value("storage") + kind + self._value(key) + self._value("cpu") + self._value(storage.size)
+        )
         reference += (self._value(None) if self.legacy else b"") + b"tQ"
         arguments = b"(" + reference + b"".join(map(self._value, (offset, shape, stride, False)))
         arguments += b"ccollections\nOrderedDict\n)Rt"

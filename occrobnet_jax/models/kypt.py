@@ -176,7 +176,9 @@ def source_function(state: StateDict) -> Callable[[str, tuple[int, ...]], Source
         if role in ("query", "key", "value", "out") and "attn" in module:
             return heads_source(module.rsplit("/", 1)[0], leaf, shape, role)
         if re.fullmatch(r".*\.deconv\d", module):
-            return Source(f"{module}.0.weight", (*shape[2:], *shape[:2]), lambda a: a[:, :, ::-1, ::-1].transpose(2, 3, 0, 1))
+            return Source(
+                f"{module}.0.weight", (*shape[2:], *shape[:2]), lambda a: a[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+            )
         return array_source(_numbered(module, hidden), leaf, shape)
 
     return source

@@ -71,7 +71,7 @@ def load_backbone(path: Path, like: PyTree[Any]) -> PyTree[np.ndarray]:
 
 
 def backbone_source(path: str, shape: tuple[int, ...]) -> Source:
-    """torchvision's name of one of the backbone's arrays, such as "params/layer1_0/downsample/conv/kernel"."""
+    """Torchvision's name of one of the backbone's arrays, such as "params/layer1_0/downsample/conv/kernel"."""
     _, *modules, leaf = path.split("/")
     module = "/".join(modules)
     module = re.sub(r"layer(\d)_(\d+)", r"layer\1/\2", module)

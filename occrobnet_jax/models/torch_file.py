@@ -123,7 +123,9 @@ def _zip_content(archive: zipfile.ZipFile, path: Path) -> tuple[Any, ReadStorage
     records = {record.filename: record for record in archive.infolist()}
     pickles = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise ValueError(f"{path} is a zip archive, but not one that torch.save wrote: it holds {len(pickles)} data.pkl")
+        raise ValueError(
+            f"{path} is a zip archive, but not one that torch.save wrote: it holds {len(pickles)} data.pkl"
+        )
     folder = pickles[0].removesuffix("data.pkl")
 
     def read(name: str, most: int) -> bytes:
@@ -131,7 +133,9 @@ def _zip_content(archive: zipfile.ZipFile, path: Path) -> tuple[Any, ReadStorage
         if record is None:
             raise ValueError(f"{path} is damaged: the record {folder}{name} is missing")
         if record.compress_type != zipfile.ZIP_STORED or record.file_size > most:
-            raise ValueError(f"{path} is damaged: the record {folder}{name} is compressed or has more than {most:,} bytes")
+            raise ValueError(
+                f"{path} is damaged: the record {folder}{name} is compressed or has more than {most:,} bytes"
+            )
         try:
             return archive.read(record)
         except (zipfile.BadZipFile, EOFError, RuntimeError, struct.error) as error:
@@ -242,7 +246,9 @@ class _TensorUnpickler(pickle.Unpickler):
         kind, storage_type, key, _, size, *view = pid
         if kind != "storage" or any(part is not None for part in view):
             raise _Refused(f"it holds a {kind!r} that is no plain storage of numbers")
-        if not (isinstance(storage_type, _StorageType) and isinstance(key, str) and isinstance(size, int) and size >= 0):
+        if not (
+            isinstance(storage_type, _StorageType) and isinstance(key, str) and isinstance(size, int) and size >= 0
+        ):
             raise _Refused(f"its storage {key!r} is not described as storages are")
         return self._storages.setdefault(key, Storage(key, storage_type.dtype, size))
 

@@ -57,7 +57,9 @@ def initialise_from(path: Path | str, state: TrainState, may_differ: tuple[str, 
         )
     taken = {name: stored[name] for name in common if name not in reshaped}
     if not taken:
-        raise ValueError(f"init_from={path} has no array that this network has; it is the checkpoint of another network")
+        raise ValueError(
+            f"init_from={path} has no array that this network has; it is the checkpoint of another network"
+        )
     left_new = [name for name in new if name not in taken]
     unused = [name for name in stored if name not in taken]
     report = (
