@@ -110,9 +110,8 @@ class CustomDataset:
         px, in_2d = self._joints(labels.get("joints_px"), 2, f"{place}: joints_px")
         cam = (self._metres * cam).astype(np.float32)
         if (cam[in_3d][:, 2] <= 0).any():
-            raise ValueError(
-                f"{place}: joints_cam has joints that aren't in front of the camera; axes are x right, y down, z forward"
-            )
+            axes = "its axes are x right, y down, z forward"
+            raise ValueError(f"{place}: joints_cam has joints that aren't in front of the camera; {axes}")
         _check_agreement(px, project(cam, example["intrinsics"]), in_2d & in_3d, example, place)
         flat = in_2d & ~in_3d
         example["joints_cam_m"][hand], example["joints_annotated"][hand] = cam, in_3d

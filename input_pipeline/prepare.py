@@ -34,7 +34,7 @@ def _source(options: argparse.Namespace) -> Source:
     if options.dataset == "synthetic_hands":
         counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
         return SyntheticHands(counts, options.image_size_px, options.seed)
-    return {"interhand26m": InterHand26M, "custom": CustomDataset}[options.dataset](options.raw)
+    return CustomDataset(options.raw) if options.dataset == "custom" else InterHand26M(options.raw)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,6 @@
-"""Names and shapes of Keypoint Transformer's released files, written from their description, not from what reads them."""
+"""Names and shapes of Keypoint Transformer's released files, from their description, not from what reads them."""
+
+import itertools
 
 from tests.resnet_names import Shapes, batch_norm, resnet_shapes
 
@@ -13,7 +15,7 @@ def layer(name: str, shape: tuple[int, ...], bias: bool = True) -> Shapes:
 
 def mlp(name: str, *widths: int) -> Shapes:
     shapes: Shapes = {}
-    for number, (given, made) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (given, made) in enumerate(itertools.pairwise(widths)):
         shapes |= layer(f"{name}.layers.{number}", (made, given))
     return shapes
 
@@ -24,7 +26,7 @@ def conv_norm(name: str, made: int, given: int, kernel: int) -> Shapes:
 
 def map_head(name: str, *widths: int) -> Shapes:
     shapes: Shapes = {}
-    for number, (given, made) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (given, made) in enumerate(itertools.pairwise(widths)):
         shapes |= layer(f"{name}.{3 * number}", (made, given, 1, 1))
         if made > 1:
             shapes |= batch_norm(f"{name}.{3 * number + 1}", made)

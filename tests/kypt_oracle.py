@@ -3,6 +3,7 @@
 Modules carry the names of the released files, so that `state_dict()` is such a file's. Import it only where PyTorch is.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -29,7 +30,7 @@ def up_norm(given: int, made: int) -> nn.Sequential:
 
 def map_head(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for given, made in zip(widths[:-2], widths[1:-1], strict=True):
+    for given, made in itertools.pairwise(widths[:-1]):
         layers += [nn.Conv2d(given, made, 1), nn.BatchNorm2d(made), nn.ReLU()]
     return nn.Sequential(*layers, nn.Conv2d(widths[-2], widths[-1], 1))
 
@@ -37,7 +38,7 @@ def map_head(*widths: int) -> nn.Sequential:
 class Mlp(nn.Module):
     def __init__(self, *widths: int, last_relu: bool = False) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.last_relu = last_relu
 
     def forward(self, x: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class Kypt(nn.Module):
         }
 
     def slots(self, heatmap: Tensor, seg: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions (x, y), object flags and validity of the 100 slots; without any detection all are valid at (0, 0)."""
+        """Positions (x, y), object flags and validity of 100 slots; without any detection all are valid at (0, 0)."""
         xy = torch.zeros(len(heatmap), SLOTS, 2)
         is_object, valid = (torch.zeros(len(heatmap), SLOTS, dtype=torch.bool) for _ in range(2))
         for b in range(len(heatmap)):

@@ -1,8 +1,7 @@
-"""A backbone's weights from torchvision's files: what they are called, how they lie, and what is told when they differ."""
+"""A backbone's weights from torchvision's files: names, layouts, and what is told when they differ."""
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from safetensors.numpy import save_file
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.pretrained import load_backbone
 from occrobnet_jax.models.resnet import ResNet
-from occrobnet_jax.training.setup import restore_or_create
+from occrobnet_jax.training.setup import Run, restore_or_create
 from occrobnet_jax.training.state import TrainState, leaves_by_path
 from tests.fake_runs import drawn_variables, tiny_experiment
 from tests.resnet_names import resnet_shapes
@@ -105,7 +104,8 @@ def test_a_new_run_starts_with_the_backbone_of_a_file(tmp_path: Path):
     experiment = tiny_experiment(tmp_path, backbone_weights=str(path))
     drawn = drawn_variables(experiment)
     start = TrainState(jnp.int32(0), drawn["params"], drawn["batch_stats"], drawn["params"], {})
-    run: Any = SimpleNamespace(experiment=experiment, state=start, create_state=lambda: start)
+    unused: Any = None
+    run = Run(experiment, unused, unused, jax.eval_shape(lambda: start), lambda: start, unused)
     new, _ = restore_or_create(run, tmp_path / "run")
     for params in (new.params, new.averaged):
         np.testing.assert_array_equal(params["backbone"]["layer4_1"]["bn2"]["bn"]["bias"], state["layer4.1.bn2.bias"])
@@ -113,7 +113,6 @@ def test_a_new_run_starts_with_the_backbone_of_a_file(tmp_path: Path):
     changed = {name for name, leaf in leaves_by_path(new.params).items() if (leaf != before[name]).any()}
     assert {name.split("/")[0] for name in changed} == {"backbone"}
     np.testing.assert_array_equal(new.batch_stats["backbone"]["bn1"]["bn"]["mean"], state["bn1.running_mean"])
+    elsewhere = tiny_experiment(tmp_path, backbone_weights=str(tmp_path / "elsewhere"))
     with pytest.raises(ValueError, match=r"elsewhere can't be read"):
-        broken = dataclasses.replace(experiment.model, backbone_weights=str(tmp_path / "elsewhere"))
-        run.experiment = dataclasses.replace(experiment, model=broken)
-        restore_or_create(run, tmp_path / "run")
+        restore_or_create(dataclasses.replace(run, experiment=elsewhere), tmp_path / "run")

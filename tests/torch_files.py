@@ -1,4 +1,4 @@
-"""Writes PyTorch's file formats by hand, pickle instructions and all, so that reading them is tested without PyTorch."""
+"""Writes PyTorch's file formats by hand, pickle instructions and all, to test reading them without PyTorch."""
 
 import struct
 import zipfile
