@@ -126,6 +126,19 @@ def test_2d_joints_teach_heatmap_tokens_and_two_axes_but_no_depth(tmp_path):
     assert np.asarray(known)[0].sum() == 21
 
 
+def test_a_2d_joint_beside_a_3d_one_teaches_its_two_axes(tmp_path):
+    """Its parent's depth says nothing about it."""
+    cam = [None if name == "index3" else values for name, values in zip(INTERHAND, CAM.tolist(), strict=True)]
+    px = [PX[0].tolist() if name == "index3" else None for name in INTERHAND]
+    hand = {"joints_cam": cam, "joints_px": px}
+    example = one_example(tmp_path, entry(left=None, right=hand, box=[0, 0, 160, 120]))
+    fields = crop_example(example, DataConfig(input_size_px=128), 2)
+    batch = Batch(**{name: jnp.asarray(value)[None] for name, value in fields.items() if name != "key"})
+    _, valid = targets.axis_targets(batch, ModelConfig(representation="2.5d", with_object=False), 1.25)
+    assert np.asarray(valid)[0, 0, INTERHAND.index("index3")].tolist() == [True, True, False]
+    assert np.asarray(valid)[0, 0, INTERHAND.index("index4")].tolist() == [True, True, False]  # its child
+
+
 WRONG = {
     "joint_order": ({"joint_order": ["wrist", "pinkie1"]}, r"'pinkie1'\] are none of them"),
     "repeated joint": ({"joint_order": ["wrist", "wrist"]}, "a list of different names"),

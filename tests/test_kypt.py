@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -15,13 +16,17 @@ from input_pipeline.transforms import crop_example
 from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
 from occrobnet_jax.models import kypt
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.decode import decode
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.models.pretrained import read_state_dict
 from occrobnet_jax.training.checkpoint import restore_for_inference
 from occrobnet_jax.training.experiment import experiment_from
+from occrobnet_jax.training.losses import LossConfig
 from occrobnet_jax.training.state import abstract_variables, leaves_by_path
+from tests.fake_batches import fake_batch, perfect_predictions
 from tests.kypt_names import DEAD_IN_3D, KINDS, kypt_shapes
 from tests.marks import find_dot, marked_example
+from tests.tiny import INPUT_SIZE_PX, tiny_model
 from tests.torch_files import write_zip
 from tools.import_kypt import import_file
 
@@ -154,6 +159,32 @@ def test_kypts_crop_puts_the_centre_of_the_box_at_half_of_the_size():
     for hand, joint in ((0, 3), (1, 17)):
         found, _ = find_dot(theirs["image"].astype(float), theirs["joints_px"][hand, joint], 9)
         np.testing.assert_allclose(found, theirs["joints_px"][hand, joint], atol=0.15)
+
+
+def test_kypts_crop_samples_where_ours_averages():
+    example = marked_example(zoom=4)
+    averaged, sampled = (
+        crop_example(example, DataConfig(input_size_px=64, crop_averaging=averaging), 2) for averaging in (True, False)
+    )
+    np.testing.assert_array_equal(averaged["crop_from_image"], sampled["crop_from_image"])
+    photo = cv2.cvtColor(cv2.imdecode(np.frombuffer(example["image"], np.uint8), 1), cv2.COLOR_BGR2RGB)
+    expected = cv2.warpAffine(photo, sampled["crop_from_image"].astype(np.float64), (64, 64))
+    assert np.abs(sampled["image"].astype(int) - expected).max() <= 2
+    assert np.abs(averaged["image"].astype(int) - expected).max() > 20
+
+
+def test_a_hand_is_there_when_enough_tokens_are_identified_as_its_joints():
+    """KypT's own head was never trained."""
+    config = tiny_model(hand_presence="tokens")
+    batch = fake_batch(config, INPUT_SIZE_PX)
+    perfect = perfect_predictions(batch, config, LossConfig())
+    untrained = perfect.replace(hand_logits=-perfect.hand_logits)
+    pose = decode(untrained, batch.intrinsics, INPUT_SIZE_PX, config)
+    np.testing.assert_array_equal(pose.hand_probability > 0.5, batch.hand_present)
+    trusting = decode(untrained, batch.intrinsics, INPUT_SIZE_PX, tiny_model())
+    np.testing.assert_array_equal(trusting.hand_probability > 0.5, ~batch.hand_present)
+    nobody = untrained.replace(keypoints=perfect.keypoints.replace(valid=perfect.keypoints.valid & False))
+    assert (decode(nobody, batch.intrinsics, INPUT_SIZE_PX, config).hand_probability < 0.01).all()
 
 
 def test_kypts_object_rotation_is_ours_once_it_is_made_one():

@@ -1,6 +1,7 @@
 """PyTorch's files read without PyTorch: both formats, views and types; and what must be refused."""
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,14 @@ def test_a_changed_byte_in_a_zip_is_noticed(tmp_path):
 def test_a_zip_that_contradicts_itself_is_one_clear_error(tmp_path, entries, message):
     with pytest.raises(ValueError, match=message):
         read_state_dict(write_zip(tmp_path / "file.pth", {"a": NUMBERS}, **entries))
+
+
+def test_a_storage_of_another_size_is_noticed_in_the_older_format(tmp_path):
+    path = write_legacy(tmp_path / "file.pth", {"a": NUMBERS, "b": NUMBERS})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(struct.pack("<q", NUMBERS.size), struct.pack("<q", NUMBERS.size - 1), 1))
+    with pytest.raises(ValueError, match=r"is damaged, .* its storage '0' can't be found"):
+        read_state_dict(path)
 
 
 @pytest.mark.parametrize(
