@@ -1,6 +1,8 @@
 """The config that a run or an imported checkpoint was kept with: --config=configs/workdir.py:DIR reads DIR/config.json.
 
-python eval.py --config=configs/workdir.py:runs/kypt --workdir=runs/kypt --config.data.data_dir=data
+    python eval.py --config=configs/workdir.py:runs/kypt --workdir=runs/kypt --config.data.data_dir=data
+
+Further settings are overridden as with any other config.
 """
 
 from pathlib import Path

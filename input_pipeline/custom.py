@@ -1,8 +1,10 @@
 """A dataset of one's own: a folder of images and one `labels.json` to schema examples; see docs/custom_dataset.md.
 
-{"joint_order": "openpose", "unit": "m", "images": [
-    {"file": "images/0001.jpg", "split": "train", "intrinsics": [[600, 0, 320], [0, 600, 240], [0, 0, 1]],
-     "right": {"joints_cam": [[0.01, 0.02, 0.6], null, ...]}, "left": {"joints_px": [[310, 200], null, ...]}}]}
+    {"joint_order": "openpose", "unit": "m", "images": [
+        {"file": "images/0001.jpg", "split": "train", "intrinsics": [[600, 0, 320], [0, 600, 240], [0, 0, 1]],
+         "right": {"joints_cam": [[0.01, 0.02, 0.6], null, ...]}, "left": {"joints_px": [[310, 200], null, ...]}}]}
+
+3D joints are in the camera's frame, 2D ones in pixels of the image.
 """
 
 import hashlib
@@ -131,10 +133,8 @@ class CustomDataset:
         for name, value in zip(self._order, values, strict=True):
             if value is not None:
                 joint = INTERHAND.index(name)
-                joints[joint], known[joint] = (
-                    number_array(value, (dimensions,), np.float64, name=f"{place}: {name}"),
-                    True,
-                )
+                joints[joint] = number_array(value, (dimensions,), np.float64, name=f"{place}: {name}")
+                known[joint] = True
         return joints, known
 
 
