@@ -28,9 +28,15 @@ class CropGeometry:
 
 
 def crop_geometry(
-    box_px: Float[np.ndarray, "4"], size_px: int, box_scale: float, augmentation: Augmentation = NONE
+    box_px: Float[np.ndarray, "4"],
+    size_px: int,
+    box_scale: float,
+    augmentation: Augmentation = NONE,
+    centre_px: float | None = None,
 ) -> CropGeometry:
     """The square around a box (x0, y0, x1, y1): its long side times `box_scale`, about its centre, then augmented.
+
+    The box's centre comes to lie at `centre_px` of the crop, by default in the middle of its pixels.
 
     Raises:
         ValueError: the box isn't finite or has no extent.
@@ -45,14 +51,16 @@ def crop_geometry(
     if augmentation.flip:
         turn = np.diag([-1.0, 1.0]) @ turn  # the crop's centre stays where it is: u' = size - 1 - u
     scale = size_px / (side * augmentation.scale)
-    shift = (size_px - 1) / 2 - scale * turn @ centre
+    shift = ((size_px - 1) / 2 if centre_px is None else centre_px) - scale * turn @ centre
     return CropGeometry(size_px, np.column_stack([scale * turn, shift]), scale, turn, augmentation.flip)
 
 
-def crop_image(image: UInt8[np.ndarray, "h w 3"], geometry: CropGeometry) -> UInt8[np.ndarray, "size size 3"]:
+def crop_image(
+    image: UInt8[np.ndarray, "h w 3"], geometry: CropGeometry, *, averaging: bool = True
+) -> UInt8[np.ndarray, "size size 3"]:
     """The pixels in the crop, bilinear, zeros outside the photo; averaged first where the crop is much smaller."""
     crop_from_image = geometry.crop_from_image
-    if geometry.scale < REDUCE_BELOW:
+    if averaging and geometry.scale < REDUCE_BELOW:
         image, crop_from_image = _reduce(image, geometry)
     size = (geometry.size_px, geometry.size_px)
     return cv2.warpAffine(image, crop_from_image, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from input_pipeline.custom import CustomDataset
 from input_pipeline.interhand26m import InterHand26M
 from input_pipeline.shards import Source, write_dataset
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
@@ -33,7 +34,7 @@ def _source(options: argparse.Namespace) -> Source:
     if options.dataset == "synthetic_hands":
         counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
         return SyntheticHands(counts, options.image_size_px, options.seed)
-    return InterHand26M(options.raw)
+    return CustomDataset(options.raw) if options.dataset == "custom" else InterHand26M(options.raw)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_argument("--seed", type=int, default=0)
     interhand = datasets.add_parser("interhand26m", help="InterHand2.6M v1.0 from its official tree")
     interhand.add_argument("--raw", type=Path, required=True, help="folder with annotations/ and images/")
-    for dataset in (synthetic, interhand):
+    custom = datasets.add_parser("custom", help="a dataset of your own, see docs/custom_dataset.md")
+    custom.add_argument("--raw", type=Path, required=True, help="folder with labels.json and the images it names")
+    for dataset in (synthetic, interhand, custom):
         dataset.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
         dataset.add_argument("--num_processes", type=_positive, default=os.cpu_count() or 1)
     return parser

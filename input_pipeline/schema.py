@@ -21,6 +21,8 @@ ARRAY_FIELDS: dict[str, tuple[tuple[int, ...], type]] = {
     "intrinsics": ((3, 3), np.float32),  # px
     "joints_cam_m": ((*HANDS_JOINTS, 3), np.float32),  # zeros where not annotated
     "joints_annotated": (HANDS_JOINTS, np.uint8),  # the raw 3D mask
+    "joints_px": ((*HANDS_JOINTS, 2), np.float32),  # of the photo, where joints_px_only; others are projected
+    "joints_px_only": (HANDS_JOINTS, np.uint8),  # known in the photo, but not in 3D
     "joints_in_image": (HANDS_JOINTS, np.uint8),  # inside the photo; not visibility
     "visibility": (HANDS_JOINTS, np.uint8),  # skeleton.VISIBILITY
     "visible_share": (HANDS_JOINTS, np.float32),
@@ -125,6 +127,11 @@ def _check_joints(example: Example) -> None:
         raise ValueError("joints_cam_m has annotated joints that aren't in front of the camera")
     if example["joints_cam_m"][~annotated].any():
         raise ValueError("joints_cam_m isn't zero where joints_annotated is")
+    in_2d = example["joints_px_only"] > 0
+    if (annotated & in_2d).any():
+        raise ValueError("joints_px_only has joints that joints_annotated has too")
+    if example["joints_px"][~in_2d].any():
+        raise ValueError("joints_px isn't zero where joints_px_only is")
     if (example["root_cam_m"][example["root_known"] > 0][:, 2] <= 0).any():
         raise ValueError("root_cam_m has a known root that isn't in front of the camera")
     share = example["visible_share"]

@@ -17,13 +17,15 @@ Fields = dict[str, np.ndarray]
 """The fields of `types.Batch` and "key" (fixed-width bytes), of one example or stacked along a batch axis."""
 
 HAND_FIELDS = (
-    *("joints_px", "joints_cam_m", "joint_annotated", "joint_in_crop", "visibility", "visible_share"),
+    *("joints_px", "joints_cam_m", "joint_annotated", "joint_px_annotated", "joint_in_crop"),
+    *("visibility", "visible_share"),
     *("hand_present", "root_cam_m", "root_known"),
 )
 """Fields whose first axis is the hand."""
 
 LABEL_MASKS = (
-    *("joint_annotated", "joint_in_crop", "hand_present_known", "root_known", "segmentation_known", "object_known"),
+    *("joint_annotated", "joint_px_annotated", "joint_in_crop", "hand_present_known", "root_known"),
+    *("segmentation_known", "object_known"),
 )
 """Fields that say whether a label counts."""
 
@@ -64,10 +66,11 @@ def _transform(
             f"{example['width']} x {example['height']}; prepare the dataset again"
         )
     try:
-        geometry = crop_geometry(_box(example, data), data.input_size_px, data.box_scale, augmentation)
+        centre_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
+        geometry = crop_geometry(_box(example, data), data.input_size_px, data.box_scale, augmentation, centre_px)
     except ValueError as error:
         raise ValueError(f"{name} can't be cropped: {error}") from error
-    pixels = crop_image(photo, geometry)
+    pixels = crop_image(photo, geometry, averaging=data.crop_averaging)
     fields = {"image": scale_colour(pixels, augmentation.colour)}
     fields |= _joints(example, geometry) | _hands(example, geometry) | _object(example, geometry)
     fields |= _segmentation(example, geometry, heatmap_stride, name) | _provenance(example, geometry)
@@ -83,7 +86,7 @@ def swap_hands(fields: Fields) -> Fields:
 
 
 def label_box(example: Example) -> Float[np.ndarray, "4"]:
-    """Tight box (x0, y0, x1, y1) around the projected annotated joints and the corners of a known object.
+    """Tight box (x0, y0, x1, y1) around the annotated joints and the corners of a known object.
 
     Raises:
         ValueError: nothing is annotated.
@@ -92,9 +95,10 @@ def label_box(example: Example) -> Float[np.ndarray, "4"]:
     if example["object_known"]:
         corners = transform_vectors(example["object_rotation"], example["object_corners_rest_m"])
         points = np.concatenate([points, corners + example["object_translation_m"]])
-    if len(points) == 0:
-        raise ValueError("nothing is annotated that a box could be put around")
     points_px = project(points.astype(np.float64), example["intrinsics"].astype(np.float64))
+    points_px = np.concatenate([points_px, example["joints_px"][example["joints_px_only"] > 0]])
+    if len(points_px) == 0:
+        raise ValueError("nothing is annotated that a box could be put around")
     return np.concatenate([points_px.min(0), points_px.max(0)])
 
 
@@ -107,19 +111,26 @@ def _box(example: Example, data: DataConfig) -> Float[np.ndarray, "4"]:
 
 
 def _joints(example: Example, geometry: CropGeometry) -> Fields:
-    """Joints in 3D and 2D, each moved on its own, so that the new intrinsics can be checked against both."""
+    """Joints in 3D and 2D, each moved on its own, so that the new intrinsics can be checked against both.
+
+    Where a joint is known in 3D its place in the photo is the projection; one that is known in the photo only keeps
+    that place, has no 3D one, and teaches 2D alone: a depth put in its stead would be a label that nobody gave.
+    """
     joints_cam_m = example["joints_cam_m"].astype(np.float64)
     intrinsics = example["intrinsics"].astype(np.float64)
     annotated = example["joints_annotated"] > 0
-    joints_px = transform_points(geometry.crop_from_image, project(joints_cam_m, intrinsics))
+    px_annotated = annotated | (example["joints_px_only"] > 0)
+    photo_px = np.where(annotated[..., None], project(joints_cam_m, intrinsics), example["joints_px"])
+    joints_px = transform_points(geometry.crop_from_image, photo_px)
     inside = ((joints_px >= -0.5) & (joints_px < geometry.size_px - 0.5)).all(-1)
-    in_crop = annotated & (example["joints_in_image"] > 0) & inside
-    is_outside = annotated & ~in_crop
+    in_crop = px_annotated & (example["joints_in_image"] > 0) & inside
+    is_outside = px_annotated & ~in_crop
     return {
         "intrinsics": change_camera(intrinsics, geometry.crop_from_image, geometry.turn).astype(np.float32),
-        "joints_px": np.where(annotated[..., None], joints_px, 0).astype(np.float32),
+        "joints_px": np.where(px_annotated[..., None], joints_px, 0).astype(np.float32),
         "joints_cam_m": np.where(annotated[..., None], _turned(joints_cam_m, geometry), 0).astype(np.float32),
         "joint_annotated": annotated,
+        "joint_px_annotated": px_annotated,
         "joint_in_crop": in_crop,
         "visibility": np.where(is_outside, OUTSIDE, example["visibility"]).astype(np.int32),
         "visible_share": np.where(is_outside, 0, example["visible_share"]).astype(np.float32),

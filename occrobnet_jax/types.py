@@ -20,7 +20,8 @@ class Batch:
     joints_px: Float[Array, "b n j 2"]  # px of the crop, pixel centres at integers
     joints_cam_m: Float[Array, "b n j 3"]
     joint_annotated: Bool[Array, "b n j"]  # its 3D position is known
-    joint_in_crop: Bool[Array, "b n j"]  # annotated, inside the photo and inside the crop
+    joint_px_annotated: Bool[Array, "b n j"]  # its place in the crop is known, be it from 3D or from 2D labels
+    joint_in_crop: Bool[Array, "b n j"]  # that place is inside the photo and the crop
     visibility: Int[Array, "b n j"]  # skeleton.VISIBILITY
     visible_share: Float[Array, "b n j"]  # of the skin around the joint, 0 to 1
     hand_present: Bool[Array, "b n"]

@@ -13,7 +13,6 @@ from occrobnet_jax.training.checkpoint import (
     CheckpointMeta,
     CheckpointWriter,
     checkpoint_steps,
-    initialise_from,
     restore_for_inference,
     restore_state,
 )
@@ -198,18 +197,6 @@ def test_a_checkpoint_that_is_not_there_is_an_error_that_says_which_are(two_chec
         restore_for_inference(two_checkpoints, 15)
     with pytest.raises(ValueError, match=r"no checkpoint in .*; there are \[\]"):
         restore_for_inference(tmp_path / "nothing")
-
-
-def test_a_run_can_start_from_the_weights_of_another(two_checkpoints):
-    state = initialise_from(two_checkpoints, new_state(5))
-    expected = new_state(20)
-    for name in ("params", "averaged"):
-        for got, wanted in zip(jax.tree.leaves(getattr(state, name)), jax.tree.leaves(expected.averaged), strict=True):
-            np.testing.assert_array_equal(got, wanted)
-    np.testing.assert_array_equal(state.batch_stats["mean"], expected.batch_stats["mean"])
-    assert int(state.step) == 0
-    with pytest.raises(ValueError, match=r"expected float32\[8, 24\], got float32\[8, 16\]"):
-        initialise_from(two_checkpoints, new_state(5, width=24))
 
 
 def test_metadata_are_plain_json(two_checkpoints):

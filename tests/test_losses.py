@@ -77,7 +77,10 @@ def test_masked_elements_teach_nothing() -> None:
     """Labels that the masks hide may be anything, even not a number."""
     hidden = BATCH.joint_annotated.at[2, 1, 3].set(False)  # one joint of an example with both hands
     masked = BATCH.replace(
-        joint_annotated=hidden, joint_in_crop=BATCH.joint_in_crop & hidden, object_known=BATCH.object_known & False
+        joint_annotated=hidden,
+        joint_px_annotated=hidden,
+        joint_in_crop=BATCH.joint_in_crop & hidden,
+        object_known=BATCH.object_known & False,
     )
     nowhere = masked.replace(
         joints_cam_m=masked.joints_cam_m.at[2, 1, 3].set(7.0),
@@ -147,9 +150,9 @@ def test_heatmaps_of_near_joints_can_take_the_maximum() -> None:
 
 def test_a_hand_with_a_missing_joint_has_no_heatmap() -> None:
     assert targets.fully_annotated(BATCH).all()
-    missing = BATCH.replace(joint_annotated=BATCH.joint_annotated.at[0, 0, 4].set(False))
+    missing = BATCH.replace(joint_px_annotated=BATCH.joint_px_annotated.at[0, 0, 4].set(False))
     assert targets.fully_annotated(missing).tolist() == [False] + [True] * 5
-    unlabelled = BATCH.replace(joint_annotated=jnp.zeros_like(BATCH.joint_annotated))
+    unlabelled = BATCH.replace(joint_px_annotated=jnp.zeros_like(BATCH.joint_px_annotated))
     assert not targets.fully_annotated(unlabelled).any()
 
 

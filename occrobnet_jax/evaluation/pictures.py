@@ -96,7 +96,7 @@ def _true_figure(records: Records, row: int) -> Figure:
     corners = _true_corners_m(records, row)
     return Figure(
         records["joints_px"][row],
-        records["joint_annotated"][row],
+        records["joint_annotated"][row] | records["joint_in_crop"][row],  # the latter may be known in 2D only
         np.isin(records["visibility"][row], HIDDEN),
         None if corners is None else project(corners, records["intrinsics"][row]),
     )

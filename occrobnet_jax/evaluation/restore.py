@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh
 
@@ -11,7 +10,7 @@ from occrobnet_jax.evaluation.evaluate import Variables
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.training.checkpoint import restore_for_inference
-from occrobnet_jax.training.state import leaves_by_path
+from occrobnet_jax.training.state import abstract_variables, leaves_by_path
 
 
 def restore_variables(
@@ -23,8 +22,7 @@ def restore_variables(
         ValueError: there is none, it is damaged, or its arrays aren't those of the model.
     """
     restored = restore_for_inference(workdir, step)
-    image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
-    expected = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+    expected = abstract_variables(model, input_size_px)
     wanted = {path: leaf.shape for path, leaf in leaves_by_path(expected).items()}
     stored = {path: leaf.shape for path, leaf in leaves_by_path(restored.variables).items()}
     differing = [path for path in sorted(wanted | stored) if wanted.get(path) != stored.get(path)]

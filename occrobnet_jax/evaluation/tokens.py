@@ -52,5 +52,6 @@ def _is_near(records: Records, radius_px: float) -> Bool[np.ndarray, "n t 2 21"]
 
 def _is_fully_annotated(records: Records) -> Bool[np.ndarray, " n"]:
     """Whether each hand that is there has all its joints annotated, so that a keypoint elsewhere is a false one."""
-    complete = records["joint_annotated"].all(axis=-1) | ~records["hand_present"]
+    annotated = records["joint_annotated"] | records["joint_in_crop"]  # the latter may be known in 2D only
+    complete = annotated.all(axis=-1) | ~records["hand_present"]
     return records["hand_present_known"] & complete.all(axis=-1)

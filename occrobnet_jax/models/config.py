@@ -24,7 +24,7 @@ class ModelConfig:
     backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
     backbone_width: int = 64  # channels of the stem; 64 is the published ResNet
     stem: Literal["7x7", "3x3"] = "7x7"
-    backbone_weights: str = ""  # a torchvision or timm file
+    backbone_weights: str = ""  # .pth or .safetensors of torchvision or timm, that a new run starts with
     batch_norm: Literal["trained", "affine_frozen", "frozen"] = "trained"  # of the backbone; statistics are those of
     # the whole global batch. "affine_frozen": scale and offset keep their pretrained values [KypT]; "frozen": the
     # statistics too
@@ -80,6 +80,8 @@ class ModelConfig:
     joints_2d_head: bool = True  # 2D joints beside the vectors, for absolute depth and overlays [ours]
     weak_camera_head: bool = True  # [KypT]
     visibility_head: bool = True  # [ours]
+    hand_presence: Literal["head", "tokens"] = "head"  # what says which hands are there. "tokens": how many keypoints
+    # are identified as a hand's joints [ours]; KypT's files need it, their head was trained with weight 0
     left_object_translation: bool = False  # the object relative to the left wrist too; else to the right one only,
     # or to the left one where there is no right hand [KypT on H2O-3D]
 

@@ -9,10 +9,11 @@ from occrobnet_jax.geometry.kinematics import accumulate_bones, accumulate_depth
 from occrobnet_jax.geometry.root_depth import fit_root, root_depth_from_bones
 from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
+from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Pose, Predictions
 
 SUB_BIN_REACH = 3  # bins to either side of the strongest one that a soft argmax averages
+TOKENS_OF_A_HAND = 5.0  # keypoints identified as its joints at which a hand is as probable as not [ours]
 
 
 def decode(
@@ -37,13 +38,14 @@ def decode(
     else:
         hands = _decode_vectors(predictions, intrinsics, input_size_px, config)
     keypoints = predictions.keypoints
-    rotation, translation = _decode_object(predictions)
+    hand_probability = _hand_probability(predictions, config)
+    rotation, translation = _decode_object(predictions, hand_probability)
     visibility = predictions.visibility_logits
     return Pose(
         **hands,
         joints_cam_m=hands["joints_rel_m"] + hands["root_cam_m"][:, :, None],
         relative_translation_m=predictions.relative_translation_m[-1],
-        hand_probability=jax.nn.sigmoid(predictions.hand_logits),
+        hand_probability=hand_probability,
         visibility_probability=(
             jnp.full(hands["joints_px"].shape[:3], jnp.nan) if visibility is None else jax.nn.sigmoid(visibility[-1])
         ),
@@ -128,14 +130,26 @@ def axis_positions(heatmaps: Float[Array, "*b bin"], decoding: str) -> Float[Arr
     return (weights * index).sum(-1) / weights.sum(-1)
 
 
-def _decode_object(predictions: Predictions) -> tuple[Float[Array, "b 3 3"], Float[Array, "b 3"]]:
+def _hand_probability(predictions: Predictions, config: ModelConfig) -> Float[Array, "b n"]:
+    """From the head, or from how many tokens the encoder takes for joints of each hand."""
+    if config.hand_presence == "head":
+        return jax.nn.sigmoid(predictions.hand_logits)
+    classes = jax.nn.softmax(predictions.class_logits[-1])
+    joints = classes[..., 1 : NUM_HANDS * NUM_JOINTS + 1].reshape(*classes.shape[:2], NUM_HANDS, NUM_JOINTS)
+    identified = (joints.sum(-1) * predictions.keypoints.valid[..., None]).sum(1)
+    return jax.nn.sigmoid(identified - TOKENS_OF_A_HAND)
+
+
+def _decode_object(
+    predictions: Predictions, hand_probability: Float[Array, "b n"]
+) -> tuple[Float[Array, "b 3 3"], Float[Array, "b 3"]]:
     """Rotation, and the translation from the reference wrist: the right one's, or the left's where it is alone."""
-    batch = predictions.hand_logits.shape[0]
+    batch = hand_probability.shape[0]
     if predictions.object_rotation_6d is None or predictions.object_translation_m is None:
         return jnp.full((batch, 3, 3), jnp.nan), jnp.full((batch, 3), jnp.nan)
     translations = predictions.object_translation_m[-1]
     translation = translations[:, RIGHT]
     if translations.shape[1] > 1:
-        left_alone = (predictions.hand_logits[:, RIGHT] < 0) & (predictions.hand_logits[:, LEFT] > 0)
+        left_alone = (hand_probability[:, RIGHT] < 0.5) & (hand_probability[:, LEFT] > 0.5)
         translation = jnp.where(left_alone[:, None], translations[:, LEFT], translation)
     return rotation_6d_to_matrix(predictions.object_rotation_6d[-1]), translation

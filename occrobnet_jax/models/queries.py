@@ -72,7 +72,7 @@ class QueryLayout:
     def memory_mask(self, keypoints: Keypoints) -> Bool[Array, "b q t"]:
         """Which tokens each query sees: the object's rotation its own tokens only, if there are any, the rest all.
 
-        Where no slot holds a keypoint all are let through, so that no softmax runs over nothing.
+        Where no slot holds a keypoint those for joints are let through, so that no softmax runs over nothing.
         """
         valid = attendable(keypoints)
         mask = jnp.broadcast_to(valid[:, None], (valid.shape[0], self.size, valid.shape[1]))
@@ -84,5 +84,5 @@ class QueryLayout:
 
 
 def attendable(keypoints: Keypoints) -> Bool[Array, "b t"]:
-    """Tokens that attention may see: the valid ones, or all where an example has none."""
-    return keypoints.valid | ~keypoints.valid.any(-1, keepdims=True)
+    """Tokens that attention may see: the valid ones, or where an example has none those for joints (KypT)."""
+    return keypoints.valid | (~keypoints.valid.any(-1, keepdims=True) & ~keypoints.is_object)

@@ -136,21 +136,6 @@ def restore_for_inference(path: Path | str, step: int | None = None) -> Restored
     return Restored(meta.config, _averaged_first(_read(directory / VARIABLES, stored)), meta.step)
 
 
-def initialise_from(path: Path | str, state: TrainState) -> TrainState:
-    """A new run's state with the weights and batch statistics of another run's checkpoint.
-
-    Raises:
-        ValueError: there is no such checkpoint, it is damaged, or its arrays have other names or shapes.
-    """
-    new = {"params": state.params, "batch_stats": state.batch_stats}
-    directory = _find(Path(path), None)
-    _check_fits(directory, _averaged_first(_stored(directory)), new)
-    weights = restore_for_inference(path).variables
-    placed = jax.tree.map(lambda value, like: jax.device_put(value, like.sharding), weights, new)
-    averaged = None if state.averaged is None else jax.tree.map(jnp.copy, placed["params"])
-    return dataclasses.replace(state, averaged=averaged, **placed)
-
-
 def _variables_of(state: TrainState) -> dict[str, Any]:
     averaged = {} if state.averaged is None else {"averaged": state.averaged}
     return {"params": state.params, "batch_stats": state.batch_stats} | averaged

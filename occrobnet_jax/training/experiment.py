@@ -23,7 +23,8 @@ class Experiment:
     seed: int = 0
     total_steps: int = 100_000  # the schedule is laid out over these
     stop_after_steps: int = 0  # end here, with the schedule unchanged; 0 is total_steps
-    init_from: str = ""  # workdir or checkpoint whose weights to start with
+    init_from: str = ""  # workdir or checkpoint whose weights to start with, as far as both networks have them
+    init_may_differ: tuple[str, ...] = ()  # parts that start anew where its shapes differ: ("decoder/queries",)
     global_batch_size: int = 32  # over all devices of all hosts
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
     teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones

@@ -136,7 +136,9 @@ def _hand_losses(
     if predictions.joints_crop is not None:
         wanted_px = batch.joints_px / batch.image.shape[1]
         error = GRID_PX * jnp.abs(predictions.joints_crop - wanted_px[None])
-        terms["joints_2d"] = masked(error, (batch.joint_annotated * mask[:, None, None])[..., None], config.normalise)
+        terms["joints_2d"] = masked(
+            error, (batch.joint_px_annotated * mask[:, None, None])[..., None], config.normalise
+        )
     if predictions.weak_camera is not None:
         terms |= _weak_camera_losses(predictions, batch, mask, config)
     shift, known = targets.relative_translation(batch)

@@ -13,9 +13,11 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from occrobnet_jax.models.occrobnet import OccRobNet
+from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, state_sharding
-from occrobnet_jax.training.checkpoint import initialise_from, restore_state
+from occrobnet_jax.training.checkpoint import restore_state
 from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.training.state import TrainState, create_state
 from occrobnet_jax.training.step import TrainStep, compile_for, make_train_step
@@ -94,16 +96,22 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
 def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
     """Where to go on from: the workdir's newest sound checkpoint, else a new state, whose weights may be another's.
 
+    What is taken from `init_from` and what is not is printed.
+
     Raises:
-        ValueError: a checkpoint doesn't fit the config, or there is none in `init_from`.
+        ValueError: a checkpoint or a file of weights doesn't fit the config, or there is none in `init_from`.
     """
     restored = restore_state(workdir, run.state)
     if restored is not None:
         state, meta = restored
         return state, Position(meta.step, meta.examples_seen)
-    state = run.create_state()
-    if run.experiment.init_from:
-        state = initialise_from(run.experiment.init_from, state)
+    experiment, state = run.experiment, run.create_state()
+    if experiment.model.backbone_weights:
+        state = with_backbone(state, Path(experiment.model.backbone_weights))
+    if experiment.init_from:
+        state, report = initialise_from(experiment.init_from, state, experiment.init_may_differ)
+        if hosts.is_lead():
+            print(report, flush=True)
     return state, Position(0, 0)
 
 

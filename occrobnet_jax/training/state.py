@@ -46,6 +46,12 @@ def create_state(
     )
 
 
+def abstract_variables(model: nn.Module, input_size_px: int) -> dict[str, Any]:
+    """Shapes of a network's parameters and batch statistics."""
+    image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
+    return dict(jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False)))
+
+
 def state_sha256(state: TrainState) -> str:
     """Digest of the weights, batch statistics, averaged weights and optimiser state, bit for bit.
 

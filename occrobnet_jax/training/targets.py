@@ -21,7 +21,7 @@ def root_annotated(batch: Batch) -> Bool[Array, "b n"]:
 
 def fully_annotated(batch: Batch) -> Bool[Array, " b"]:
     """Examples in which every hand that is there has all its joints: elsewhere a heatmap would deny real joints."""
-    any_joint, all_joints = batch.joint_annotated.any(-1), batch.joint_annotated.all(-1)
+    any_joint, all_joints = batch.joint_px_annotated.any(-1), batch.joint_px_annotated.all(-1)
     present = any_joint | (batch.hand_present & batch.hand_present_known[:, None])
     return any_joint.any(-1) & (all_joints | ~present).all(-1)
 
@@ -42,14 +42,17 @@ def joint_heatmap(
 def axis_targets(batch: Batch, config: ModelConfig, sigma_bins: float) -> tuple[Array, Array]:
     """1D heatmaps of x, y and parent-relative depth, [b n j 3 bin], and which of them are taught, [b n j 3].
 
-    A joint outside the cube of bins teaches nothing, a depth needs its parent, and the wrist has none.
+    A joint outside the cube of bins teaches nothing; a depth needs the joint and its parent in 3D, and the wrist has
+    none: these are never outside.
     """
     depth_m = bone_depths(batch.joints_cam_m[..., 2])
     depth_m = jnp.concatenate([depth_m, jnp.zeros_like(depth_m[..., :1])], -1)
     depth_bin = (depth_m / config.depth_range_m + 1) / 2 * config.bins
     positions = jnp.concatenate([batch.joints_px * (config.bins / batch.image.shape[1]), depth_bin[..., None]], -1)
-    inside = ((positions >= 0) & (positions < config.bins)).all(-1) & batch.joint_in_crop
-    with_parent = jnp.concatenate([bone_annotated(batch), jnp.zeros_like(inside[..., :1])], -1)
+    bones = bone_annotated(batch)
+    with_parent = jnp.concatenate([bones, jnp.zeros_like(bones[..., :1])], -1)
+    within = (positions >= 0) & (positions < config.bins)
+    inside = within[..., :2].all(-1) & (within[..., 2] | ~with_parent) & batch.joint_in_crop
     valid = jnp.stack([inside, inside, inside & with_parent], -1)
     return _gaussian(positions, config.bins, sigma_bins), valid
 

@@ -1,0 +1,24 @@
+"""The config that a run or an imported checkpoint was kept with: --config=configs/workdir.py:DIR reads DIR/config.json.
+
+    python eval.py --config=configs/workdir.py:runs/kypt --workdir=runs/kypt --config.data.data_dir=data
+
+Further settings are overridden as with any other config.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from input_pipeline.readers import read_json
+from occrobnet_jax.training.experiment import config_of, experiment_from
+from occrobnet_jax.training.summary import CONFIG_FILE
+
+
+def get_config(workdir: str = "") -> ConfigDict:
+    """The whole config of a workdir; settings that are newer than it have their defaults."""
+    if not workdir:
+        raise ValueError("configs/workdir.py needs the folder of a run: --config=configs/workdir.py:DIR")
+    kept = read_json(Path(workdir) / CONFIG_FILE)
+    if not isinstance(kept, dict):
+        raise ValueError(f"{Path(workdir) / CONFIG_FILE} is not a config of this project")
+    return ConfigDict(config_of(experiment_from(kept)))

@@ -1,0 +1,100 @@
+"""The weights that a new run starts with: drawn ones, a pretrained backbone, or those of another checkpoint."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from occrobnet_jax.models.pretrained import load_backbone
+from occrobnet_jax.training.checkpoint import restore_for_inference
+from occrobnet_jax.training.state import TrainState, leaves_by_path
+
+BACKBONE = "backbone"
+
+
+def with_backbone(state: TrainState, path: Path) -> TrainState:
+    """The state with the backbone's weights and statistics from a file of torchvision's or timm's.
+
+    Raises:
+        ValueError: the file can't be read or doesn't fit the backbone.
+    """
+    like = {"params": state.params[BACKBONE], "batch_stats": state.batch_stats[BACKBONE]}
+    loaded = load_backbone(path, like)
+    return _with_leaves(state, {f"{kind}/{BACKBONE}/{name}": leaf for kind, name, leaf in _by_kind(loaded)})
+
+
+def initialise_from(path: Path | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
+    """A new run's state with the weights and batch statistics of another run's checkpoint, as far as both have them.
+
+    Args:
+        path: workdir, or the folder of one checkpoint.
+        state: the new run's, freshly drawn.
+        may_differ: parts of the network, such as "decoder/queries" or "class_head", whose arrays stay as they were
+            drawn where the checkpoint's have another shape.
+
+    Returns:
+        The state, and what was taken and what was not, in words.
+
+    Raises:
+        ValueError: there is no such checkpoint, it is damaged, it has nothing that the network could take, or an
+            array has another shape and is not in a part that may differ; all of these are listed.
+    """
+    weights = restore_for_inference(path).variables
+    new = leaves_by_path({"params": state.params, "batch_stats": state.batch_stats})
+    stored = leaves_by_path(weights)
+    common = [name for name in new if name in stored]
+    reshaped = [name for name in common if new[name].shape != stored[name].shape]
+    refused = [name for name in reshaped if not _is_in(name, may_differ)]
+    if refused:
+        lines = [f"  {name}: expected {list(new[name].shape)}, got {list(stored[name].shape)}" for name in refused]
+        raise ValueError(
+            f"init_from={path}: {len(refused)} arrays have another shape there; parts that shall start anew are named "
+            "in config.init_may_differ\n" + "\n".join(lines)
+        )
+    taken = {name: stored[name] for name in common if name not in reshaped}
+    if not taken:
+        raise ValueError(
+            f"init_from={path} has no array that this network has; it is the checkpoint of another network"
+        )
+    left_new = [name for name in new if name not in taken]
+    unused = [name for name in stored if name not in taken]
+    report = (
+        f"init_from={path}: {len(taken)} of {len(new)} arrays taken\n"
+        f"  not in it, start anew: {_listed(set(left_new) - set(reshaped))}\n"
+        f"  of another shape, start anew: {_listed(reshaped)}\n"
+        f"  in it, not used: {_listed(set(unused) - set(reshaped))}"
+    )
+    return _with_leaves(state, taken), report
+
+
+def _with_leaves(state: TrainState, leaves: dict[str, Any]) -> TrainState:
+    """The state with some of its variables replaced, laid out as they were; averages start from the same weights."""
+
+    def replaced(path: tuple, leaf: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return jax.device_put(np.asarray(leaves[name], leaf.dtype), leaf.sharding) if name in leaves else leaf
+
+    old = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = jax.tree_util.tree_map_with_path(replaced, old)
+    averaged = None if state.averaged is None else jax.tree.map(jnp.copy, variables["params"])
+    return dataclasses.replace(state, averaged=averaged, **variables)
+
+
+def _by_kind(variables: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    return [(kind, name, leaf) for kind, tree in variables.items() for name, leaf in leaves_by_path(tree).items()]
+
+
+def _is_in(name: str, parts: tuple[str, ...]) -> bool:
+    """Whether an array, such as "params/decoder/queries", belongs to one of the parts."""
+    module = name.split("/", 1)[1]
+    return any(module == part or module.startswith(f"{part}/") for part in parts)
+
+
+def _listed(names: Any) -> str:
+    """The parts that arrays belong to, with how many of them each has."""
+    parts = Counter("/".join(name.split("/")[1:3]) for name in names)
+    return ", ".join(f"{part} ({count})" for part, count in sorted(parts.items())) or "nothing"

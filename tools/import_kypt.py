@@ -1,0 +1,87 @@
+"""Turns a file of Keypoint Transformer's into a checkpoint of ours: python tools/import_kypt.py FILE --workdir DIR.
+
+FILE is a released snapshot (.pth.tar) for InterHand2.6M (2.5D), HO-3D or H2O-3D; what kind it is is told by its names.
+No code in it is run, and PyTorch is not needed. Then, with the dataset prepared in data/,
+
+    python eval.py --config=configs/workdir.py:DIR --workdir=DIR --config.data.data_dir=data --split=test
+    python predict.py photo.jpg --box=120,80,360,320 --output=out --checkpoint=DIR
+    python train.py --config=configs/workdir.py:DIR --config.init_from=DIR --workdir=NEW --config.data.data_dir=data
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that isn't installed
+
+import jax
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.models import kypt
+from occrobnet_jax.models.pretrained import read_state_dict
+from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
+from occrobnet_jax.training.experiment import Experiment, config_of
+from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.optimiser import make_optimiser
+from occrobnet_jax.training.setup import make_model
+from occrobnet_jax.training.state import TrainState, abstract_variables
+from occrobnet_jax.training.summary import git_sha, prepare_workdir, write_config
+
+
+def import_file(path: Path, workdir: Path) -> list[str]:
+    """Writes the checkpoint of step 0 and config.json into a workdir; returns what is worth telling the user.
+
+    Raises:
+        ValueError: the file is not one of the released kinds, or damaged; or the workdir holds a run already.
+    """
+    if checkpoint_steps(workdir):
+        raise ValueError(f"--workdir={workdir} holds the checkpoints of another run; choose another folder")
+    state = read_state_dict(path)
+    kind = kypt.kind_of(state, path)
+    experiment = experiment_of(state, kind)
+    like = abstract_variables(make_model(experiment), experiment.data.input_size_px)
+    variables = kypt.variables_of(state, kind, like, path)
+    prepare_workdir(workdir)
+    _write(workdir, experiment, variables)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    return [
+        f"{path}: Keypoint Transformer, {kind.name}, for {kind.dataset}: {experiment.model.decoder_layers} decoder "
+        f"layers, {'with' if experiment.model.with_object else 'no'} object, {weights:,} weights",
+        f"not used: {', '.join(kypt.unused_arrays(state, kind))}",
+    ]
+
+
+def experiment_of(state: dict, kind: kypt.Kind) -> Experiment:
+    """The network, crops and losses of a file, as Keypoint Transformer's code has them."""
+    return Experiment(
+        model=kypt.model_config(state, kind),
+        data=DataConfig(name=kind.dataset, eval_split="test", crop_centre="half_size", crop_averaging=False),
+        loss=LossConfig(object_corner_factors=((10, 4.0), (24, 4.0))),
+    )
+
+
+def _write(workdir: Path, experiment: Experiment, variables: dict) -> None:
+    optimiser = make_optimiser(experiment.optimizer, experiment.model, experiment.total_steps)
+    variables = jax.tree.map(jax.numpy.asarray, variables)
+    opt_state = optimiser.init(variables["params"])
+    train_state = TrainState(step=jax.numpy.zeros((), "int32"), averaged=None, opt_state=opt_state, **variables)
+    with CheckpointWriter(workdir, experiment.keep_checkpoints) as checkpoints:
+        checkpoints.save(train_state, CheckpointMeta(0, 0, config_of(experiment), git_sha(), ""))
+    write_config(workdir, config_of(experiment))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="snapshot of Keypoint Transformer, .pth.tar")
+    parser.add_argument("--workdir", type=Path, required=True, help="new folder for the checkpoint")
+    options = parser.parse_args()
+    try:
+        lines = import_file(options.file, options.workdir)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print("\n".join([*lines, str(options.workdir)]))
+
+
+if __name__ == "__main__":
+    main()
