@@ -98,7 +98,8 @@ def test_muon_steps_by_orthogonal_matrices_of_one_size_and_leaves_the_rest_to_ad
     steps = leaves_by_path(optimiser.update(params, optimiser.init(params), params)[0])  # the gradient is p
 
     for name, shape in as_matrix.items():
-        step, gradient = (np.asarray(x, np.float64).reshape(shape) for x in (steps[f"{name}/kernel"], params[name]["kernel"]))
+        step = np.asarray(steps[f"{name}/kernel"], np.float64).reshape(shape)
+        gradient = np.asarray(params[name]["kernel"], np.float64).reshape(shape)
         # Muon turns every singular value into one size; its five iterations leave them between 0.7 and 1.2 of that.
         u, _, vt = np.linalg.svd(gradient, full_matrices=False)
         np.testing.assert_allclose(u.T @ step @ vt.T / (-0.1 * 0.3 * max(shape) ** 0.5), np.eye(len(vt)), atol=0.35)
