@@ -8,12 +8,13 @@ from configs import default
 def get_config() -> ConfigDict:
     """The same code as the paper's network, narrower."""
     config = default.get_config()
-    config.total_steps = 800
+    config.total_steps = 850
     config.global_batch_size = 32
-    config.teacher_forced_steps = 600
+    config.teacher_forced_steps = 300
+    config.teacher_fading_steps = 500
     config.log_every_steps = 25
     config.eval_every_steps = 0
-    config.checkpoint_every_steps = 400
+    config.checkpoint_every_steps = 425
     config.data.input_size_px = 96
     # The demo sees its pictures about six times and is far from knowing them by heart: little augmentation is needed.
     # Mirrored ones are a lesson of their own, in what tells a right hand from a left one.

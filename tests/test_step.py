@@ -34,7 +34,7 @@ def handed_to_the_network(step: int, experiment: Experiment = EXPERIMENT) -> dic
         return "predictions", {"batch_stats": {}}
 
     model: Any = SimpleNamespace(apply=apply)
-    batch: Any = SimpleNamespace(image=None)
+    batch: Any = SimpleNamespace(image=np.zeros((1000, 1, 1, 3)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("occrobnet_jax.training.step.teacher_keypoints", lambda batch, config: "true keypoints")
         # Past the type checks, which know the stand-ins for what they are.
@@ -44,9 +44,23 @@ def handed_to_the_network(step: int, experiment: Experiment = EXPERIMENT) -> dic
 
 
 def test_true_keypoints_are_forced_for_the_first_steps_only():
-    assert [bool(handed_to_the_network(step)["use_forced"]) for step in range(5)] == [True] * 3 + [False] * 2
+    assert [forced_shares(EXPERIMENT, step) for step in range(5)] == [1, 1, 1, 0, 0]
     assert handed_to_the_network(4)["forced"] == "true keypoints"  # always there, so that nothing is compiled again
     assert "forced" not in handed_to_the_network(0, dataclasses.replace(EXPERIMENT, teacher_forced_steps=0))
+
+
+def test_forcing_fades_over_examples_that_the_seed_and_the_step_choose():
+    fading = dataclasses.replace(EXPERIMENT, teacher_forced_steps=2, teacher_fading_steps=4)
+    shares = [forced_shares(fading, step) for step in range(8)]
+    np.testing.assert_allclose(shares, [1, 1, 1, 0.75, 0.5, 0.25, 0, 0], atol=0.05)
+    masks = [handed_to_the_network(step, fading)["use_forced"] for step in (4, 4, 5)]
+    assert (masks[0] == masks[1]).all()
+    assert (masks[0] | masks[2]).mean() > 0.55  # drawn anew, not the same examples again: 1 - 0.5 * 0.75 expected
+
+
+def forced_shares(experiment: Experiment, step: int) -> float:
+    """The share of the examples whose keypoints are forced."""
+    return float(handed_to_the_network(step, experiment)["use_forced"].mean())
 
 
 def test_dropout_depends_on_the_seed_and_the_step_alone():

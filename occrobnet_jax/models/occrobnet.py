@@ -46,7 +46,7 @@ class OccRobNet(nn.Module):
         *,
         train: bool,
         forced: Keypoints | None = None,
-        use_forced: Bool[Array, ""] | bool = True,
+        use_forced: Bool[Array, " b"] | None = None,
     ) -> Predictions:
         """Predicts pose from an image.
 
@@ -54,7 +54,7 @@ class OccRobNet(nn.Module):
             image: RGB crop; width and height are multiples of 32.
             train: batch statistics and dropout.
             forced: keypoints to use instead of detected ones (teacher forcing).
-            use_forced: whether to use them; may change from step to step without recompilation.
+            use_forced: the examples that use them, all by default; may change from step to step without recompilation.
         """
         config = self.config
         taps = ResNet(config, self.dtype, name="backbone")(self._normalised(image), train=train)
@@ -117,9 +117,24 @@ class OccRobNet(nn.Module):
         return MapHead(hidden, self.config.heatmap_gain, maps, self.dtype, name=name)(finest, train=train)
 
     def _keypoints(
-        self, heatmap: Array, object_map: Array | None, forced: Keypoints | None, use_forced: Array | bool
+        self,
+        heatmap: Array,
+        object_map: Array | None,
+        forced: Keypoints | None,
+        use_forced: Bool[Array, " b"] | None,
     ) -> Keypoints:
         """Detected keypoints, or the forced ones; only what is asked for is computed."""
         if forced is None:
             return select_keypoints(heatmap, object_map, self.config)
-        return jax.lax.cond(use_forced, lambda: forced, lambda: select_keypoints(heatmap, object_map, self.config))
+        if use_forced is None:
+            return forced
+
+        def mixed() -> Keypoints:
+            return _chosen(use_forced, forced, select_keypoints(heatmap, object_map, self.config))
+
+        return jax.lax.cond(use_forced.all(), lambda: forced, mixed)
+
+
+def _chosen(mask: Bool[Array, " b"], chosen: Keypoints, others: Keypoints) -> Keypoints:
+    """`chosen` in the examples of the mask, `others` elsewhere."""
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), chosen, others)

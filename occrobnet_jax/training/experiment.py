@@ -28,6 +28,7 @@ class Experiment:
     global_batch_size: int = 32  # over all devices of all hosts
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
     teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones
+    teacher_fading_steps: int = 0  # over so many steps after them, ever fewer of the examples do [ours]
     log_every_steps: int = 50
     eval_every_steps: int = 2_000  # and at the end; 0: never, that is left to eval.py
     checkpoint_every_steps: int = 2_000  # and always at the end
@@ -52,7 +53,7 @@ class Experiment:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"config.{name}={getattr(self, name)} must be at least 1")
-        for name in ("seed", "stop_after_steps", "teacher_forced_steps", "eval_every_steps"):
+        for name in ("seed", "stop_after_steps", "teacher_forced_steps", "teacher_fading_steps", "eval_every_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"config.{name}={getattr(self, name)} must not be negative")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.parallel.mesh import batch_sharding, replicated, state_sharding
@@ -17,6 +17,8 @@ from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.optimiser import schedule, update_average
 from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.types import Batch, Predictions
+
+FORCING_STREAM = 1  # of a step's random numbers
 
 Metrics = dict[str, Float[Array, ""]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -65,19 +67,27 @@ def compile_for(mesh: Mesh, step: TrainStep, state: PyTree[jax.ShapeDtypeStruct]
     )
 
 
+def forced_share(experiment: Experiment, step: Int[Array, ""]) -> Float[Array, ""]:
+    """Share of the examples that take true keypoints at a step, counted from 0 (scheduled sampling, where it fades)."""
+    left = experiment.teacher_forced_steps + experiment.teacher_fading_steps - step
+    return jnp.clip(left / max(1, experiment.teacher_fading_steps), 0.0, 1.0)
+
+
 def _forward(
     experiment: Experiment, model: nn.Module, params: PyTree[Array], state: TrainState, batch: Batch
 ) -> tuple[Predictions, dict[str, PyTree[Array]]]:
-    """Predictions and new batch statistics; the true keypoints in place of the detected ones in the first steps."""
+    """Predictions and new batch statistics; true keypoints in place of detected ones as the schedule wants it."""
+    key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
     forcing: dict[str, Any] = {}
-    if experiment.teacher_forced_steps:
+    if experiment.teacher_forced_steps + experiment.teacher_fading_steps:
+        drawn = jax.random.uniform(jax.random.fold_in(key, FORCING_STREAM), batch.image.shape[:1])
         forced = teacher_keypoints(batch, experiment.model)
-        forcing = {"forced": forced, "use_forced": state.step < experiment.teacher_forced_steps}
+        forcing = {"forced": forced, "use_forced": drawn < forced_share(experiment, state.step)}
     predictions, changed = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         batch.image,
         train=True,
-        rngs={"dropout": jax.random.fold_in(jax.random.key(experiment.seed), state.step)},
+        rngs={"dropout": key},
         mutable=["batch_stats"],
         **forcing,
     )
