@@ -25,7 +25,7 @@ class DataConfig:
 
     # --- The crop
     input_size_px: int = 256  # side of the square that the network sees
-    box_source: Literal["stored", "joints"] = "stored"  # "joints": around the labels, hands and object
+    box_source: Literal["stored", "joints", "rootnet"] = "stored"  # "joints": around the labels, hands and object
     box_scale: float = 1.25  # side of the crop / long side of the box
     black_frames: Literal["mask_in_training", "mask", "keep"] = "mask_in_training"  # whether their labels count
 
