@@ -1,5 +1,6 @@
 """Surfaces of known objects, as the object metrics need them."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -82,8 +83,6 @@ def _read_points(path: Path) -> tuple[np.ndarray, Mesh | None]:
 
 def _diameter(points: Float[np.ndarray, "p 3"]) -> float:
     """Largest distance between two points."""
-    try:
+    with contextlib.suppress(QhullError):  # of a flat object
         points = points[ConvexHull(points).vertices]
-    except QhullError:
-        pass  # flat
     return float(pdist(points).max())

@@ -137,18 +137,30 @@ def load(path: Path) -> tuple[Records, Setting]:
     Raises:
         ValueError: the file is not such a file, or contradicts itself.
     """
-    content = _read_arrays(path)
-    missing = sorted({"input_size_px", *LABELS, *PREDICTED} - content.keys())
-    if missing:
-        raise ValueError(f"{path} lacks {missing}; write it again with eval.py")
-    setting = _setting(content, path)
-    count = len(content["example_index"]) if content["example_index"].ndim else 0
-    for name, values in content.items():
-        _check_column(name, values, count, path)
-    return content, setting
+    return from_arrays(read_arrays(path), path)
 
 
-def _read_arrays(path: Path) -> Records:
+def from_arrays(content: Records, path: Path) -> tuple[Records, Setting]:
+    """The same from what `read_arrays` read."""
+    return _checked(content, path, {*LABELS, *PREDICTED})
+
+
+def load_labels(path: Path) -> tuple[Records, Setting]:
+    """Labels and facts of a file that `save` wrote, whether or not there are predictions in it.
+
+    Raises:
+        ValueError: the file is not such a file, or contradicts itself.
+    """
+    content, setting = _checked(read_arrays(path), path, set(LABELS))
+    return {name: values for name, values in content.items() if not name.startswith("predicted_")}, setting
+
+
+def read_arrays(path: Path) -> Records:
+    """All arrays of an .npz file, unchecked.
+
+    Raises:
+        ValueError: it isn't one.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
@@ -156,6 +168,17 @@ def _read_arrays(path: Path) -> Records:
         raise ValueError(f"{path} claims arrays that don't fit into memory") from error
     except Exception as error:  # NumPy, zipfile and zlib each have their own ways to fail on damaged bytes
         raise ValueError(f"{path} is not a predictions file of this project: {error}") from error
+
+
+def _checked(content: Records, path: Path, required: set[str]) -> tuple[Records, Setting]:
+    missing = sorted(({"input_size_px"} | required) - content.keys())
+    if missing:
+        raise ValueError(f"{path} lacks {missing}; write it again with eval.py")
+    setting = _setting(content, path)
+    count = len(content["example_index"]) if content["example_index"].ndim else 0
+    for name, values in content.items():
+        _check_column(name, values, count, path)
+    return content, setting
 
 
 def _setting(content: Records, path: Path) -> Setting:
