@@ -144,7 +144,9 @@ def _matched(
     wanted = [key.decode(errors="replace") for key in labels["key"].tolist()]
     absent = [key for key in wanted if key not in place]
     if absent:
-        raise ValueError(f"{path} lacks {len(absent):,} of {len(wanted):,} labelled examples, the first is {absent[0]!r}")
+        raise ValueError(
+            f"{path} lacks {len(absent):,} of {len(wanted):,} labelled examples, the first is {absent[0]!r}"
+        )
     return labels | records_of.select(columns, [place[key] for key in wanted]), setting
 
 

@@ -41,7 +41,7 @@ def _score(options: argparse.Namespace) -> None:
     records, setting = read_predictions(options.predictions, truth)
     results, refused = score_all(records, setting, conventions, _extras(options), options.seed)
     for result in results:
-        _show(result)
+        _show(result, options.joints)
     for name, reason in refused.items():
         print(f"not scored under {name}: {reason}", file=sys.stderr)
     if options.output is not None:
@@ -54,11 +54,11 @@ def _score(options: argparse.Namespace) -> None:
         write_scores(options.output, results, refused, about)
 
 
-def _show(result: Result) -> None:
+def _show(result: Result, with_joints: bool) -> None:
     print(f"{result.protocol}: {result.words}")
     for note in (*result.notes, f"{result.num_examples:,} examples"):
         print(f"  {note}")
-    print("\n".join(as_lines(result)), end="\n\n")
+    print("\n".join(as_lines(result, with_joints)), end="\n\n")
 
 
 def _extras(options: argparse.Namespace) -> Extras:
@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--truth_vertices", type=Path, help="HO-3D's evaluation_verts.json")
     parser.add_argument("--frames", type=Path, help="HO-3D's evaluation.txt: names the sequences, for the intervals")
     parser.add_argument("--annotation_ids", type=Path, help="ids of InterHand2.6M's subset H or M, one a line")
-    parser.add_argument("--object_models", type=Path, metavar="DIR", help="003_cracker_box.npy, .xyz, .obj or .ply, ...")
+    parser.add_argument("--object_models", type=Path, metavar="DIR", help="003_cracker_box.npy (or .obj, ...)")
+    parser.add_argument("--joints", action="store_true", help="print the numbers of single joints, too")
     parser.add_argument("--seed", type=int, default=SEED, help="of the bootstrap over sequences")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the numbers as JSON, for compare")
     return parser

@@ -12,6 +12,7 @@ from occrobnet_jax.evaluation.measures import Score, score, sequence_numbers
 from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras, rows_of
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.files import write_atomically
+from occrobnet_jax.skeleton import INTERHAND
 
 SEED = 0  # of the bootstrap
 
@@ -58,7 +59,10 @@ def result_of(records: Records, setting: Setting, convention: Convention, extras
     sequences = sequence_numbers(counting.get("sequence"))
     scored = {name: score(measure, sequences, seed) for name, measure in applied.measures(counting, setting, extras)}
     numbers = {name: each for name, each in scored.items() if each is not None}
-    notes = (*applied.notes(counting, setting), *(f"partial data: {each}" for each in setting.switches.get("partial", ())))
+    notes = (
+        *applied.notes(counting, setting),
+        *(f"partial data: {each}" for each in setting.switches.get("partial", ())),
+    )
     return Result(applied.name, applied.words, notes, len(counting["hand_present"]), numbers)
 
 
@@ -74,10 +78,15 @@ def check_finite(records: Records) -> None:
         raise ValueError(f"{int(bad.sum())} of {len(bad)} predictions aren't finite, the first in row {bad.argmax()}")
 
 
-def as_lines(result: Result) -> list[str]:
-    """Numbers with their intervals, each behind the name of its convention."""
-    width = max(len(name) for name in result.numbers)
-    return [f"{result.protocol}  {name:{width}s}  {_figure(each)}" for name, each in result.numbers.items()]
+def as_lines(result: Result, with_joints: bool) -> list[str]:
+    """Numbers with their intervals, each behind the name of its convention; those of single joints on request."""
+    shown = {name: each for name, each in result.numbers.items() if with_joints or not _is_of_a_joint(name)}
+    width = max((len(name) for name in shown), default=0)
+    return [f"{result.protocol}  {name:{width}s}  {_figure(each)}" for name, each in shown.items()]
+
+
+def _is_of_a_joint(name: str) -> bool:
+    return name.split("/")[-1].split("_")[-1] in INTERHAND
 
 
 def write_scores(path: Path, results: Sequence[Result], refused: Mapping[str, str], about: Mapping[str, Any]) -> None:

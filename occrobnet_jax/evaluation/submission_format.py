@@ -99,8 +99,7 @@ def submission_poses(text: str, source: Path) -> Poses:
     hands = from_submission(by_hand(joints))
     if hands.shape[1] == 1:
         hands = np.concatenate([hands, np.zeros_like(hands)], axis=1)
-    meshes = {"vertices_m": by_hand(array) * OPENGL_FROM_OPENCV for array in vertices}
-    return poses_from(hands, **meshes)
+    return poses_from(hands, vertices_m=by_hand(vertices[0]) * OPENGL_FROM_OPENCV if vertices else None)
 
 
 def ground_truth(joints_text: str, joints_path: Path) -> Records:

@@ -7,7 +7,7 @@ kinds of samples per joint and so is not the mean of "single" and "interacting".
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -61,8 +61,8 @@ class InterHand(Convention):
         """The published use, and all switches."""
         return f"{self.described}; " + ", ".join(f"{switch}={getattr(self, switch)}" for switch in self.SWITCHES)
 
-    def resolve(self, setting: Setting) -> Self:
-        """Without a source of depth where the poses are 3D already.
+    def resolve(self, setting: Setting) -> "InterHand":
+        """Without a source of depth, and nothing rebuilt from it, where the poses are 3D already.
 
         Raises:
             ValueError: it isn't known whether they are.
@@ -71,7 +71,7 @@ class InterHand(Convention):
             raise ValueError("the predictions don't say whether they are 2.5D; write them again with eval.py")
         if setting.switches["representation"] == "2.5d":
             return self
-        return dataclasses.replace(self, depth="none")
+        return dataclasses.replace(self, depth="none", mrrpe="regressed")
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
         """Where the crops came from, which the conventions don't say."""
@@ -111,7 +111,7 @@ class InterHand(Convention):
     def _mrrpe(self, records: Records, counting: Bool[np.ndarray, "n 2 21"]) -> Measure:
         """Error of the step from the right wrist to the left one, on interacting samples that know both."""
         step = records["predicted_relative_translation_m"].astype(np.float64)
-        if self.mrrpe == "rebuilt" and self.depth != "none":
+        if self.mrrpe == "rebuilt":
             step = _rebuilt_step(records, self.depth)
         truth = _truth(records)[:, :, WRIST]
         error = MM_PER_M * np.linalg.norm(step - (truth[:, LEFT] - truth[:, RIGHT]), axis=-1)

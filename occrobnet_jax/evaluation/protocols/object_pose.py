@@ -57,10 +57,10 @@ class ObjectPose(Convention):
         """What the numbers are."""
         return (
             f"{self.described}; seen from the right wrist. MSSD: largest vertex distance, least over the symmetries; "
-            "ADD: mean vertex distance; ADD-S: mean distance from each true vertex to the nearest predicted one; ADD-0.1d: share of frames "
-            "below a tenth of the diameter by ADD, of symmetric objects by ADD-S; corner: mean over the 8 corners, "
-            "least over the symmetries; centre: of the box. Without --object_models a box's corners stand for its "
-            "vertices"
+            "ADD: mean vertex distance; ADD-S: mean distance from each true vertex to the nearest predicted one; "
+            "ADD-0.1d: share of frames below a tenth of the diameter by ADD, of symmetric objects by ADD-S; corner: "
+            "mean over the 8 corners, least over the symmetries; centre: of the box. Without --object_models a box's "
+            "corners stand for its vertices"
         )
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
