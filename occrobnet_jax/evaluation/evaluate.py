@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 from tqdm import tqdm
 
+from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.mean_pose import mean_pose
@@ -151,8 +152,12 @@ def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:
 
 def _switches(experiment: Experiment, split: str) -> dict[str, Any]:
     data = experiment.data
+    manifest = dataset_manifest(data.data_dir, data.name)
     return {
         "dataset": data.name,
+        "dataset_version": manifest["version"],
+        "dataset_sha256": manifest["content_sha256"],
+        "partial": manifest["partial"],
         "split": split,
         "mean_pose_split": data.train_split,
         "representation": experiment.model.representation,

@@ -1,8 +1,10 @@
 """SHA-256 of files and of arrays, for result cards."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,3 +30,8 @@ def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(values.data if values.size else b"")
     return digest.hexdigest()
+
+
+def json_sha256(content: Any) -> str:
+    """Of what can be written as JSON, whatever order its names are in."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -32,7 +32,7 @@ class Score(NamedTuple):
     value: float
     low: float | None  # None where there is one sequence only, or their names are unknown
     high: float | None
-    count: int
+    num_values: int
 
 
 def per_joint(values: Float[np.ndarray, "n *joints"], valid: Bool[np.ndarray, "n *joints"]) -> Measure:

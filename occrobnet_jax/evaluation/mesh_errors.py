@@ -24,7 +24,8 @@ def f_score(
     """Harmonic mean of the shares of points, and of true points, that lie nearer than each threshold to the others."""
     to_truth = MM_PER_M * nearest_distances(points, truth)
     to_points = MM_PER_M * nearest_distances(truth, points)
-    return [_harmonic_mean(np.mean(to_truth < limit), np.mean(to_points < limit)) for limit in thresholds_mm]
+    shares = [((to_truth < limit).mean(), (to_points < limit).mean()) for limit in thresholds_mm]
+    return [_harmonic_mean(float(first), float(second)) for first, second in shares]
 
 
 def nearest_distances(points: Float[np.ndarray, "v 3"], others: Float[np.ndarray, "w 3"]) -> Float[np.ndarray, " v"]:

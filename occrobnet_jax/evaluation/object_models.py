@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -76,7 +76,7 @@ def _read_points(path: Path) -> tuple[np.ndarray, Mesh | None]:
         return np.loadtxt(path, dtype=np.float64, ndmin=2)[:, :3], None
     import trimesh  # takes a while, and few need it
 
-    loaded = trimesh.load(path, force="mesh", process=False)
+    loaded: Any = trimesh.load(path, force="mesh", process=False)
     mesh = Mesh(np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces, np.int64))
     return mesh.vertices, mesh
 

@@ -80,22 +80,24 @@ def check_finite(records: Records) -> None:
 
 def as_lines(result: Result, with_joints: bool) -> list[str]:
     """Numbers with their intervals, each behind the name of its convention; those of single joints on request."""
-    shown = {name: each for name, each in result.numbers.items() if with_joints or not _is_of_a_joint(name)}
+    shown = {name: each for name, each in result.numbers.items() if with_joints or not is_of_a_joint(name)}
     width = max((len(name) for name in shown), default=0)
     return [f"{result.protocol}  {name:{width}s}  {_figure(each)}" for name, each in shown.items()]
 
 
-def _is_of_a_joint(name: str) -> bool:
+def is_of_a_joint(name: str) -> bool:
+    """Whether the number of that name is a single joint's."""
     return name.split("/")[-1].split("_")[-1] in INTERHAND
 
 
 def write_scores(path: Path, results: Sequence[Result], refused: Mapping[str, str], about: Mapping[str, Any]) -> None:
     """Keeps the results as JSON."""
-    content = {**about, "scores": {each.protocol: _as_json(each) for each in results}, "refused": dict(refused)}
+    content = {**about, "scores": {each.protocol: as_json(each) for each in results}, "refused": dict(refused)}
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def _as_json(result: Result) -> dict[str, Any]:
+def as_json(result: Result) -> dict[str, Any]:
+    """A result as it is kept."""
     return {
         "words": result.words,
         "notes": list(result.notes),
@@ -106,4 +108,4 @@ def _as_json(result: Result) -> dict[str, Any]:
 
 def _figure(score: Score) -> str:
     interval = f"[{score.low:.3f}, {score.high:.3f}]" if score.low is not None and score.high is not None else ""
-    return f"{score.value:10.3f}  {interval:22s}n={score.count:,}"
+    return f"{score.value:10.3f}  {interval:22s}n={score.num_values:,}"

@@ -60,7 +60,7 @@ class H2o3d(Convention):
         yield "mpjpe_mm/right_wrist", per_joint(MM_PER_M * np.linalg.norm(from_right, axis=-1), both)
         true_step = truth[:, LEFT, WRIST] - truth[:, RIGHT, WRIST]
         error = MM_PER_M * np.linalg.norm(step - true_step, axis=-1)
-        yield "mrrpe_mm/regressed", pooled(error, annotated[..., WRIST].all(axis=1))
+        yield "mrrpe_mm/regressed", pooled(error, annotated[:, RIGHT, WRIST] & annotated[:, LEFT, WRIST])
 
 
 PUBLISHED = (H2o3d(),)

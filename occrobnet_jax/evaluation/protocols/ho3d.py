@@ -67,7 +67,7 @@ class Ho3d(Convention):
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
         """Frames of which the whole right hand is known."""
-        rows = records["joint_annotated"][:, RIGHT].all(axis=-1)
+        rows: np.ndarray = np.asarray(records["joint_annotated"][:, RIGHT].all(axis=-1))
         if not rows.any():
             raise ValueError(
                 "the predictions hold no labels, as HO-3D's evaluation split has none: give the released ground "

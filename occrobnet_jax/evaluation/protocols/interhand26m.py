@@ -209,9 +209,9 @@ def _rebuilt_step(records: Records, depth: str) -> Float[np.ndarray, "n 3"]:
 def _handedness(records: Records) -> Measure:
     """Both bits right; exactly 0.5 is neither yes nor no, and so wrong. NaN: the program doesn't say."""
     probability, present = records["predicted_hand_probability"], records["hand_present"].astype(bool)
-    right = np.where(present, probability > 0.5, probability < 0.5).all(axis=1)
+    right: np.ndarray = np.asarray(np.where(present, probability > 0.5, probability < 0.5).all(axis=1), np.float64)
     counts = records["hand_present_known"].astype(bool) & np.isfinite(probability).all(axis=1)
-    return pooled(right.astype(np.float64), counts)
+    return pooled(right, counts)
 
 
 def _in_subset(records: Records, extras: Extras, subset: str) -> Bool[np.ndarray, " n"]:

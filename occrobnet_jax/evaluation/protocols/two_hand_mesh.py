@@ -37,7 +37,7 @@ class TwoHandMesh(Convention):
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
         """Frames that know all joints of a hand."""
-        return records["joint_annotated"].all(axis=-1).any(axis=-1)
+        return np.asarray(records["joint_annotated"].all(axis=-1).any(axis=-1))
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
         """MPJPE, and MPVPE where there are meshes, by kind of sample."""
