@@ -74,12 +74,8 @@ def test_every_real_example_is_scored_once_in_order(experiment: Experiment) -> N
 
 def test_eval_script_leaves_its_files(workdir: Path) -> None:
     folder = workdir / "eval" / "val[:3]"
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "card.json",
-        "metrics.json",
-        "predictions.npz",
-        "report.html",
-    ]
+    files = ["card.json", "metrics.json", "predictions.npz", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["num_examples"] == 3
     assert metrics["mpjpe_mm"] > 1

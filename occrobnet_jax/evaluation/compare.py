@@ -1,4 +1,4 @@
-"""Runs beside each other, and beside published numbers: python -m occrobnet_jax.evaluation.compare RUN... [--published].
+"""Runs beside each other and published numbers: python -m occrobnet_jax.evaluation.compare RUN... [--published].
 
 RUN is a JSON file that score --output wrote, or a folder WORKDIR/eval/SPLIT, which is then scored under --protocol.
 Only numbers of the same protocol on the same data stand in one table; what isn't comparable is refused, with the
@@ -120,7 +120,7 @@ def table(runs: Sequence[Run], protocol: str, published: Sequence[Published]) ->
     names = [name for name in runs[0].scores[protocol]["numbers"] if not is_of_a_joint(name)]
     rows = [(run.name, {name: _with_interval(run, protocol, name) for name in names}) for run in runs]
     refused = []
-    for row in published:
+    for row in (each for each in published if each.benchmark == protocol.split("/")[0]):
         reason = why_not(row, runs[0], protocol)
         if reason:
             refused.append(f"  not comparable: {row.method}: {reason}")

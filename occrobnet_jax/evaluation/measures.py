@@ -83,7 +83,7 @@ def _interval(measure: Measure, sequences: Int[np.ndarray, " n"], seed: int) -> 
     return float(low), float(high)
 
 
-def within(errors_mm: Float[np.ndarray, "*n"], threshold_mm: float) -> Float[np.ndarray, "*n"]:
+def within(errors_mm: Float[np.ndarray, "*n"], threshold_mm: float | int) -> Float[np.ndarray, "*n"]:
     """PCK's question of each error: 1 where it is at most the threshold."""
     return (errors_mm <= threshold_mm).astype(np.float64)
 

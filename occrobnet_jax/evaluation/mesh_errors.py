@@ -19,7 +19,7 @@ class Mesh(NamedTuple):
 
 
 def f_score(
-    points: Float[np.ndarray, "v 3"], truth: Float[np.ndarray, "w 3"], thresholds_mm: Sequence[float]
+    points: Float[np.ndarray, "v 3"], truth: Float[np.ndarray, "w 3"], thresholds_mm: Sequence[float | int]
 ) -> list[float]:
     """Harmonic mean of the shares of points, and of true points, that lie nearer than each threshold to the others."""
     to_truth = MM_PER_M * nearest_distances(points, truth)

@@ -10,6 +10,7 @@ import numpy as np
 
 from input_pipeline.readers import read_bytes
 from occrobnet_jax.evaluation import records as records_of
+from occrobnet_jax.evaluation.hashes import file_sha256
 from occrobnet_jax.evaluation.plain_format import is_plain, plain_poses
 from occrobnet_jax.evaluation.poses import predicted_columns
 from occrobnet_jax.evaluation.records import Records, Setting
@@ -87,15 +88,17 @@ def _with_labels(records: Records, setting: Setting, truth: Truth, path: Path) -
     """Our records; labels of HO-3D's ground truth take the place of what its evaluation split doesn't tell."""
     if truth.labels is None:
         return records, setting
-    labels, _ = _labels(truth, path)
+    labels, labelled = _labels(truth, path)
     rows = np.asarray(records.get("evaluation_row", records["example_index"]))
     frames = len(labels["example_index"])
     if rows.min() < 0 or rows.max() >= frames:
         raise ValueError(f"{path} has evaluation rows {rows.min()} to {rows.max()}, the truth has {frames:,} frames")
     of_hands = {name: values[rows] for name, values in labels.items() if name in _OF_HANDS}
-    return records | of_hands, setting
+    identity = {name: labelled.switches[name] for name in _IDENTITY if name in labelled.switches}
+    return records | of_hands, dataclasses.replace(setting, switches={**setting.switches, **identity})
 
 
+_IDENTITY = ("dataset", "dataset_sha256", "split")
 _OF_HANDS = (
     *("joints_cam_m", "joint_annotated", "hand_present", "hand_present_known", "root_cam_m", "root_known"),
     *("vertices_cam_m", "vertices_known"),
@@ -115,7 +118,8 @@ def _labels(truth: Truth, path: Path) -> tuple[Records, Setting]:
         labels |= ground_truth_mesh(read_text(truth.vertices), truth.vertices, frames)
     if truth.frames is not None:
         labels["sequence"] = read_sequences(truth.frames, frames)
-    return labels, Setting(1, None, OF_OTHERS)
+    identity = {"dataset": "ho3d", "dataset_sha256": file_sha256(truth.labels), "split": "evaluation"}
+    return labels, Setting(1, None, {**OF_OTHERS, **identity})
 
 
 def _in_order(columns: Records, labels: Records, path: Path) -> Records:

@@ -14,6 +14,7 @@ OWN, TABLE, SUMMARY = "the authors'", "another paper's table", "a summary; not v
 class Published:
     """One row of a table."""
 
+    benchmark: str
     method: str
     source: str
     sure: str
@@ -34,7 +35,7 @@ def _interhand(
     if mrrpe is not None:
         numbers["mrrpe_mm/regressed" if "/kypt" in protocol else "mrrpe_mm/rebuilt"] = mrrpe
     name = protocol and f"interhand26m/{protocol}"
-    return Published(method, source, sure, name, version, "test", 0, numbers, remark)
+    return Published("interhand26m", method, source, sure, name, version, "test", 0, numbers, remark)
 
 
 def _two_hand_mesh(method: str, joints: float, vertices: float, interacting: float, single: float) -> Published:
@@ -45,7 +46,7 @@ def _two_hand_mesh(method: str, joints: float, vertices: float, interacting: flo
         "mpjpe_mm/single": single,
     }
     source = "table of A2P (arXiv 2503.17788)"
-    return Published(method, source, TABLE, "interhand26m/two_hand_mesh", "1.0", "test", 0, numbers)
+    return Published("interhand26m", method, source, TABLE, "interhand26m/two_hand_mesh", "1.0", "test", 0, numbers)
 
 
 _HO3D_NUMBERS = (
@@ -59,7 +60,7 @@ def _ho3d_v2(method: str, *values: float | None) -> Published:
     padded = (*values, *(None,) * (len(_HO3D_NUMBERS) - len(values)))
     numbers = {name: value for name, value in zip(_HO3D_NUMBERS, padded, strict=True) if value is not None}
     source = "tables of WiLoR and Keypoint-Fusion"
-    return Published(method, source, TABLE, "ho3d_v2/official", "", "evaluation", 11_524, numbers)
+    return Published("ho3d_v2", method, source, TABLE, "ho3d_v2/official", "", "evaluation", 11_524, numbers)
 
 
 PUBLISHED = (
@@ -78,7 +79,7 @@ PUBLISHED = (
     _interhand("Keypoint Transformer (paper)", "A2J-Transformer, table 2", TABLE, "kypt", "0.0", 10.99, 14.34, 12.78),
     _interhand("Meng et al. (2022)", "A2J-Transformer, table 2", TABLE, "", "", 8.51, 13.12, 10.97),
     Published(
-        *("OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "test", 0),
+        *("interhand26m", "OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "test", 0),
         {"mpjpe_mm/all": 11.43},
         "depth source, joints and data version are not stated",
     ),
@@ -102,16 +103,16 @@ PUBLISHED = (
     _ho3d_v2("HaMeR", 0.846, 7.7, 0.841, 7.9, 0.635, 0.980),
     _ho3d_v2("WiLoR", 0.851, 7.5, None, 7.7, 0.646, 0.983),
     Published(
-        *("MaskHand", "summary of its table", SUMMARY, "ho3d_v3/official", "", "evaluation", 20_137),
+        *("ho3d_v3", "MaskHand", "summary of its table", SUMMARY, "ho3d_v3/official", "", "evaluation", 20_137),
         dict(zip(_HO3D_NUMBERS[:2] + _HO3D_NUMBERS[4:6], (0.86, 7.0, 0.663, 0.984), strict=True)),
     ),
     Published(
-        *("OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "evaluation", 0),
+        *("ho3d_v2", "OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "evaluation", 0),
         {"mpjpe_mm/procrustes or mpjpe_mm/scale_translation": 11.4},
         "HO-3D, 1.14 cm; its alignment is not stated",
     ),
     Published(
-        *("OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "evaluation", 0),
+        *("h2o3d", "OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "evaluation", 0),
         {"mpjpe_mm": 28.6},
         "H2O-3D, 2.86 cm; scored by a server whose alignment is not published",
     ),

@@ -67,8 +67,8 @@ PUBLISHED = (H2o3d(),)
 
 
 def from_right_wrist(
-    joints_rel_m: Float[np.ndarray, "n 2 21 3"], step_m: Float[np.ndarray, "n 3"]
-) -> Float[np.ndarray, "n 2 21 3"]:
+    points_rel_m: Float[np.ndarray, "n 2 p 3"], step_m: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "n 2 p 3"]:
     """Both hands seen from the right wrist: the left one is shifted by the step from the right to the left wrist."""
     shift = np.stack([np.zeros_like(step_m), step_m], axis=1)
-    return joints_rel_m + shift[:, :, None]
+    return points_rel_m + shift[:, :, None]

@@ -171,7 +171,7 @@ def pose_errors(
     apart = [_distances_mm(model.points_m @ (own[0] @ turn).T + own[1], truth) for turn in turns]
     true_corners = corners_m @ true[0].T + true[1]
     corner = [_distances_mm(corners_m @ (own[0] @ turn).T + own[1], true_corners).mean() for turn in turns]
-    centre = corners_m.mean(axis=0)
+    centre = corners_m.mean(axis=0, keepdims=True)
     add = _distances_mm(posed, truth).mean()
     add_s = MM_PER_M * nearest_distances(truth, posed).mean()
     deciding = add_s if is_symmetric else add
@@ -181,11 +181,11 @@ def pose_errors(
         "add_s_mm": add_s,
         "add_0.1d": float(deciding < ADD_SHARE * MM_PER_M * model.diameter_m),
         "corner_error_mm": min(corner),
-        "centre_error_mm": float(_distances_mm(own[0] @ centre + own[1], true[0] @ centre + true[1])),
+        "centre_error_mm": _distances_mm(centre @ own[0].T + own[1], centre @ true[0].T + true[1]).item(),
     }
 
 
-def _distances_mm(first: Float[np.ndarray, "*p 3"], second: Float[np.ndarray, "*p 3"]) -> Float[np.ndarray, "*p"]:
+def _distances_mm(first: Float[np.ndarray, "p 3"], second: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
     return MM_PER_M * np.linalg.norm(first - second, axis=-1)
 
 
