@@ -9,7 +9,7 @@ from typing import Any
 from input_pipeline.readers import lookup, read_json
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.hashes import arrays_sha256, file_sha256, json_sha256
-from occrobnet_jax.evaluation.metrics import compute_metrics
+from occrobnet_jax.evaluation.metrics import Metrics, compute_metrics
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, seal_sha256
 
@@ -94,7 +94,7 @@ def _about_metrics(card: Mapping[str, Any], folder: Path) -> list[str]:
     return found
 
 
-def _differences(claimed: Any, actual: Mapping[str, float], where: str) -> list[str]:
+def _differences(claimed: Any, actual: Metrics, where: str) -> list[str]:
     if not isinstance(claimed, Mapping):
         return [f"{where} has no numbers"]
     wrong = [

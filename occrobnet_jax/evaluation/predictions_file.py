@@ -85,17 +85,26 @@ def read_sequences(path: Path, frames: int) -> np.ndarray:
 
 
 def _with_labels(records: Records, setting: Setting, truth: Truth, path: Path) -> tuple[Records, Setting]:
-    """Our records; labels of HO-3D's ground truth take the place of what its evaluation split doesn't tell."""
+    """Our records; labels from elsewhere take the place of their own, which HO-3D's evaluation split lacks."""
     if truth.labels is None:
         return records, setting
     labels, labelled = _labels(truth, path)
+    identity = {name: labelled.switches[name] for name in _IDENTITY if name in labelled.switches}
+    setting = dataclasses.replace(setting, switches={**setting.switches, **identity})
+    if truth.labels.suffix == ".npz":
+        if "key" not in records:
+            raise ValueError(f"{path} has no keys by which labels could be found; write it again with eval.py")
+        predicted = {name: values for name, values in records.items() if name.startswith("predicted_")}
+        return _matched(_keys(records), predicted, (labels, setting), path)
     rows = np.asarray(records.get("evaluation_row", records["example_index"]))
     frames = len(labels["example_index"])
     if rows.min() < 0 or rows.max() >= frames:
         raise ValueError(f"{path} has evaluation rows {rows.min()} to {rows.max()}, the truth has {frames:,} frames")
-    of_hands = {name: values[rows] for name, values in labels.items() if name in _OF_HANDS}
-    identity = {name: labelled.switches[name] for name in _IDENTITY if name in labelled.switches}
-    return records | of_hands, dataclasses.replace(setting, switches={**setting.switches, **identity})
+    return records | {name: values[rows] for name, values in labels.items() if name in _OF_HANDS}, setting
+
+
+def _keys(records: Records) -> list[str]:
+    return [key.decode(errors="replace") for key in records["key"].tolist()]
 
 
 _IDENTITY = ("dataset", "dataset_sha256", "split")
@@ -145,7 +154,7 @@ def _matched(
     if "key" not in labels:
         raise ValueError(f"the labels for {path} have no keys; take labels.npz, see docs/evaluation.md")
     place = {key: row for row, key in enumerate(keys)}
-    wanted = [key.decode(errors="replace") for key in labels["key"].tolist()]
+    wanted = _keys(labels)
     absent = [key for key in wanted if key not in place]
     if absent:
         raise ValueError(

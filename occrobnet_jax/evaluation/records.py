@@ -162,7 +162,7 @@ def read_arrays(path: Path) -> Records:
         ValueError: it isn't one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return dict(file)
     except MemoryError as error:
         raise ValueError(f"{path} claims arrays that don't fit into memory") from error

@@ -1,12 +1,11 @@
 """Writes the files that HO-3D's and H2O-3D's servers take: checked first, frame by frame, whole or not at all."""
 
 import dataclasses
-import io
+import itertools
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -80,36 +79,34 @@ def write_submission(path: Path, submission: Submission) -> None:
         raise ValueError(f"--output={path} must end in .zip (what servers take) or .json")
     with atomic_file(path) as file:
         if path.suffix == ".json":
-            _write_json(file, submission)
+            file.writelines(_pieces(submission))
             return
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             member = zipfile.ZipInfo(MEMBER)  # of 1980, so that the same predictions give the same file
             member.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(member, "w", force_zip64=True) as inner:
-                _write_json(inner, submission)  # type: ignore[arg-type]
+                inner.writelines(_pieces(submission))
 
 
-def _write_json(file: BinaryIO, submission: Submission) -> None:
-    lists = [_texts(to_submission(submission.joints_m))]
+def _pieces(submission: Submission) -> Iterator[bytes]:
+    """The JSON file, frame by frame."""
+    lists = [_texts(submission.joints_m, to_submission)]
     if submission.vertices_m is not None:
-        lists.append(_texts(submission.vertices_m * OPENGL_FROM_OPENCV))
+        lists.append(_texts(submission.vertices_m, lambda points: points * OPENGL_FROM_OPENCV))
     elif submission.joints_m.shape[1] == 1:
-        nothing = _text(np.zeros((NUM_VERTICES, 3)))
-        lists.append(nothing for _ in range(len(submission.joints_m)))
-    text = io.TextIOWrapper(file, "ascii", write_through=True)
+        lists.append(itertools.repeat(_text(np.zeros((NUM_VERTICES, 3))), len(submission.joints_m)))
     for number, frames in enumerate(lists):
-        text.write("[[" if number == 0 else ", [")
+        yield b"[[" if number == 0 else b", ["
         for row, frame in enumerate(frames):
-            text.write(frame if row == 0 else f", {frame}")
-        text.write("]")
-    text.write("]\n")
-    text.detach()
+            yield (frame if row == 0 else f", {frame}").encode()
+        yield b"]"
+    yield b"]\n"
 
 
-def _texts(points: Float[np.ndarray, "n h p 3"]) -> Iterator[str]:
+def _texts(points: Float[np.ndarray, "n h p 3"], convert: Callable[[np.ndarray], np.ndarray]) -> Iterator[str]:
     """Each frame as JSON, the hands' coordinates beside each other."""
     for frame in points:
-        yield _text(np.concatenate(list(frame), axis=-1))
+        yield _text(np.concatenate(list(convert(frame)), axis=-1))
 
 
 def _text(frame: Float[np.ndarray, "p d"]) -> str:

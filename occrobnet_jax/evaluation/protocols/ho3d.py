@@ -19,6 +19,7 @@ from occrobnet_jax.evaluation.mesh_errors import f_score
 from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras
 from occrobnet_jax.evaluation.protocols.depth import MM_PER_M
 from occrobnet_jax.evaluation.records import Records, Setting
+from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import INTERHAND, MIDDLE_BASE, RIGHT, WRIST
 
 F_THRESHOLDS_MM = (5, 15)
@@ -169,11 +170,13 @@ def _f_scores(
 
 
 def _right_hands(records: Records) -> Hands:
-    """The right hand in the camera frame; meshes where the records have them."""
+    """The right hand in the camera frame, where the predictions put it; meshes where the records have them."""
+
+    def right(name: str) -> np.ndarray:
+        return records[name][:, RIGHT].astype(np.float64)
+
+    wrist = right("predicted_root_cam_m")[:, None]
     vertices, truth = None, None
     if "predicted_vertices_rel_m" in records and "vertices_cam_m" in records:
-        wrist = records["predicted_root_cam_m"].astype(np.float64)[:, RIGHT, None]
-        vertices = records["predicted_vertices_rel_m"].astype(np.float64)[:, RIGHT] + wrist
-        truth = records["vertices_cam_m"].astype(np.float64)[:, RIGHT]
-    joints = records["predicted_joints_cam_m"].astype(np.float64)[:, RIGHT]
-    return Hands(joints, records["joints_cam_m"].astype(np.float64)[:, RIGHT], vertices, truth)
+        vertices, truth = right("predicted_vertices_rel_m") + wrist, right("vertices_cam_m")
+    return Hands(root_relative(right("predicted_joints_rel_m")) + wrist, right("joints_cam_m"), vertices, truth)
