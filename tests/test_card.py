@@ -128,7 +128,7 @@ def test_hostile_cards_give_one_sentence(content: str, folder: Path, capsys: pyt
 
 
 def test_what_is_missing_is_named(folder: Path, capsys: pytest.CaptureFixture) -> None:
-    for name in ("predictions.npz", "metrics.json", "card.json"):
+    for name in ("metrics.json", "predictions.npz", "card.json"):
         (folder / name).unlink()
         status, said = verdict(folder, capsys)
         assert status == 1
