@@ -223,6 +223,9 @@ def test_names_say_what_was_done() -> None:
     assert convention.name == "interhand26m/kypt+wrist=left_out"
     assert convention.resolve(IN_3D).name == "interhand26m/kypt+wrist=left_out+depth=none"
     assert convention.resolve(IN_2P5D) is convention
+    (without,) = find("interhand26m/kypt+depth=none")
+    with pytest.raises(ValueError, match="need a depth: one of rootnet, ground_truth, own"):
+        without.resolve(IN_2P5D)
     with pytest.raises(ValueError, match="don't say whether they are"):
         convention.resolve(Setting(256))
 

@@ -123,6 +123,13 @@ def test_h2o3d_forgives_the_place_of_the_right_hand_and_counts_the_step() -> Non
     assert numbers(records, left_out)["mpjpe_mm/own_wrist"] == pytest.approx(before["mpjpe_mm/own_wrist"] * 21 / 20)
 
 
+@pytest.mark.parametrize("convention", [MESH_PAPERS, H2O3D, find("ho3d_v2/official")[0]])
+def test_names_say_at_which_depth_2p5d_poses_were_decoded(convention: Convention) -> None:
+    setting = Setting(256, None, {"representation": "2.5d", "root_depth": "ground_truth"})
+    assert convention.resolve(setting).name == f"{convention.name}+depth=ground_truth"
+    assert convention.resolve(Setting(256)) is convention
+
+
 def test_only_hands_that_are_fully_known_count_for_the_mesh_papers() -> None:
     records = random_records(np.random.default_rng(4), 30, known=0.97)
     counting = rows_of(MESH_PAPERS, records, Extras())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from occrobnet_jax.evaluation.poses import Poses, labels_of_right_hands, poses_from
 from occrobnet_jax.evaluation.records import Records
@@ -62,22 +63,26 @@ def read_frames(text: str, source: Path) -> list[Float[np.ndarray, "n p d"]]:
     Raises:
         ValueError: it isn't such a file; says which frame is wrong.
     """
-
-    def frame(at: int, number: int) -> tuple[np.ndarray, int]:
-        return _frame(text, at, number, source)
-
-    def frames(at: int, number: int) -> tuple[np.ndarray, int]:
-        items, end = _items(text, at, frame, source)
-        return _stacked(items, source), end
-
     depth = _depth(text)
     if depth not in (3, 4):
         raise ValueError(f"{source} is not a list of frames: {depth} lists inside each other where 3 or 4 are expected")
-    if depth == 3:
-        only, end = frames(_skip(text, 0), 0)
-        arrays = [only]
-    else:
-        arrays, end = _items(text, _skip(text, 0), frames, source)
+    with tqdm(desc=f"reading {source.name}", total=len(text), unit="B", unit_scale=True, leave=False, delay=2) as bar:
+
+        def frame(at: int, number: int) -> tuple[np.ndarray, int]:
+            read, end = _frame(text, at, number, source)
+            bar.update(end - at)
+            return read, end
+
+        def frames(at: int, number: int) -> tuple[np.ndarray, int]:
+            items, end = _items(text, at, frame, source)
+            return _stacked(items, source), end
+
+        start = _skip(text, 0)
+        if depth == 4:
+            arrays, end = _items(text, start, frames, source)
+        else:
+            only, end = frames(start, 0)
+            arrays = [only]
     if end != len(text):
         raise ValueError(f"{source} goes on after its end")
     return arrays

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+from tqdm import tqdm
 
 from occrobnet_jax.evaluation.protocols.h2o3d import from_right_wrist
 from occrobnet_jax.evaluation.records import Records
@@ -97,7 +98,8 @@ def _pieces(submission: Submission) -> Iterator[bytes]:
         lists.append(itertools.repeat(_text(np.zeros((NUM_VERTICES, 3))), len(submission.joints_m)))
     for number, frames in enumerate(lists):
         yield b"[[" if number == 0 else b", ["
-        for row, frame in enumerate(frames):
+        total = len(submission.joints_m)
+        for row, frame in enumerate(tqdm(frames, "writing", total, unit="frame", leave=False, delay=2)):
             yield (frame if row == 0 else f", {frame}").encode()
         yield b"]"
     yield b"]\n"

@@ -67,6 +67,24 @@ class Convention(abc.ABC):
         """
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AsDecoded(Convention):
+    """A convention that takes 2.5D poses at the depth that they were decoded at, and says so in its name."""
+
+    depth: str = ""  # "" of poses that are 3D already
+
+    def resolve(self, setting: Setting) -> "AsDecoded":
+        """With the depth of the run's config, `root_depth`, if the poses are 2.5D."""
+        if setting.switches.get("representation") != "2.5d":
+            return self
+        return dataclasses.replace(self, depth=setting.switches.get("root_depth", "unknown"))
+
+    @property
+    def depth_suffix(self) -> str:
+        """What the name ends in."""
+        return f"+depth={self.depth}" if self.depth else ""
+
+
 def need(records: Records, name: str, why: str) -> np.ndarray:
     """A column of the records.
 

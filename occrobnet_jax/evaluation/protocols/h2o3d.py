@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from occrobnet_jax.evaluation.measures import Measure, auc, per_joint, pooled
-from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras
+from occrobnet_jax.evaluation.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.protocols.depth import MM_PER_M
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.geometry.alignment import root_relative
@@ -20,7 +20,7 @@ from occrobnet_jax.skeleton import HAND_NAMES, LEFT, RIGHT, WRIST
 
 
 @dataclasses.dataclass(frozen=True)
-class H2o3d(Convention):
+class H2o3d(AsDecoded):
     """Both hands relative to their own wrist, and as submissions hold them, relative to the right one."""
 
     wrist: str = "counted"
@@ -30,7 +30,8 @@ class H2o3d(Convention):
     @property
     def name(self) -> str:
         """`h2o3d/local`."""
-        return "h2o3d/local" + ("" if self.wrist == "counted" else f"+wrist={self.wrist}")
+        wrist = "" if self.wrist == "counted" else f"+wrist={self.wrist}"
+        return f"h2o3d/local{wrist}{self.depth_suffix}"
 
     @property
     def words(self) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from occrobnet_jax.evaluation.measures import Measure, auc, per_joint, pooled
 from occrobnet_jax.evaluation.mesh_errors import f_score
-from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras
+from occrobnet_jax.evaluation.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.protocols.depth import MM_PER_M
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.geometry.alignment import root_relative
@@ -36,7 +36,7 @@ class Hands(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Ho3d(Convention):
+class Ho3d(AsDecoded):
     """The official protocol of one version of the dataset."""
 
     version: str
@@ -45,7 +45,7 @@ class Ho3d(Convention):
     @property
     def name(self) -> str:
         """`ho3d_v2/official`."""
-        return f"ho3d_{self.version}/official"
+        return f"ho3d_{self.version}/official{self.depth_suffix}"
 
     @property
     def words(self) -> str:

@@ -65,13 +65,14 @@ class InterHand(Convention):
         """Without a source of depth, and nothing rebuilt from it, where the poses are 3D already.
 
         Raises:
-            ValueError: it isn't known whether they are.
+            ValueError: it isn't known whether they are, or no depth is wanted where one is needed.
         """
         if "representation" not in setting.switches:
             raise ValueError("the predictions don't say whether they are 2.5D; write them again with eval.py")
-        if setting.switches["representation"] == "2.5d":
-            return self
-        return dataclasses.replace(self, depth="none", mrrpe="regressed")
+        is_2p5d = setting.switches["representation"] == "2.5d"
+        if is_2p5d and self.depth == "none":
+            raise ValueError(f"the predictions are 2.5D and need a depth: one of {', '.join(DEPTHS[:-1])}")
+        return self if is_2p5d else dataclasses.replace(self, depth="none", mrrpe="regressed")
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
         """Where the crops came from, which the conventions don't say."""

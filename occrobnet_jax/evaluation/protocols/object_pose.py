@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
+from tqdm import tqdm
 
 from input_pipeline.schema import OBJECT_SYMMETRY
 from occrobnet_jax.evaluation.measures import Measure, pooled
@@ -94,7 +95,7 @@ class ObjectPose(Convention):
         corners_only = not models
         models = models or models_from_corners(records["object_id"], records["object_corners_rest_m"])
         rows = []
-        for row, number in enumerate(records["object_id"]):
+        for row, number in enumerate(tqdm(records["object_id"], self.name, leave=False, delay=2)):
             if int(number) not in models:
                 raise ValueError(f"object {number:03d} has no model among {sorted(models)}; add it to --object_models")
             own = (records["predicted_object_rotation"][row], records["predicted_object_translation_m"][row])

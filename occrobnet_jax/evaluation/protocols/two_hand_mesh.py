@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.measures import Measure, per_joint, pooled
-from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras
+from occrobnet_jax.evaluation.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.protocols.depth import MM_PER_M
 from occrobnet_jax.evaluation.protocols.interhand26m import kinds_of_samples
 from occrobnet_jax.evaluation.records import Records, Setting
@@ -17,13 +17,13 @@ from occrobnet_jax.skeleton import LEFT, MIDDLE_BASE, RIGHT, WRIST
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoHandMesh(Convention):
+class TwoHandMesh(AsDecoded):
     """The convention of IntagHand's evaluation script."""
 
     @property
     def name(self) -> str:
         """`interhand26m/two_hand_mesh`."""
-        return "interhand26m/two_hand_mesh"
+        return f"interhand26m/two_hand_mesh{self.depth_suffix}"
 
     @property
     def words(self) -> str:
