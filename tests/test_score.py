@@ -318,6 +318,11 @@ def test_plain_files_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture) 
         assert message in refused(capsys, path, "--protocol=interhand26m/own", f"--truth={ours}")
 
 
+def test_what_follows_the_end_is_not_overlooked() -> None:
+    with pytest.raises(ValueError, match=r"pred.json goes on after its end"):
+        read_frames(BAD_JSON["goes_on"], Path("pred.json"))
+
+
 def test_frames_are_read_as_json_reads_them() -> None:
     rng = np.random.default_rng(0)
     joints, vertices = rng.normal(size=(3, 21, 3)), rng.normal(size=(3, 778, 3))
