@@ -157,6 +157,20 @@ def test_the_plain_format_gives_the_numbers_of_ours(
         assert numbers_of(tmp_path / "theirs.json", protocol) == pytest.approx(expected, abs=1e-6)
 
 
+def test_labels_of_another_crop_leave_2p5d_poses_in_their_own(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Pixels and intrinsics go together; a labels file that was made with other crops has neither."""
+    records = noisy_records()
+    ours = write_predictions(tmp_path / "predictions.npz", records, representation="2.5d")
+    other = records | {"intrinsics": 2 * records["intrinsics"], "joints_px": 2 * records["joints_px"]}
+    other["joint_in_crop"] = np.zeros_like(records["joint_in_crop"])
+    labels = write_predictions(tmp_path / "labels.npz", records_of.select(other, slice(None, None, -1)))
+    protocols = ["--protocol=interhand26m/own+joints=crop+depth=ground_truth"]
+    scored(capsys, ours, *protocols, f"--output={tmp_path}/a.json")
+    scored(capsys, ours, *protocols, f"--truth={labels}", f"--output={tmp_path}/b.json")
+    name = "interhand26m/own+joints=crop+depth=ground_truth"
+    assert numbers_of(tmp_path / "b.json", name) == pytest.approx(numbers_of(tmp_path / "a.json", name))
+
+
 def test_a_wrong_joint_order_shows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     records = noisy_records()
     ours = write_predictions(tmp_path / "predictions.npz", records)
@@ -210,6 +224,7 @@ def test_what_must_be_given_is_asked_for(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "pred.json").write_text(json.dumps([np.zeros((1, 21, 3)).tolist()]))
     assert "--truth=evaluation_xyz.json" in refused(capsys, tmp_path / "pred.json", "--protocol=ho3d_v2")
     path = write_predictions(tmp_path / "predictions.npz")
+    assert "give --truth as well" in refused(capsys, path, "--protocol=h2o3d", "--frames=evaluation.txt")
     (tmp_path / "ids.txt").write_text("12\nthirteen\n")
     ids = f"--annotation_ids={tmp_path}/ids.txt"
     assert "it holds 'thirteen'" in refused(capsys, path, "--protocol=interhand26m/internet+subset=H", ids)

@@ -41,6 +41,8 @@ def read_predictions(path: Path, truth: Truth) -> tuple[Records, Setting]:
     Raises:
         ValueError: the file is of no known kind or damaged, or the labels are missing or of other examples.
     """
+    if truth.labels is None and (truth.vertices or truth.frames):
+        raise ValueError("--truth_vertices and --frames belong to HO-3D's ground truth: give --truth as well")
     if path.suffix == ".npz":
         arrays = records_of.read_arrays(path)
         entries = {name: values if values.ndim else values[()] for name, values in arrays.items()}
@@ -94,8 +96,8 @@ def _with_labels(records: Records, setting: Setting, truth: Truth, path: Path) -
     if truth.labels.suffix == ".npz":
         if "key" not in records:
             raise ValueError(f"{path} has no keys by which labels could be found; write it again with eval.py")
-        predicted = {name: values for name, values in records.items() if name.startswith("predicted_")}
-        return _matched(_keys(records), predicted, (labels, setting), path)
+        own = {name: values for name, values in records.items() if name.startswith("predicted_") or name in _OF_CROPS}
+        return _matched(_keys(records), own, (labels, setting), path)
     rows = np.asarray(records.get("evaluation_row", records["example_index"]))
     frames = len(labels["example_index"])
     if rows.min() < 0 or rows.max() >= frames:
@@ -114,13 +116,18 @@ _OF_HANDS = (
 )
 
 
+_OF_CROPS = ("intrinsics", "crop_from_image", "joints_px", "joint_in_crop", "is_black", "object_share")
+"""What belongs to the crop that the network saw; that of the labels may be another one."""
+
+
 def _labels(truth: Truth, path: Path) -> tuple[Records, Setting]:
     """Label columns of examples, and what they were made with."""
     if truth.labels is None:
         raise ValueError(f"{path} holds no labels: give --truth=evaluation_xyz.json (HO-3D) or --truth=labels.npz")
     if truth.labels.suffix == ".npz":
         labels, setting = records_of.load_labels(truth.labels)
-        return labels, dataclasses.replace(setting, switches={**setting.switches, **OF_OTHERS})
+        of_data = {name: value for name, value in setting.switches.items() if name != "box_source"}
+        return labels, dataclasses.replace(setting, switches={**of_data, **OF_OTHERS})
     labels = ground_truth(read_text(truth.labels), truth.labels)
     frames = len(labels["example_index"])
     if truth.vertices is not None:
