@@ -1,6 +1,6 @@
 """Evaluates a checkpoint: python eval.py --config=configs/X.py --workdir=DIR [--split=test] [--step=N].
 
-Writes metrics.json, predictions.npz and report.html into DIR/eval/SPLIT.
+Writes metrics.json, predictions.npz, card.json and report.html into DIR/eval/SPLIT.
 """
 
 from pathlib import Path
@@ -8,13 +8,15 @@ from pathlib import Path
 from absl import flags
 
 from occrobnet_jax import command_line
+from occrobnet_jax.evaluation.card import write_card
 from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_evaluation
 from occrobnet_jax.evaluation.report import read_history, report_html
 from occrobnet_jax.evaluation.restore import restore_variables
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import make_mesh
-from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.checkpoint import checkpoint_sha256
+from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_writer import METRICS_FILE
 from occrobnet_jax.training.setup import make_model, use_compilation_cache
 from occrobnet_jax.training.summary import versions
@@ -40,6 +42,7 @@ def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None
     if hosts.is_lead():
         folder = workdir / "eval" / split
         write_evaluation(evaluation, folder, step)
+        write_card(folder, config_of(experiment), step, checkpoint_sha256(workdir, step), versions())
         write_report(evaluation, experiment, workdir, folder / "report.html", step)
         announce(evaluation, folder)
 

@@ -25,7 +25,7 @@ class DataConfig:
 
     # --- The crop
     input_size_px: int = 256  # side of the square that the network sees
-    box_source: Literal["stored", "joints"] = "stored"  # "joints": around the labels, hands and object
+    box_source: Literal["stored", "joints", "rootnet"] = "stored"  # "joints": around the labels, hands and object
     box_scale: float = 1.25  # side of the crop / long side of the box
     crop_centre: Literal["pixel_grid", "half_size"] = "pixel_grid"  # where the box's centre comes to lie in the crop:
     # (size - 1) / 2, or half a pixel off at size / 2 [KypT]

@@ -16,7 +16,7 @@ from absl import flags
 from input_pipeline import augment
 from input_pipeline.config import DataConfig
 from input_pipeline.splits import Split, open_split, split_size
-from input_pipeline.transforms import Fields, augment_example, crop_example, mask_labels
+from input_pipeline.transforms import Fields, augment_example, benchmark_facts, crop_example, mask_labels
 
 __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
 
@@ -65,7 +65,7 @@ def eval_batches(
     """Every example of a split once, in order, without augmentation; equally many batches on every host.
 
     What fills up the last batch repeats the first example with `is_real` False and no label that counts. Arguments,
-    result and errors are those of `train_batches`.
+    result and errors are those of `train_batches`; the fields of `transforms.benchmark_facts` are there as well.
     """
     share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
     examples = open_split(data, split)
@@ -98,7 +98,9 @@ class _EvaluationRow:
 
     def __call__(self, row: int) -> Fields:
         is_real = row < len(self.split)
-        fields = crop_example(self.split[row if is_real else 0], self.data, self.heatmap_stride)
+        example = self.split[row if is_real else 0]
+        fields = crop_example(example, self.data, self.heatmap_stride)
+        fields |= benchmark_facts(example, fields)
         if is_real:
             return fields | {"example_index": np.array(row, np.int32)}
         return mask_labels(fields) | {"is_real": np.array(False)}

@@ -30,6 +30,7 @@ LABEL_MASKS = (
 """Fields that say whether a label counts."""
 
 OUTSIDE = VISIBILITY.index("outside")
+OBJECT_LABEL = 3  # of the segmentation
 SWAPPED_LABELS = np.array([0, 2, 1, 3], np.uint8)  # of the segmentation: right and left hand
 BLACK_BELOW = 10  # a frame without any brighter value shows nothing, though InterHand2.6M annotates some
 
@@ -50,6 +51,27 @@ def augment_example(example: Example, data: DataConfig, heatmap_stride: int, aug
     return _transform(example, data, heatmap_stride, augmentation, mask_black=data.black_frames != "keep")
 
 
+def benchmark_facts(example: Example, fields: Fields) -> Fields:
+    """What benchmarks ask about an example besides the labels, see `evaluation.records.FACTS`.
+
+    Args:
+        example: as stored.
+        fields: its crop, without augmentation.
+    """
+    is_object = fields["segmentation"] == OBJECT_LABEL
+    return {
+        "sequence": np.array(example["sequence"].encode()[:KEY_BYTES], f"S{KEY_BYTES}"),
+        "annotation_id": np.asarray(example["annotation_id"], np.int64),
+        "evaluation_row": np.asarray(example["evaluation_row"], np.int32),
+        "is_black": np.asarray(fields["image"].max() < BLACK_BELOW),
+        "joint_in_image": example["joints_in_image"] > 0,
+        "hand_fit_known": example["hand_pose_known"] > 0,
+        "rootnet_depth_m": example["rootnet_depth_m"],
+        "rootnet_known": np.asarray(example["rootnet_known"] > 0),
+        "object_share": np.float32(is_object.mean() if fields["segmentation_known"] else -1),
+    }
+
+
 def mask_labels(fields: Fields) -> Fields:
     """The same fields with no label that counts."""
     return fields | {name: np.zeros_like(fields[name]) for name in LABEL_MASKS}
@@ -67,7 +89,8 @@ def _transform(
         )
     try:
         centre_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
-        geometry = crop_geometry(_box(example, data), data.input_size_px, data.box_scale, augmentation, centre_px)
+        box, scale = _box(example, data)
+        geometry = crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
     except ValueError as error:
         raise ValueError(f"{name} can't be cropped: {error}") from error
     pixels = crop_image(photo, geometry, averaging=data.crop_averaging)
@@ -102,12 +125,17 @@ def label_box(example: Example) -> Float[np.ndarray, "4"]:
     return np.concatenate([points_px.min(0), points_px.max(0)])
 
 
-def _box(example: Example, data: DataConfig) -> Float[np.ndarray, "4"]:
+def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], float]:
+    """The box, and how much larger than it the crop is."""
     if data.box_source == "joints":
-        return label_box(example)
+        return label_box(example), data.box_scale
+    if data.box_source == "rootnet":
+        if not example["rootnet_known"]:
+            raise ValueError("its dataset was prepared without RootNet's output; set data.box_source=stored")
+        return example["rootnet_box_px"], 1.0  # it has been made square and enlarged by 1.25 before it was stored
     if not example["box_known"]:
         raise ValueError("its dataset gives no box; set data.box_source=joints")
-    return example["box_px"]
+    return example["box_px"], data.box_scale
 
 
 def _joints(example: Example, geometry: CropGeometry) -> Fields:

@@ -1,8 +1,11 @@
 """Writing files so that no half-written one is ever found under its final name."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -11,19 +14,31 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         OSError: it can't be written; says which file, and why.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, which gets its name when the block ends, and vanishes where the block fails.
+
+    Raises:
+        OSError: it can't be written; says which file, and why.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_and_rename(path, data)
+        with _renamed_at_the_end(path) as file:
+            yield file
     except OSError as error:
         raise OSError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def _write_and_rename(path: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def _renamed_at_the_end(path: Path) -> Iterator[BinaryIO]:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
         os.chmod(temporary, 0o644)  # mkstemp's files are private
         os.replace(temporary, path)
     except BaseException:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from input_pipeline.config import DataConfig
-from input_pipeline.transforms import crop_example
-from occrobnet_jax.evaluation.records import LABELS, Records
+from input_pipeline.transforms import benchmark_facts, crop_example
+from occrobnet_jax.evaluation.records import FACTS, LABELS, Records
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
 from tests.fake_datasets import fake_example
@@ -16,8 +16,10 @@ KEYPOINTS = 50
 def perfect_records(count: int = 6) -> Records:
     """Records of `count` examples (right, left, both hands in turn; every second one with an object)."""
     data = DataConfig(input_size_px=SIZE_PX)
-    rows = [crop_example(fake_example(i), data, 2) | {"example_index": np.int32(i)} for i in range(count)]
-    records = {name: np.stack([row[name] for row in rows]) for name in (*LABELS, "key")}
+    examples = [fake_example(i) for i in range(count)]
+    rows = [crop_example(example, data, 2) | {"example_index": np.int32(i)} for i, example in enumerate(examples)]
+    rows = [row | benchmark_facts(example, row) for example, row in zip(examples, rows, strict=True)]
+    records = {name: np.stack([row[name] for row in rows]) for name in (*LABELS, *FACTS)}
     return records | {f"predicted_{name}": values for name, values in perfect_pose(records).items()}
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -8,15 +9,20 @@ import numpy as np
 import pytest
 
 import eval as eval_script
+from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, open_split
 from occrobnet_jax.evaluation import records as records_of
+from occrobnet_jax.evaluation.card import checked_parts, contradictions
 from occrobnet_jax.evaluation.evaluate import gather
 from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import compute_metrics
 from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
+from occrobnet_jax.evaluation.protocols.catalogue import find
+from occrobnet_jax.evaluation.protocols.conventions import Extras
 from occrobnet_jax.evaluation.records import Setting
 from occrobnet_jax.evaluation.report import read_history
 from occrobnet_jax.evaluation.restore import restore_variables
+from occrobnet_jax.evaluation.scores import result_of
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
 from occrobnet_jax.skeleton import LEFT, RIGHT
 from occrobnet_jax.training.experiment import Experiment
@@ -72,9 +78,10 @@ def test_every_real_example_is_scored_once_in_order(experiment: Experiment) -> N
     assert metrics["token_recall"] == 1
 
 
-def test_eval_script_leaves_its_three_files(workdir: Path) -> None:
+def test_eval_script_leaves_its_files(workdir: Path) -> None:
     folder = workdir / "eval" / "val[:3]"
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "predictions.npz", "report.html"]
+    files = ["card.json", "metrics.json", "predictions.npz", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["num_examples"] == 3
     assert metrics["mpjpe_mm"] > 1
@@ -82,6 +89,37 @@ def test_eval_script_leaves_its_three_files(workdir: Path) -> None:
     switches = metrics.pop("protocol")["switches"]
     assert (switches["step"], switches["split"]) == (5, "val[:3]")
     assert compute_metrics(*records_of.load(folder / "predictions.npz")) == metrics
+
+
+def test_the_card_of_an_evaluation_is_true(workdir: Path, experiment: Experiment) -> None:
+    folder = workdir / "eval" / "val[:3]"
+    assert contradictions(folder) == []
+    assert "checkpoint" in checked_parts(folder)
+    card = json.loads((folder / "card.json").read_text())
+    assert card["config"]["data"]["name"] == card["data"]["name"] == "synthetic_hands"
+    assert card["data"]["version"] == "1.0.0"
+    assert (
+        card["data"]["content_sha256"]
+        == dataset_manifest(experiment.data.data_dir, "synthetic_hands")["content_sha256"]
+    )
+    assert card["checkpoint"]["step"] == 5
+    assert "git_sha" in card["code"]
+
+
+def test_predictions_carry_what_benchmarks_ask_for(workdir: Path, experiment: Experiment) -> None:
+    records, setting = records_of.load(workdir / "eval" / "val[:3]" / "predictions.npz")
+    split = open_split(experiment.data, "val")
+    assert records.keys() >= set(records_of.FACTS)
+    assert records["sequence"].tolist() == [split[row]["sequence"].encode() for row in range(3)]
+    assert records["annotation_id"].tolist() == [-1, -1, -1]
+    np.testing.assert_array_equal(records["joint_in_image"], [split[row]["joints_in_image"] > 0 for row in range(3)])
+    assert setting.switches["representation"] == experiment.model.representation
+    convention = find("interhand26m/own")[0]
+    assert result_of(records, setting, convention, Extras()).numbers["mpjpe_mm/all"].value > 1
+
+
+def test_the_fields_of_a_pose_are_known_without_jax() -> None:
+    assert tuple(field.name for field in dataclasses.fields(Pose)) == records_of.POSE
 
 
 def test_report_is_one_file_without_links(workdir: Path) -> None:

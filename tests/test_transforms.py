@@ -6,7 +6,15 @@ from input_pipeline.augment import NONE, Augmentation, draw
 from input_pipeline.config import DataConfig
 from input_pipeline.crop import crop_geometry
 from input_pipeline.schema import empty_example
-from input_pipeline.transforms import LABEL_MASKS, augment_example, crop_example, label_box, swap_hands
+from input_pipeline.transforms import (
+    LABEL_MASKS,
+    augment_example,
+    benchmark_facts,
+    crop_example,
+    label_box,
+    swap_hands,
+)
+from occrobnet_jax.evaluation.records import FACTS
 from occrobnet_jax.geometry.cameras import compose_affine, project, transform_points
 from occrobnet_jax.skeleton import LEFT, RIGHT, VISIBILITY, WRIST
 from tests.fake_datasets import fake_example
@@ -250,6 +258,43 @@ def test_box_around_the_labels(marks):
     np.testing.assert_allclose(label_box(marks), np.concatenate([shown.min(0), shown.max(0)]), atol=1e-3)
     fields = crop_example(without_object, DataConfig(box_source="joints"), STRIDE)
     np.testing.assert_allclose(fields["joints_px"], moved(marks)["joints_px"], atol=1e-2)
+
+
+def test_rootnets_box_is_taken_as_it_is(marks):
+    """It has been made square and enlarged before it was stored; another box would be by 1.25."""
+    example = marks | {"rootnet_box_px": np.array([40, 30, 296, 286], np.float32), "rootnet_known": np.uint8(1)}
+    fields = crop_example(example, DataConfig(box_source="rootnet", input_size_px=256), STRIDE)
+    corners = fields["crop_from_image"] @ np.array([[40, 30, 1], [296, 286, 1]]).T
+    np.testing.assert_allclose(corners[:, 1] - corners[:, 0], 256, atol=1e-4)
+    with pytest.raises(ValueError, match="without RootNet's output"):
+        crop_example(marks, DataConfig(box_source="rootnet"), STRIDE)
+
+
+def test_facts_that_benchmarks_ask_for(marks):
+    changed = {
+        "annotation_id": np.int64(2**40),
+        "sequence": "Capture0/" + "x" * 200,
+        "hand_pose_known": np.array([1, 0], np.uint8),
+        "rootnet_depth_m": np.array([0.5, 0.25], np.float32),
+        "rootnet_known": np.uint8(1),
+    }
+    example = marks | changed
+    example["joints_in_image"] = np.zeros((2, 21), np.uint8)
+    example["joints_in_image"][0, 3] = 1
+    fields = crop_example(example, DATA, STRIDE)
+    facts = benchmark_facts(example, fields)
+    assert facts.keys() | {"key"} == set(FACTS)
+    assert facts["annotation_id"] == 2**40
+    assert facts["sequence"].item() == b"Capture0/" + 87 * b"x"
+    assert facts["hand_fit_known"].tolist() == [True, False]
+    assert facts["rootnet_depth_m"].tolist() == [0.5, 0.25]
+    assert np.argwhere(facts["joint_in_image"]).tolist() == [[0, 3]]
+    assert not facts["is_black"]
+    assert facts["object_share"] == pytest.approx((fields["segmentation"] == 3).mean())
+    black = example | {"image": cv2.imencode(".png", np.full((300, 360, 3), 3, np.uint8))[1].tobytes()}
+    assert benchmark_facts(black, crop_example(black, DATA, STRIDE))["is_black"]
+    unsegmented = example | {"segmentation": b""}
+    assert benchmark_facts(unsegmented, crop_example(unsegmented, DATA, STRIDE))["object_share"] == -1
 
 
 @pytest.mark.parametrize(

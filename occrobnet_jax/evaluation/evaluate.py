@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
+from jaxtyping import Array
 from tqdm import tqdm
 
+from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.mean_pose import mean_pose
@@ -39,7 +41,11 @@ class Evaluation:
     metrics: Metrics
     records: Records
     setting: Setting
-    switches: dict[str, Any]  # of the protocol
+
+    @property
+    def switches(self) -> Mapping[str, Any]:
+        """Of the protocol."""
+        return self.setting.switches
 
 
 def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> PredictStep:
@@ -69,7 +75,8 @@ def make_evaluate(
     """
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
-    setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)))
+    switches = _switches(experiment, split)
+    setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
     predict = make_predict_step(experiment, model, mesh)
     num_batches = math.ceil(split_size(data, split) / size)
 
@@ -84,7 +91,7 @@ def make_evaluate(
         )
         slots = experiment.model.max_joint_keypoints
         records = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots)
-        return Evaluation(compute_metrics(records, setting), records, setting, _switches(experiment, split))
+        return Evaluation(compute_metrics(records, setting), records, setting)
 
     return evaluate
 
@@ -110,28 +117,47 @@ def gather(
     """
     parts = []
     for fields in tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead()):
-        keys = np.ascontiguousarray(fields["key"])
-        as_bytes = keys.view(np.uint8).reshape(len(keys), -1)
-        placed = Batch(**place_batch({name: value for name, value in fields.items() if name != "key"}, mesh))
-        arrays = hosts.fetch(records_of.columns(placed, predict(placed)) | {"key": place_batch(as_bytes, mesh)})
-        arrays["key"] = arrays["key"].view(keys.dtype)[:, 0]
+        facts = {name: fields.pop(name) for name in records_of.FACTS if name in fields}
+        placed = Batch(**place_batch(fields, mesh))
+        as_bytes = place_batch({name: _as_bytes(values) for name, values in facts.items()}, mesh)
+        arrays = hosts.fetch(columns(placed, predict(placed)) | as_bytes)
+        arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
         parts.append(records_of.from_columns(arrays, joint_slots))
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 
 
+def columns(batch: Batch, pose: Pose) -> dict[str, Array]:
+    """The arrays of a batch and of what the network says about it that records consist of, and `is_real`."""
+    labels = {name: getattr(batch, name) for name in (*records_of.LABELS, "is_real")}
+    return labels | {f"predicted_{name}": getattr(pose, name) for name in records_of.POSE}
+
+
+def _as_bytes(values: np.ndarray) -> np.ndarray:
+    """Rows of bytes: text and 64-bit integers travel between devices in no other way."""
+    return np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)
+
+
+def _from_bytes(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(rows).view(like.dtype).reshape(-1, *like.shape[1:])
+
+
 def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:
     """Writes `predictions.npz` and `metrics.json` of a split into its folder."""
     records_of.save(folder / "predictions.npz", evaluation.records, evaluation.setting)
-    protocol = {"words": PROTOCOL, "switches": evaluation.switches | {"step": step}}
+    protocol = {"words": PROTOCOL, "switches": {**evaluation.switches, "step": step}}
     content = {**evaluation.metrics, "protocol": protocol}
     write_atomically(folder / "metrics.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _switches(experiment: Experiment, split: str) -> dict[str, Any]:
     data = experiment.data
+    manifest = dataset_manifest(data.data_dir, data.name)
     return {
         "dataset": data.name,
+        "dataset_version": manifest["version"],
+        "dataset_sha256": manifest["content_sha256"],
+        "partial": manifest["partial"],
         "split": split,
         "mean_pose_split": data.train_split,
         "representation": experiment.model.representation,

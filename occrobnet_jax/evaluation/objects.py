@@ -23,7 +23,7 @@ def object_metrics(records: Records) -> dict[str, float]:
     if np.isnan(records["predicted_object_translation_m"]).all():
         return {}
     rotation = records["object_rotation"].astype(np.float64)
-    translation, valid = _true_translation_m(records)
+    translation, valid = true_translation_m(records)
     shift = records["predicted_object_translation_m"].astype(np.float64) - translation
     predicted = equivalent_rotations(
         records["predicted_object_rotation"].astype(np.float64), rotation, records["object_symmetry"]
@@ -83,7 +83,7 @@ def rotation_angles_deg(
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
-def _true_translation_m(records: Records) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
+def true_translation_m(records: Records) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
     """The object seen from the reference wrist, and where both are known."""
     present = records["hand_present"]
     reference = np.where(present[:, RIGHT], RIGHT, LEFT)

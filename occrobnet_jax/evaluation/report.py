@@ -74,7 +74,11 @@ IN_SHORT = (
     "PA-MPJPE: each hand aligned by a similarity."
 )
 DEPTHS = {"own": "Depth: the network's own.", "ground_truth": "Depth in 2.5D: the true wrist's."}
-BOXES = {"stored": "Crops: the dataset's boxes.", "joints": "Crops: boxes around the labels."}
+BOXES = {
+    "stored": "Crops: the dataset's boxes.",
+    "joints": "Crops: boxes around the labels.",
+    "rootnet": "Crops: RootNet's.",
+}
 
 
 def report_html(

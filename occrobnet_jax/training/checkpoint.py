@@ -19,7 +19,7 @@ from absl import logging
 from jaxtyping import PyTree
 
 from occrobnet_jax.parallel import hosts
-from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, write_checksums
+from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, seal_sha256, write_checksums
 from occrobnet_jax.training.state import TrainState, leaves_by_path
 
 FOLDER = "checkpoints"
@@ -134,6 +134,11 @@ def restore_for_inference(path: Path | str, step: int | None = None) -> Restored
     )
     meta = _meta(directory)
     return Restored(meta.config, _averaged_first(_read(directory / VARIABLES, stored)), meta.step)
+
+
+def checkpoint_sha256(workdir: Path, step: int) -> str:
+    """The checksum of a workdir's checkpoint, over everything in it."""
+    return seal_sha256(_directory(workdir, step))
 
 
 def _variables_of(state: TrainState) -> dict[str, Any]:

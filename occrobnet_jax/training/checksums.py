@@ -33,6 +33,15 @@ def find_damage(directory: Path) -> list[str]:
     return [damage for name, value in expected.items() if (damage := _damage_of(directory, name, value))]
 
 
+def seal_sha256(directory: Path) -> str:
+    """One checksum for a sealed directory: that of the file of checksums.
+
+    Raises:
+        OSError: it isn't sealed.
+    """
+    return _sha256(directory / CHECKSUMS_FILE)
+
+
 def _damage_of(directory: Path, name: str, expected: str) -> str:
     path = directory / name
     if not path.is_file():

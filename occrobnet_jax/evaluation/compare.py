@@ -1,0 +1,187 @@
+"""Runs beside each other and published numbers: python -m occrobnet_jax.evaluation.compare RUN... [--published].
+
+RUN is a JSON file that score --output wrote, or a folder WORKDIR/eval/SPLIT, which is then scored under --protocol.
+Only numbers of the same protocol on the same data stand in one table; what isn't comparable is refused, with the
+reason.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from input_pipeline.readers import read_json
+from occrobnet_jax.evaluation.predictions_file import Truth, read_predictions
+from occrobnet_jax.evaluation.protocols.catalogue import find
+from occrobnet_jax.evaluation.protocols.conventions import Extras
+from occrobnet_jax.evaluation.published import PUBLISHED, Published
+from occrobnet_jax.evaluation.scores import as_json, is_of_a_joint, score_all
+
+PREDICTIONS = "predictions.npz"
+IDENTITY = {
+    "dataset": "the dataset",
+    "dataset_version": "the version of the dataset",
+    "dataset_sha256": "the content of the dataset",
+    "split": "the split",
+    "partial": "what the dataset lacks",
+    "box_source": "the boxes of the crops",
+}
+"""Switches that two runs must not differ in."""
+
+
+class Run(NamedTuple):
+    """What one program scores."""
+
+    name: str
+    switches: Mapping[str, Any]
+    scores: Mapping[str, Any]  # by protocol, as `scores.as_json` has them
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compares what the command line names; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        runs = [read_run(path, options.protocol or []) for path in options.runs]
+        protocols = common_protocols(runs, options.protocol or [])
+        check_same_data(runs, protocols)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for protocol in protocols:
+        print("\n".join(table(runs, protocol, PUBLISHED if options.published else ())), end="\n\n")
+    return 0
+
+
+def read_run(path: Path, protocols: Sequence[str]) -> Run:
+    """The scores of a run.
+
+    Raises:
+        ValueError: there are none, or the file is damaged.
+    """
+    if path.is_dir():
+        if not protocols:
+            raise ValueError(f"{path} is a folder: say under which --protocol its predictions are to be scored")
+        records, setting = read_predictions(path / PREDICTIONS, Truth())
+        conventions = [each for name in protocols for each in find(name)]
+        results, _ = score_all(records, setting, conventions, Extras())
+        return Run(str(path), setting.switches, {each.protocol: as_json(each) for each in results})
+    content = read_json(path)
+    try:
+        run = Run(str(path), dict(content["switches"]), dict(content["scores"]))
+        for scored in run.scores.values():
+            _check_scores(scored)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no file that score --output wrote: {error!r}") from error
+    return run
+
+
+def common_protocols(runs: Sequence[Run], wanted: Sequence[str]) -> list[str]:
+    """Protocols under which every run has numbers.
+
+    Raises:
+        ValueError: there is none.
+    """
+    common = [name for name in runs[0].scores if all(name in run.scores for run in runs)]
+    if wanted:
+        common = [name for name in common if any(_is_meant(name, each) for each in wanted)]
+    if not common:
+        held = "; ".join(f"{run.name}: {', '.join(run.scores) or 'none'}" for run in runs)
+        raise ValueError(f"no protocol{' of those asked for' if wanted else ''} is common to all runs ({held})")
+    return common
+
+
+def check_same_data(runs: Sequence[Run], protocols: Sequence[str]) -> None:
+    """Every run must be of the same examples of the same data.
+
+    Raises:
+        ValueError: says in what two runs differ.
+    """
+    first, *others = runs
+    for other in others:
+        reasons = [
+            f"{meaning} ({first.switches[name]!r} and {other.switches[name]!r})"
+            for name, meaning in IDENTITY.items()
+            if name in first.switches and name in other.switches and first.switches[name] != other.switches[name]
+        ]
+        reasons += [
+            f"the number of examples under {name}"
+            for name in protocols
+            if first.scores[name]["num_examples"] != other.scores[name]["num_examples"]
+        ]
+        if not any(name in first.switches and name in other.switches for name in IDENTITY):
+            reasons.append("that at least one of them doesn't say which data it is of")
+        if reasons:
+            raise ValueError(f"{first.name} and {other.name} are not comparable; they differ in {', '.join(reasons)}")
+
+
+def table(runs: Sequence[Run], protocol: str, published: Sequence[Published]) -> list[str]:
+    """Lines of one protocol: runs, comparable published rows, and why the others aren't."""
+    names = [name for name in runs[0].scores[protocol]["numbers"] if not is_of_a_joint(name)]
+    rows = [(run.name, {name: _with_interval(run, protocol, name) for name in names}) for run in runs]
+    refused = []
+    for row in (each for each in published if each.benchmark == protocol.split("/")[0]):
+        reason = why_not(row, runs[0], protocol)
+        if reason:
+            refused.append(f"  not comparable: {row.method}: {reason}")
+        else:
+            figures = {name: f"{value:g}" for name, value in row.numbers.items()}
+            rows.append((f"{row.method} ({row.source}; {row.sure})", figures))
+    lines = [protocol]
+    for name in names:
+        filled = [(who, figures[name]) for who, figures in rows if name in figures]
+        lines += [f"  {protocol}  {name}"] + [f"    {figure:28s}{who}" for who, figure in filled]
+    return lines + refused
+
+
+def why_not(row: Published, run: Run, protocol: str) -> str:
+    """Why a published row must not stand beside a run; empty if it may."""
+    if row.protocol != protocol:
+        return f"its protocol is {row.protocol or 'not stated'}" + (f" ({row.remark})" if row.remark else "")
+    if run.switches.get("partial"):
+        return f"the run is of partial data ({run.switches['partial'][0]})"
+    version = str(run.switches.get("dataset_version", "unknown"))
+    if not row.num_examples and (not row.version or not version.startswith(f"{row.version}.")):
+        remark = f" ({row.remark})" if row.remark else ""
+        return f"its data version is {row.version or 'not stated'}{remark}, the run's is {version}"
+    if str(run.switches.get("split")) != row.split:
+        return f"it is of the split {row.split}, the run of {run.switches.get('split', 'an unknown one')}"
+    examples = run.scores[protocol]["num_examples"]
+    if row.num_examples and examples != row.num_examples:
+        return f"it is of {row.num_examples:,} examples, the run of {examples:,}"
+    return ""
+
+
+def _is_meant(name: str, wanted: str) -> bool:
+    """Whether a resolved name is what somebody asked for: the same, more precise, or of that benchmark."""
+    return name == wanted or name.startswith((f"{wanted}+", f"{wanted}/"))
+
+
+def _check_scores(scored: Any) -> None:
+    int(scored["num_examples"])
+    for each in scored["numbers"].values():
+        float(each["value"])
+
+
+def _with_interval(run: Run, protocol: str, name: str) -> str:
+    number = run.scores[protocol]["numbers"].get(name)
+    if number is None:
+        return "-"
+    low, high = number.get("low"), number.get("high")
+    return f"{number['value']:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m occrobnet_jax.evaluation.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--protocol", action="append", metavar="NAME", help="as for score; may be given several times")
+    parser.add_argument("--published", action="store_true", help="with published numbers where they are comparable")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

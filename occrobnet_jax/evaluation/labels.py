@@ -1,0 +1,93 @@
+"""Writes the labels that other programs' predictions are scored against:
+
+    python -m occrobnet_jax.evaluation.labels NAME --data_dir=DIR --split=test --output=labels.npz
+
+NAME is a prepared dataset. The file is like predictions.npz, without predictions.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from input_pipeline.config import DataConfig
+from input_pipeline.manifest import dataset_manifest
+from input_pipeline.pipeline import eval_batches, split_size
+from occrobnet_jax.evaluation import records as records_of
+from occrobnet_jax.evaluation.records import FACTS, LABELS, Records, Setting
+
+BATCH = 64
+STRIDE = 2  # of the segmentation, of which only the object's share is kept
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes what the command line says; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        data = DataConfig(
+            name=options.dataset,
+            data_dir=str(options.data_dir),
+            input_size_px=options.input_size_px,
+            box_source=options.box_source,
+            black_frames="keep",
+        )
+        setting = Setting(data.input_size_px, None, switches_of(data, options.split))
+        records_of.save(options.output, read_labels(data, options.split), setting)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(options.output)
+    return 0
+
+
+def read_labels(data: DataConfig, split: str) -> Records:
+    """Labels and facts of every example of a split, in order.
+
+    Raises:
+        ValueError: it can't be read.
+    """
+    batches = eval_batches(data, split, heatmap_stride=STRIDE, global_batch_size=BATCH)
+    count = math.ceil(split_size(data, split) / BATCH)
+    parts = [
+        {name: fields[name][fields["is_real"]] for name in (*LABELS, *FACTS)}
+        for fields in tqdm(batches, "labels", count, leave=False)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def switches_of(data: DataConfig, split: str) -> dict[str, Any]:
+    """What the labels were made with."""
+    manifest = dataset_manifest(data.data_dir, data.name)
+    return {
+        "dataset": data.name,
+        "dataset_version": manifest["version"],
+        "dataset_sha256": manifest["content_sha256"],
+        "partial": manifest["partial"],
+        "split": split,
+        "box_source": data.box_source,
+        "black_frames": data.black_frames,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m occrobnet_jax.evaluation.labels",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dataset", metavar="NAME", help="of a prepared dataset")
+    parser.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
+    parser.add_argument("--split", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--box_source", choices=("stored", "joints", "rootnet"), default="stored", help="of the crops")
+    parser.add_argument("--input_size_px", type=int, default=256, help="side of the crops")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
