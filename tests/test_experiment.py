@@ -7,7 +7,8 @@ import pytest
 
 from occrobnet_jax.training.experiment import Experiment, config_names, config_of, experiment_from
 
-CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob("configs/*.py") if path.stem != "__init__")
+NO_EXPERIMENTS = {"__init__", "workdir"}  # the latter reads a config that a run was kept with
+CONFIGS = sorted({path.stem for path in Path(__file__).parents[1].glob("configs/*.py")} - NO_EXPERIMENTS)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

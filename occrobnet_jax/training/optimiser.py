@@ -1,6 +1,7 @@
 """AdamW with learning-rate groups, its schedule, and the moving average of the weights."""
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ class OptimiserConfig:
     preconditioner: Literal["adam", "muon"] = "adam"  # "muon": orthogonalised momentum for weight matrices, Adam for
     # the rest; from scratch it needs far fewer steps [ours]
     muon_rms: float = 0.2  # of a matrix's update at rate 1; Adam's are about 0.2 in practice
+    muon_most_elements: int = 0  # larger matrices are Adam's, where their iterations cost too much; 0 is no limit
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
@@ -48,7 +50,7 @@ class OptimiserConfig:
         for name in ("beta1", "beta2", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1")
-        for name in ("weight_decay", "warmup_steps", "clip_norm"):
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "muon_rms", "muon_most_elements"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
 
@@ -86,18 +88,20 @@ def _preconditioner(config: OptimiserConfig) -> optax.GradientTransformation:
         adam_b1=config.beta1,
         adam_b2=config.beta2,
         consistent_rms=config.muon_rms,
-        muon_weight_dimension_numbers=matrices,
+        muon_weight_dimension_numbers=functools.partial(matrices, most_elements=config.muon_most_elements),
     )
 
 
-def matrices(params: PyTree[Any]) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:
+def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:
     """For each parameter which axes are inputs and which outputs, or None where it is no matrix between features.
+
+    Nor are those of more than `most_elements`, where that is not 0.
 
     Tables (queries, position maps) and layers with few outputs, such as those that say a position, are not.
     """
 
     def axes(path: tuple[jax.tree_util.DictKey, ...], weights: Any) -> optax.contrib.MuonDimensionNumbers | None:
-        if _names(path)[-1] != "kernel":
+        if _names(path)[-1] != "kernel" or (most_elements and math.prod(weights.shape) > most_elements):
             return None
         # Attention's projections hold heads in axes of their own, behind the inputs, or before the outputs.
         outputs = 2 if weights.ndim == 3 and _names(path)[-2] != "out" else 1

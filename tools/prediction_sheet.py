@@ -1,0 +1,41 @@
+"""Draws a sheet of a run's predictions: `python -m tools.prediction_sheet WORKDIR OUTPUT.jpg [--split=val]`.
+
+Examples at equal distances through the split, not chosen by how well they went. Each shows the keypoints that the
+network found, the truth, and the prediction; the run must have been evaluated on the split.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from input_pipeline.readers import read_json
+from occrobnet_jax.evaluation.pictures import overlays
+from occrobnet_jax.evaluation.records import load
+from occrobnet_jax.training.experiment import experiment_from
+from occrobnet_jax.training.summary import CONFIG_FILE
+
+COLUMNS = 2
+JPEG_QUALITY = 88
+
+
+def main() -> None:
+    """Draws the sheet and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--count", type=int, default=8)
+    options = parser.parse_args()
+    data = experiment_from(read_json(options.workdir / CONFIG_FILE)).data
+    records, _ = load(options.workdir / "eval" / options.split / "predictions.npz")
+    tiles = overlays(records, data, options.split, options.count)
+    lines = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles) - COLUMNS + 1, COLUMNS)]
+    sheet = cv2.cvtColor(np.concatenate(lines), cv2.COLOR_RGB2BGR)
+    if not cv2.imwrite(str(options.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+        raise ValueError(f"{options.output} can't be written")
+
+
+if __name__ == "__main__":
+    main()
