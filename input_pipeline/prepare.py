@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from input_pipeline.interhand26m import InterHand26M
-from input_pipeline.shards import Source, write_dataset
+from input_pipeline.shards import write_dataset
+from input_pipeline.sources import Source
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
 
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import tensorflow_datasets as tfds
-from tensorflow_datasets.proto import tf_example_pb2
 
 from input_pipeline.config import DataConfig
-from input_pipeline.schema import ARRAY_FIELDS, BYTES_FIELDS, TEXT_FIELDS, Example
+from input_pipeline.records import decode_record
+from input_pipeline.schema import Example
 
 
 class Split:
@@ -37,7 +36,7 @@ class Split:
     def __getitem__(self, index: int) -> Example:
         """Example number `index`, its fields typed as `schema` says."""
         try:
-            return _parse(self._records[index])
+            return decode_record(self._records[index])
         except Exception as error:  # the reader, protobuf and NumPy each have their own ways to fail on damaged bytes
             raise ValueError(f"record {index} of {self._place} can't be read ({error}); {self._remedy}") from error
 
@@ -50,18 +49,6 @@ def open_split(data: DataConfig, split: str) -> Split:
 def split_size(data: DataConfig, split: str) -> int:
     """Number of examples in a split."""
     return len(open_split(data, split))
-
-
-def _parse(record: bytes) -> Example:
-    """Fields of one stored record; four times as fast as TFDS's own decoding of so many small features."""
-    stored = tf_example_pb2.Example.FromString(record).features.feature
-    example: Example = {}
-    for name, (shape, dtype) in ARRAY_FIELDS.items():
-        feature = stored[name]
-        numbers = feature.float_list.value if dtype is np.float32 else feature.int64_list.value
-        example[name] = np.fromiter(numbers, dtype).reshape(shape)
-    example |= {name: stored[name].bytes_list.value[0] for name in BYTES_FIELDS}
-    return example | {name: stored[name].bytes_list.value[0].decode() for name in TEXT_FIELDS}
 
 
 def _open_dataset(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
