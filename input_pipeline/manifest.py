@@ -118,9 +118,7 @@ def report(folder: Path) -> str:
     lines = [f"{'split':<12}{'examples':>12}{'two hands':>12}{'black':>8}{'left out':>10}"]
     for split, facts in manifest["splits"].items():
         left_out = sum(facts["left_out"].values())
-        lines.append(
-            f"{split:<12}{facts['examples']:>12,}{facts['two_hands']:>12,}{facts['black']:>8,}{left_out:>10,}"
-        )
+        lines.append(f"{split:<12}{facts['examples']:>12,}{facts['two_hands']:>12,}{facts['black']:>8,}{left_out:>10,}")
     lines += _published_lines(manifest)
     for split, facts in manifest["splits"].items():
         lines += [f"left out of {split}: {count:,}, {reason}" for reason, count in facts["left_out"].items()]
