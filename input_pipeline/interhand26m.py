@@ -155,6 +155,11 @@ class InterHand26M:
 _FIT_FIELDS = {"hand_pose": 48, "hand_shape": 10, "hand_translation_m": 3}
 
 
+def dataset_name(fps: int, subset: str) -> str:
+    """Name of the dataset that an image set and a subset become."""
+    return "interhand26m" + ("_30fps" if fps == 30 else "") + ("" if subset == "all" else f"_{subset}")
+
+
 def _check_frame_rate(images: np.ndarray, split: str, fps: int) -> None:
     """Refuses images of the other frame rate: the smallest step between frames of one camera tells them apart."""
     order = np.lexsort([images["frame"], images["camera"], images["sequence"], images["capture"]])

@@ -31,7 +31,6 @@ from input_pipeline.schema import Example, validate_example
 from input_pipeline.sources import OfficialSource, Source, UnusableExample
 
 SETTINGS_FILE = "settings.json"
-INDEX_FOLDER = "index"  # where a source may keep tables while it is converted
 METADATA_FILES = ("features.json", "dataset_info.json")  # the last one makes the folder a dataset
 _FILE_FORMAT = "array_record"
 _SHARDS_PER_SPLIT = 64
@@ -114,7 +113,11 @@ def write_shard(source: Source, shard: Shard) -> int:
 
 
 def finish(source: Source, folder: Path) -> None:
-    """Writes manifest and metadata, once all shards are there; then removes what only the conversion needed."""
+    """Writes manifest and metadata, once all shards are there; then removes the shards' own facts.
+
+    Raises:
+        ValueError: no example of a split could be used.
+    """
     shards = {split: _shards(folder, split, source) for split in source.splits}
     if not _is_dataset(folder):
         facts = {split: [read_json(shard.facts_path) for shard in parts] for split, parts in shards.items()}
@@ -122,7 +125,6 @@ def finish(source: Source, folder: Path) -> None:
         _write_metadata(source, folder, facts)
     for shard in (shard for parts in shards.values() for shard in parts):
         shard.facts_path.unlink(missing_ok=True)
-    shutil.rmtree(folder / INDEX_FOLDER, ignore_errors=True)
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -36,7 +36,11 @@ class Numbers:
 
 
 def _contents(folder: Path):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if "array_record" in path.name and path.suffix != ".json"}
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if "array_record" in path.name and path.suffix != ".json"
+    }
 
 
 def test_what_is_written_is_read_back_by_tfds_without_our_code(tmp_path):
