@@ -106,6 +106,8 @@ class InterHand26M:
             notes.append(
                 "machine annotations are those that the human list lacks; published M counts have frames of both"
             )
+        if not self.published:
+            notes.append("no counts of these annotations are published: whether they are complete is unknown")
         with_fits = sum(int(self._table(split).fits["known"].any(1).sum()) for split in self._files)
         if with_fits and self._mano is None:
             notes.append(f"MANO fits of {with_fits:,} moments are left out: they need your MANO files (--mano DIR)")
@@ -146,7 +148,9 @@ class InterHand26M:
         for hand in np.flatnonzero(fits["known"]):
             _, pose, shape, translation_m = (np.asarray(value, np.float64) for value in fits[hand].item())
             position_m = METRES_PER_UNIT * camera["position_mm"]
-            pose, translation_m = self._mano.in_camera(hand, pose, shape, translation_m, camera["rotation"], position_m)
+            pose, translation_m = self._mano.in_camera(
+                int(hand), pose, shape, translation_m, camera["rotation"], position_m
+            )
             fields["hand_pose"][hand], fields["hand_shape"][hand] = pose, shape
             fields["hand_translation_m"][hand] = translation_m
         return fields | {"hand_pose_known": fits["known"].astype(np.uint8)}

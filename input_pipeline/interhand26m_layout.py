@@ -67,7 +67,9 @@ def find_layout(raw: Path, fps: int = 5, subset: str = "all", ids: Path | None =
     mano, rate = ("MANO" if version == OLD_VERSION else "MANO_NeuralAnnot"), ("_30fps" if fps == 30 else "")
     splits = {
         split: SplitFiles(
-            *(folder / f"InterHand2.6M_{split}_{kind}.json" for kind in FILES),
+            data=folder / f"InterHand2.6M_{split}_data.json",
+            camera=folder / f"InterHand2.6M_{split}_camera.json",
+            joint_3d=folder / f"InterHand2.6M_{split}_joint_3d.json",
             mano=_optional(folder, f"InterHand2.6M_{split}_{mano}.json"),
             rootnet=_optional(rootnet, f"rootnet_interhand2.6m_output_{split}{rate}.json"),
             human_ids=_optional(ids, f"aid_human_annot_{split}.txt"),

@@ -76,8 +76,8 @@ def build_tables(files: SplitFiles, subset: str, folder: Path, *, progress: bool
 def open_tables(folder: Path) -> Tables:
     """Memory-maps the tables that `build_tables` wrote."""
     names = json.loads((folder / "names.json").read_text())
-    arrays = [np.load(folder / f"{field}.npy", mmap_mode="r") for field in Tables._fields[:-2]]
-    return Tables(*arrays, names=names["names"], damage=names["damage"])
+    arrays: dict[str, Any] = {field: np.load(folder / f"{field}.npy", mmap_mode="r") for field in Tables._fields[:-2]}
+    return Tables(**arrays, names=names["names"], damage=names["damage"])
 
 
 def _stamp(path: Path) -> list[str | int]:

@@ -1,5 +1,8 @@
 """Random access to the examples of a prepared dataset, as TFDS stores them; no TensorFlow."""
 
+import bisect
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -7,6 +10,9 @@ import tensorflow_datasets as tfds
 from input_pipeline.config import DataConfig
 from input_pipeline.records import decode_record
 from input_pipeline.schema import Example
+
+_ARGUMENTS = {"ho3d_v2": "ho3d --version v2", "ho3d_v3": "ho3d --version v3"}
+"""What is given to input_pipeline.prepare, where it isn't the dataset's own name."""
 
 
 class Split:
@@ -41,9 +47,41 @@ class Split:
             raise ValueError(f"record {index} of {self._place} can't be read ({error}); {self._remedy}") from error
 
 
+class Mixture(Split):
+    """The examples of several datasets' splits, one dataset after the other. Can be sent to another process."""
+
+    def __init__(self, parts: Sequence[Split]) -> None:
+        self._parts = tuple(parts)
+        self._ends = list(itertools.accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Example:
+        """Example number `index`, its fields typed as `schema` says."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = bisect.bisect_right(self._ends, index)
+        return self._parts[part][index - (self._ends[part - 1] if part else 0)]
+
+
 def open_split(data: DataConfig, split: str) -> Split:
-    """The examples of a split ("train", "train[:8]", ...) of the configured dataset."""
-    return Split(data.name, data.data_dir, split)
+    """The examples of a split ("train", "train[:8]", ...) of the configured dataset.
+
+    Where `data.name` names several ("ho3d_v2+h2o3d"), the split is that of each of them, one after the other;
+    "h2o3d/val" is the split of one.
+
+    Raises:
+        ValueError: see `Split`.
+    """
+    names = data.name.split("+")
+    chosen, _, rest = split.partition("/")
+    if rest:
+        if chosen not in names:
+            raise ValueError(f"split {split!r} names the dataset {chosen!r}; data.name={data.name!r} has {names}")
+        names, split = [chosen], rest
+    parts = [Split(name, data.data_dir, split) for name in names]
+    return parts[0] if len(parts) == 1 else Mixture(parts)
 
 
 def split_size(data: DataConfig, split: str) -> int:
@@ -63,5 +101,5 @@ def _open_dataset(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
 
 
 def _remedy(name: str, data_dir: str) -> str:
-    raw = "" if name == "synthetic_hands" else " --raw DIR"
-    return f"prepare it with: python -m input_pipeline.prepare {name}{raw} --data_dir {data_dir}"
+    arguments = _ARGUMENTS.get(name, name) + ("" if name == "synthetic_hands" else " --raw DIR")
+    return f"prepare it with: python -m input_pipeline.prepare {arguments} --data_dir {data_dir}"

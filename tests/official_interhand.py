@@ -85,7 +85,7 @@ def _split(rng: np.random.Generator, split: str, fps: int, images_dir: Path) -> 
 
 def _camera(rng: np.random.Generator, name: str) -> dict[str, Any]:
     rotation = rotation_matrix(rng.uniform(-0.3, 0.3, 3))
-    aside_mm = 160.0 if name == OUTSIDE else 0.0
+    aside_mm = 90.0 if name == OUTSIDE else 0.0
     width, height = SIZES_PX[name]
     position = np.array([50.0, -20.0, 1000.0]) - rotation.T @ np.array([aside_mm, 0.0, 350.0])
     return {
