@@ -96,7 +96,7 @@ def joint_mask(value: Any, name: str) -> np.ndarray:
     """A mask of both hands' joints: 42 x 1 in v1.0's files, 42 in others."""
     shape = (BOTH_HANDS, 1) if isinstance(value, list) and value and isinstance(value[0], list) else (BOTH_HANDS,)
     mask = number_array(value, shape, np.float64, name=name).ravel()
-    if not np.isin(mask, (0, 1)).all():
+    if not ((mask == 0) | (mask == 1)).all():
         raise ValueError(f"{name} holds other values than 0 and 1")
     return mask.astype(np.uint8)
 
