@@ -121,8 +121,8 @@ class InterHand26M:
         """
         tables = self._table(split)
         annotation, image = tables.annotations[index], tables.images[index]
-        camera_row, moment_row = tables.camera_rows[index], tables.moment_rows[index]
-        _refuse_damaged(tables, annotation=annotation["damage"], camera=camera_row, moment=moment_row)
+        camera_row, moment_row = int(tables.camera_rows[index]), int(tables.moment_rows[index])
+        _refuse_damaged(tables, annotation=int(annotation["damage"]), camera=camera_row, moment=moment_row)
         example = empty_example() | _identity(annotation, image, tables.names)
         example["image"] = _image(self._images / split, image["file_name"].decode(), self._files[split])
         example |= _hands(annotation)

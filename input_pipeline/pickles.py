@@ -232,7 +232,8 @@ class _Machine:
             _, shape, dtype, is_fortran, raw = state
             filled = _array(shape, _numpy_dtype(dtype), _bytes(raw), is_fortran=bool(is_fortran))
             # In place, since other parts of the pickle may refer to the array already.
-            target.__setstate__((1, filled.shape, filled.dtype, np.bool(is_fortran), filled.tobytes("A")))
+            content: Any = (filled.shape, filled.dtype, bool(is_fortran), filled.tobytes("A"))
+            target.__setstate__(content)
         elif isinstance(target, _DType) and isinstance(state, tuple) and len(state) >= 5:
             if state[1] not in ("<", ">", "|", "=") or state[2] is not None or state[3] not in (None, ()):
                 raise ValueError("has an array whose elements are not plain numbers")
