@@ -141,7 +141,7 @@ class InterHand26M:
         files = self._files.values()
         return self._subset == "machine" and any(each.human_ids and not each.machine_ids for each in files)
 
-    def _fits(self, fits: np.ndarray, camera: np.ndarray) -> Example:
+    def _fits(self, fits: np.ndarray, camera: np.void) -> Example:
         """MANO parameters in the camera's frame, about a flat mean."""
         assert self._mano is not None
         fields = {name: np.zeros((NUM_HANDS, size), np.float32) for name, size in _FIT_FIELDS.items()}

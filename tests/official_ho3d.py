@@ -21,7 +21,7 @@ H2O3D_SEQUENCES = {"train": ("BA10", "BA11", "CS12", "DP3", "EW20"), "evaluation
 OBJECTS = ("003_cracker_box", "006_mustard_bottle", "025_mug", "021_bleach_cleanser")
 H2O3D_OBJECTS = ("024_bowl", "004_sugar_box", "019_pitcher_base", "035_power_drill")
 WITHOUT_FLAGS = "DP3"  # sequence whose metadata have no jointValid and poseValid
-HIDDEN_JOINT = 4  # number, in HO-3D's order, of the joint that other sequences mark as invalid
+HIDDEN_JOINT = 8  # number, in HO-3D's order, of the joint that other sequences mark as invalid
 HO3D_NAMES = (
     *("wrist", "index1", "index2", "index3", "middle1", "middle2", "middle3", "pinky1", "pinky2", "pinky3"),
     *("ring1", "ring2", "ring3", "thumb1", "thumb2", "thumb3", "thumb4", "index4", "middle4", "ring4", "pinky4"),
