@@ -48,6 +48,8 @@ lock: $(STAMP) ## requirements.txt from requirements.in: exact, for Python 3.11 
 	    --custom-compile-command "make lock" requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	    --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements-beam.in -o requirements-beam.txt
 
 clean: ## remove the environment and everything under runs/
 	rm -rf $(VENV) $(RUNS)

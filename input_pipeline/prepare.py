@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verify:
             return _verify(options)
         folder = write_dataset(make_source(options), options.data_dir, options.num_processes)
-        shutil.rmtree(_index(options), ignore_errors=True)
+        remove_index(options)
         print(f"{folder}\n{report(folder)}")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -67,6 +67,11 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.dataset != "synthetic_hands" and options.raw is None and not options.verify:
         parser.error(f"{options.dataset} needs --raw DIR, the folder of its unpacked archives")
     return options
+
+
+def remove_index(options: argparse.Namespace) -> None:
+    """Removes what only the conversion needed."""
+    shutil.rmtree(_index(options), ignore_errors=True)
 
 
 def _verify(options: argparse.Namespace) -> int:
