@@ -31,13 +31,15 @@ LINKS_PER_FILE = 50_000  # file systems allow some 65,000
 SEQUENCE = "ROM01_No_Interaction_2_Hand"
 
 
-def generate(raw: Path, num_frames: int) -> None:
+def generate(raw: Path, num_frames: int, *, with_images: bool = True) -> None:
     """Writes the official tree of a train split with so many images."""
     rng = np.random.default_rng(0)
     images, folder = raw / "images" / "train", raw / "annotations" / "train"
     folder.mkdir(parents=True)
+    images.mkdir(parents=True)
     places = [_place(number) for number in range(num_frames)]
-    _link_images(images, places, _photo(rng))
+    if with_images:
+        _link_images(images, places, _photo(rng))
     _write_list(folder / "InterHand2.6M_train_data.json", places)
     captures = sorted({capture for capture, _, _ in places})
     world = (rng.uniform(-80, 80, (42, 3)) + [0, 0, 1000]).astype(np.float32).tolist()
@@ -148,7 +150,7 @@ def main() -> None:
     options.folder.mkdir(parents=True)
     try:
         if (pid := os.fork()) == 0:  # so that the generator's memory doesn't count
-            generate(options.folder / "raw", options.frames)
+            generate(options.folder / "raw", options.frames, with_images=not options.index_only)
             os._exit(0)
         os.waitpid(pid, 0)
         print(json.dumps(measure(options.folder, options.frames, options.processes, options.index_only)))
