@@ -31,15 +31,15 @@ LINKS_PER_FILE = 50_000  # file systems allow some 65,000
 SEQUENCE = "ROM01_No_Interaction_2_Hand"
 
 
-def generate(raw: Path, num_frames: int, *, with_images: bool = True) -> None:
-    """Writes the official tree of a train split with so many images."""
+def generate(raw: Path, num_frames: int, *, photo: bytes) -> None:
+    """Writes the official tree of a train split with so many images, or without any where `photo` is empty."""
     rng = np.random.default_rng(0)
     images, folder = raw / "images" / "train", raw / "annotations" / "train"
     folder.mkdir(parents=True)
     images.mkdir(parents=True)
     places = [_place(number) for number in range(num_frames)]
-    if with_images:
-        _link_images(images, places, _photo(rng))
+    if photo:
+        _link_images(images, places, photo)
     _write_list(folder / "InterHand2.6M_train_data.json", places)
     captures = sorted({capture for capture, _, _ in places})
     world = (rng.uniform(-80, 80, (42, 3)) + [0, 0, 1000]).astype(np.float32).tolist()
@@ -145,12 +145,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--folder", type=Path, required=True, help="is made, and removed at the end")
+    parser.add_argument("--photo", type=Path, help="JPEG of 334 x 512 px to link to; a generated one by default")
     parser.add_argument("--index_only", action="store_true")
     options = parser.parse_args()
+    photo = options.photo.read_bytes() if options.photo else _photo(np.random.default_rng(0))
+    photo = b"" if options.index_only else photo
     options.folder.mkdir(parents=True)
     try:
         if (pid := os.fork()) == 0:  # so that the generator's memory doesn't count
-            generate(options.folder / "raw", options.frames, with_images=not options.index_only)
+            generate(options.folder / "raw", options.frames, photo=photo)
             os._exit(0)
         os.waitpid(pid, 0)
         print(json.dumps(measure(options.folder, options.frames, options.processes, options.index_only)))
