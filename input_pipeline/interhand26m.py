@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.interhand26m_layout import FRAME_RATES, OLD_VERSION, SPLITS, SUBSETS, SplitFiles, find_layout
+from input_pipeline.interhand26m_layout import (
+    FRAME_RATES,
+    OLD_VERSION,
+    SPLITS,
+    SUBSETS,
+    SplitFiles,
+    check_frame_rate,
+    find_layout,
+)
 from input_pipeline.interhand26m_tables import Tables, build_tables, open_tables
 from input_pipeline.mano_roots import load_mano_roots
 from input_pipeline.published_counts import INTERHAND26M_5FPS
@@ -22,7 +30,6 @@ from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import NUM_HANDS, VISIBILITY, WRIST
 
 METRES_PER_UNIT = 0.001
-FRAME_STEPS = {"train": {5: 18, 30: 3}, "val": {5: 6, 30: 1}, "test": {5: 6, 30: 1}}  # frame numbers between images
 
 
 class InterHand26M:
@@ -62,7 +69,7 @@ class InterHand26M:
             split: build_tables(files, subset, Path(index), progress=progress) for split, files in self._files.items()
         }
         for split in self._files:
-            _check_frame_rate(self._table(split).images, split, fps)
+            check_frame_rate(self._table(split).images, split, fps)
         self.splits = {split: len(self._table(split).annotations) for split in self._files}
 
     @property
@@ -157,25 +164,6 @@ class InterHand26M:
 
 
 _FIT_FIELDS = {"hand_pose": 48, "hand_shape": 10, "hand_translation_m": 3}
-
-
-def dataset_name(fps: int, subset: str) -> str:
-    """Name of the dataset that an image set and a subset become."""
-    return "interhand26m" + ("_30fps" if fps == 30 else "") + ("" if subset == "all" else f"_{subset}")
-
-
-def _check_frame_rate(images: np.ndarray, split: str, fps: int) -> None:
-    """Refuses images of the other frame rate: the smallest step between frames of one camera tells them apart."""
-    order = np.lexsort([images["frame"], images["camera"], images["sequence"], images["capture"]])
-    view = images[["capture", "sequence", "camera"]][order]
-    steps = np.diff(images["frame"][order])[(view[1:] == view[:-1])]
-    steps = steps[steps > 0]
-    other = {5: 30, 30: 5}[fps]
-    if len(steps) and (steps.min() < FRAME_STEPS[split][5]) != (fps == 30):
-        raise ValueError(
-            f"frames of {split} are {steps.min()} apart, where {FRAME_STEPS[split][fps]} make {fps} frames per second; "
-            f"pass --fps {other}"
-        )
 
 
 def _refuse_damaged(tables: Tables, **rows: int) -> None:

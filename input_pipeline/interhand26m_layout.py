@@ -11,12 +11,15 @@ The annotations may lie beside images/ or beside the folder that the images' arc
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 SPLITS = ("train", "val", "test")
 FILES = ("data", "camera", "joint_3d")
 SUBSETS = ("all", "human", "machine")
 FRAME_RATES = (5, 30)
 OLD_FOLDERS = {"all": "all", "human": "human_annot", "machine": "machine_annot"}
 VERSION, OLD_VERSION = "1.0.0", "0.0.0"
+FRAME_STEPS = {"train": {5: 18, 30: 3}, "val": {5: 6, 30: 1}, "test": {5: 6, 30: 1}}  # frame numbers between images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Layout:
     version: str  # of the annotations
     images: Path  # holds a folder for each split
     splits: dict[str, SplitFiles]
+
+
+def dataset_name(fps: int, subset: str) -> str:
+    """Name of the dataset that an image set and a subset become."""
+    return "interhand26m" + ("_30fps" if fps == 30 else "") + ("" if subset == "all" else f"_{subset}")
 
 
 def find_layout(raw: Path, fps: int = 5, subset: str = "all", ids: Path | None = None) -> Layout:
@@ -80,6 +88,24 @@ def find_layout(raw: Path, fps: int = 5, subset: str = "all", ids: Path | None =
     if version == VERSION and subset != "all":
         splits = _with_ids(splits, subset, ids)
     return Layout(version, images, splits)
+
+
+def check_frame_rate(images: np.ndarray, split: str, fps: int) -> None:
+    """Refuses images of the other frame rate: the smallest step between frames of one camera tells them apart.
+
+    Raises:
+        ValueError: they are of the other one.
+    """
+    order = np.lexsort([images["frame"], images["camera"], images["sequence"], images["capture"]])
+    view = images[["capture", "sequence", "camera"]][order]
+    steps = np.diff(images["frame"][order])[(view[1:] == view[:-1])]
+    steps = steps[steps > 0]
+    other = {5: 30, 30: 5}[fps]
+    if len(steps) and (steps.min() < FRAME_STEPS[split][5]) != (fps == 30):
+        raise ValueError(
+            f"frames of {split} are {steps.min()} apart, where {FRAME_STEPS[split][fps]} make {fps} frames per second; "
+            f"pass --fps {other}"
+        )
 
 
 def _only(raw: Path, fps: int, found: list[Path]) -> Path:

@@ -3,7 +3,7 @@
 import collections
 import hashlib
 import json
-import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,14 @@ _READ_BYTES = 2**22
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file that is there as a whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.incomplete-{os.getpid()}")
+    unfinished = unfinished_path(path)
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
     unfinished.replace(path)
+
+
+def unfinished_path(path: Path) -> Path:
+    """Name of a file while it is written: no other process, here or on another machine, has the same."""
+    return path.with_name(f"{path.name}.incomplete-{secrets.token_hex(8)}")
 
 
 def file_facts(path: Path) -> dict[str, Any]:

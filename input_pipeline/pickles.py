@@ -9,16 +9,15 @@ the bytes of all its elements are there, so that no shape can allocate more than
 import codecs
 import dataclasses
 import io
-import math
 import pickletools
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from input_pipeline.pickle_arrays import ElementType, as_bytes, element_type, exact_array, numpy_type, refuse
+
 MAX_INSTRUCTIONS = 1_000_000
-MAX_DIMENSIONS = 8
 
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _RECONSTRUCT = frozenset(f"{module} _reconstruct" for module in _NUMPY)
@@ -29,9 +28,6 @@ _NEW_OBJECT = frozenset({"copy_reg _reconstructor", "copyreg _reconstructor"})
 _OBJECT = frozenset({"__builtin__ object", "builtins object"})
 _NO_BYTES = "__builtin__ bytes"  # how Python 3 writes b"" for Python 2
 _PLAIN = {*_RECONSTRUCT, *_SCALAR, *_FROM_BUFFER, _ARRAY, _DTYPE, _ENCODE, *_NEW_OBJECT, *_OBJECT, _NO_BYTES}
-
-# Booleans, integers, floats; texts of at most 9999 characters.
-_DTYPE_CODE = re.compile(r"b1|[iu][1248]|f[248]|[SU]\d{1,4}")
 
 _MARK = object()
 
@@ -50,17 +46,6 @@ class _Global:
     """A name that the pickle refers to: "module name"."""
 
     name: str
-
-
-@dataclasses.dataclass
-class _DType:
-    """An element type that is still told its byte order."""
-
-    code: str
-    order: str = "<"
-
-    def numpy(self) -> np.dtype:
-        return np.dtype(self.order + self.code)
 
 
 def load_plain(content: bytes, inert_classes: frozenset[str] = frozenset()) -> Any:
@@ -94,7 +79,7 @@ class _Machine:
             name, argument = _instruction(program)
             if name == "STOP":
                 value = self._pop()
-                if isinstance(value, (_Global, _DType)) or value is _MARK:
+                if isinstance(value, (_Global, ElementType)) or value is _MARK:
                     raise ValueError("holds no data")
                 return value
             if name in _CONSTANTS:
@@ -204,16 +189,16 @@ class _Machine:
         if name in _RECONSTRUCT:
             return np.zeros(0, np.uint8)  # BUILD gives it its content
         if name == _DTYPE:
-            return _dtype(arguments)
+            return element_type(arguments)
         if name in _SCALAR:
             dtype, raw = arguments
-            return _array((), _numpy_dtype(dtype), _bytes(raw), is_fortran=False)[()]
+            return exact_array((), numpy_type(dtype), as_bytes(raw), is_fortran=False)[()]
         if name in _FROM_BUFFER:
             raw, dtype, shape, order = arguments
-            return _array(shape, _numpy_dtype(dtype), _bytes(raw), is_fortran=order == "F")
+            return exact_array(shape, numpy_type(dtype), as_bytes(raw), is_fortran=order == "F")
         if name == _ENCODE:
             text, encoding = arguments
-            return _bytes(text) if encoding in ("latin1", "latin-1") else _refuse(f"encodes text as {encoding!r}")
+            return as_bytes(text) if encoding in ("latin1", "latin-1") else refuse(f"encodes text as {encoding!r}")
         if name == _NO_BYTES and not arguments:
             return b""
         if name in _NEW_OBJECT:
@@ -230,11 +215,11 @@ class _Machine:
         target = self._last(object)
         if isinstance(target, np.ndarray) and isinstance(state, tuple) and len(state) == 5:
             _, shape, dtype, is_fortran, raw = state
-            filled = _array(shape, _numpy_dtype(dtype), _bytes(raw), is_fortran=bool(is_fortran))
+            filled = exact_array(shape, numpy_type(dtype), as_bytes(raw), is_fortran=bool(is_fortran))
             # In place, since other parts of the pickle may refer to the array already.
             content: Any = (filled.shape, filled.dtype, bool(is_fortran), filled.tobytes("A"))
             target.__setstate__(content)
-        elif isinstance(target, _DType) and isinstance(state, tuple) and len(state) >= 5:
+        elif isinstance(target, ElementType) and isinstance(state, tuple) and len(state) >= 5:
             if state[1] not in ("<", ">", "|", "=") or state[2] is not None or state[3] not in (None, ()):
                 raise ValueError("has an array whose elements are not plain numbers")
             target.order = "|" if state[1] == "=" else state[1]
@@ -256,39 +241,6 @@ def _instruction(program: io.BytesIO) -> tuple[str, Any]:
         quoted = pickletools.read_stringnl(program, decode=False, stripquotes=True)
         return opcode.name, codecs.escape_decode(quoted)[0].decode("latin-1")
     return opcode.name, opcode.arg.reader(program) if opcode.arg else None
-
-
-def _dtype(arguments: tuple[Any, ...]) -> _DType:
-    code = arguments[0] if arguments else None
-    code = code.decode("latin-1") if isinstance(code, bytes) else code
-    if not (isinstance(code, str) and _DTYPE_CODE.fullmatch(code)):
-        raise ValueError(f"has an array of type {code!r}; plain numbers are expected")
-    return _DType(code)
-
-
-def _numpy_dtype(dtype: Any) -> np.dtype:
-    return dtype.numpy() if isinstance(dtype, _DType) else _refuse("has an array without an element type")
-
-
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode("latin-1")
-    return bytes(value) if isinstance(value, (bytes, bytearray)) else _refuse("has an array without content")
-
-
-def _array(shape: Any, dtype: np.dtype, raw: bytes, *, is_fortran: bool) -> np.ndarray:
-    """An array of exactly the bytes that are there."""
-    plain = isinstance(shape, tuple) and all(type(length) is int and 0 <= length < 2**31 for length in shape)
-    if not plain or len(shape) > MAX_DIMENSIONS or math.prod(shape) * dtype.itemsize != len(raw):
-        described = shape if isinstance(shape, tuple) and len(str(shape)) < 200 else "that is no shape"
-        raise ValueError(f"has an array of shape {described} and type {dtype} with {len(raw):,} bytes of content")
-    if not raw:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C")
-
-
-def _refuse(reason: str) -> Any:
-    raise ValueError(reason)
 
 
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from input_pipeline.h2o3d import H2O3D
 from input_pipeline.ho3d import HO3D, VERSIONS
-from input_pipeline.interhand26m import InterHand26M, dataset_name
-from input_pipeline.interhand26m_layout import FRAME_RATES, SUBSETS
+from input_pipeline.interhand26m import InterHand26M
+from input_pipeline.interhand26m_layout import FRAME_RATES, SUBSETS, dataset_name
 from input_pipeline.manifest import dataset_folder, report, verify
 from input_pipeline.shards import write_dataset
 from input_pipeline.sources import Source

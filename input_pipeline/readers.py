@@ -1,7 +1,6 @@
 """Reads what comes from outside; whatever is wrong with it becomes one sentence that names the file and the place."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ MAX_IMAGE_BYTES = 64 * MEBIBYTE
 MAX_PICKLE_BYTES = 4 * MEBIBYTE  # the datasets' have some ten kilobytes
 MAX_MANO_BYTES = 64 * MEBIBYTE
 BLACK_BELOW = 10  # an image without any brighter value shows nothing, though InterHand2.6M annotates some
-_REDUCTION = 2
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
@@ -136,23 +134,6 @@ def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == shape[0] and all(_has_shape(v, shape[1:]) for v in value)
 
 
-def check_image(encoded: bytes, width: int, height: int, *, name: str) -> bool:
-    """Whether an encoded image is black, after a check that it is complete and of the given size.
-
-    All of the file is read, but only its brightness at half of the resolution is computed, in half of the time. With
-    fewer pixels it isn't faster, and small bright spots would be lost.
-
-    Raises:
-        ValueError: it is truncated, corrupt, not an image, or of another size.
-    """
-    reduced = _decode(encoded, cv2.IMREAD_REDUCED_GRAYSCALE_2, name)
-    expected = (math.ceil(height / _REDUCTION), math.ceil(width / _REDUCTION))
-    if any(abs(found - wanted) > 1 for found, wanted in zip(reduced.shape, expected, strict=True)):
-        found = f"about {_REDUCTION * reduced.shape[1]} x {_REDUCTION * reduced.shape[0]} px"
-        raise ValueError(f"{name} has {found} where {width} x {height} are expected")
-    return bool(reduced.max() < BLACK_BELOW)
-
-
 def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """RGB pixels of an encoded image, turned upright where its EXIF data says so.
 
@@ -169,6 +150,15 @@ def decode_segmentation(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"
         ValueError: it is truncated, corrupt, or not an image.
     """
     return _decode(encoded, cv2.IMREAD_GRAYSCALE, name)
+
+
+def decode_half_brightness(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
+    """Grey values at half of the resolution (rounded up), in half of the time.
+
+    Raises:
+        ValueError: it is truncated, corrupt, or not an image.
+    """
+    return _decode(encoded, cv2.IMREAD_REDUCED_GRAYSCALE_2, name)
 
 
 def _decode(encoded: bytes, flags: int, name: str) -> np.ndarray:

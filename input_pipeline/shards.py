@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,8 +23,16 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tqdm import tqdm
 
-from input_pipeline.manifest import MANIFEST_FILE, MAX_EXAMPLES_NAMED, file_facts, make_manifest, write_json
-from input_pipeline.readers import check_image, read_json
+from input_pipeline.image_check import check_image
+from input_pipeline.manifest import (
+    MANIFEST_FILE,
+    MAX_EXAMPLES_NAMED,
+    file_facts,
+    make_manifest,
+    unfinished_path,
+    write_json,
+)
+from input_pipeline.readers import read_json
 from input_pipeline.records import encode_record, features
 from input_pipeline.schema import Example, validate_example
 from input_pipeline.sources import OfficialSource, Source, UnusableExample
@@ -100,7 +107,7 @@ def missing_shards(source: Source, folder: Path) -> list[Shard]:
 
 def write_shard(source: Source, shard: Shard) -> int:
     """Writes one shard and its facts; returns the number of rows that it stands for."""
-    unfinished = shard.path.with_name(f"{shard.path.name}.incomplete-{os.getpid()}")
+    unfinished = unfinished_path(shard.path)
     writer = array_record_module.ArrayRecordWriter(str(unfinished), "group_size:1")
     try:
         facts = _write_examples(source, shard, writer)

@@ -111,6 +111,7 @@ HOSTILE = {
     "too few bytes": NDARRAY + b"(I1\n(I3\nt" + DTYPE % b"f8" + b"I00\nS'1234'\ntb.",
     "objects as elements": NDARRAY + b"(I1\n(I1\nt" + DTYPE % b"O8" + b"I00\n(NltL1L\n.",
     "a huge element": NDARRAY + b"(I1\n(I1\nt" + DTYPE % b"S99999999999" + b"I00\nS''\ntb.",
+    "elements of no size": NDARRAY + b"(I1\n(I2147483647\nt" + DTYPE % b"S0" + b"I00\nS''\ntb.",
     "a huge memo": b"N" + b"r\xff\xff\xff\xff" + b".",
     "a huge byte string": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f" + b"abc.",
     "a huge text": b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7f" + b"abc.",
@@ -248,12 +249,12 @@ def test_thousands_of_damaged_files_end_in_a_value_or_one_sentence(monkeypatch):
     seeds = [python2_pickle.dumps(RECORD, 0), python2_pickle.dumps(RECORD, 2), pickle.dumps(RECORD, 4)]
     rng = random.Random(0)
     refused = 0
-    for number in range(6000):
+    for number in range(3000):
         try:
             load_plain(mutated(seeds[number % 3], rng))
         except ValueError:
             refused += 1
-    assert 3000 < refused < 6000
+    assert 1500 < refused < 3000
 
 
 @settings(max_examples=500, deadline=None)
