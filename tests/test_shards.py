@@ -112,3 +112,13 @@ def test_wrong_arguments_end_with_a_usage_error(arguments, capsys):
         main(arguments)
     assert failure.value.code != 0
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", ["array_record-00001-of-00004", "array_record-00001-of-00004.facts.json"])
+def test_a_shard_counts_as_written_only_with_its_facts(tmp_path, kept):
+    """A process may be killed between the two files."""
+    folder = shards.start(Numbers(), tmp_path)
+    (folder / f"numbers-train.{kept}").write_text("{}")
+    assert len(shards.missing_shards(Numbers(), folder)) == 4 + 1
+    whole = shards.write_dataset(Numbers(), tmp_path / "whole", progress=False)
+    assert _contents(shards.write_dataset(Numbers(), tmp_path, progress=False)) == _contents(whole)
