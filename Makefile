@@ -9,7 +9,7 @@ DEMO := $(RUNS)/demo
 DEMO_DATA := $(RUNS)/demo_data
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test testbeam lint format lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,6 +34,12 @@ demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto
 
+testbeam: ## the conversion on Apache Beam, in an environment of its own
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-beam/bin/uv pip install --quiet --python .venv-beam/bin/python -r requirements-beam.txt pytest
+	PYTHONPATH=. .venv-beam/bin/python -m pytest --noconftest --override-ini addopts= tests/test_prepare_beam.py
+
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,6 +54,8 @@ lock: $(STAMP) ## requirements.txt from requirements.in: exact, for Python 3.11 
 	    --custom-compile-command "make lock" requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	    --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements-beam.in -o requirements-beam.txt
 
 clean: ## remove the environment and everything under runs/
 	rm -rf $(VENV) $(RUNS)

@@ -17,10 +17,10 @@ class DataConfig:
     """
 
     # --- What is read
-    name: str = "synthetic_hands"  # as given to input_pipeline.prepare
+    name: str = "synthetic_hands"  # as input_pipeline.prepare wrote it; "ho3d_v2+h2o3d" trains on both
     data_dir: str = "data"  # folder that holds the prepared datasets
     train_split: str = "train"  # TFDS syntax: "train[:8]" are the first 8 examples, "train+val" both
-    eval_split: str = "val"
+    eval_split: str = "val"  # of several datasets, "h2o3d/val" is that of one
     num_workers: int = 0  # processes that decode and augment; 0 uses threads of this process
 
     # --- The crop

@@ -1,182 +1,222 @@
-"""InterHand2.6M v1.0: its official folders and JSON files to schema examples.
-
-Expected under the raw folder (any split may be absent; the images may lie one folder deeper, as they are downloaded):
-
-    annotations/{train,val,test}/InterHand2.6M_{split}_{data,camera,joint_3d}.json
-    images/{train,val,test}/Capture*/SEQUENCE/cam*/image*.jpg
+"""InterHand2.6M: its official folders and JSON files (`interhand26m_layout`) to schema examples.
 
 World coordinates are millimetres, X_cam = R (X_world - campos). The box of the annotations is 1.2 times the tight box
 of the joints; it is stored as given. Licence of the data: CC-BY-NC 4.0.
 """
 
-import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.readers import MEBIBYTE, decode_image, lookup, number_array, read_bytes, read_json
+from input_pipeline.interhand26m_layout import (
+    FRAME_RATES,
+    OLD_VERSION,
+    SPLITS,
+    SUBSETS,
+    SplitFiles,
+    check_frame_rate,
+    find_layout,
+)
+from input_pipeline.interhand26m_tables import Tables, build_tables, open_tables
+from input_pipeline.mano_roots import load_mano_roots
+from input_pipeline.published_counts import INTERHAND26M_5FPS
+from input_pipeline.readers import read_bytes
 from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
+from input_pipeline.sources import UnusableExample
 from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.skeleton import VISIBILITY, WRIST
+from occrobnet_jax.skeleton import NUM_HANDS, VISIBILITY, WRIST
 
-SPLITS = ("train", "val", "test")
-FILES = ("data", "camera", "joint_3d")
-HAND_TYPES = {"right": (1, 0), "left": (0, 1), "interacting": (1, 1)}
-MAX_JSON_BYTES = 16 * 1024 * MEBIBYTE  # the 30 fps training annotations are several gigabytes
 METRES_PER_UNIT = 0.001
-
-
-@dataclasses.dataclass(frozen=True)
-class _Annotations:
-    """The three JSON files of one split, as read, and where they came from."""
-
-    files: dict[str, Path]
-    images: dict[int, dict[str, Any]]  # by id
-    annotations: list[dict[str, Any]]
-    cameras: dict[str, Any]
-    joints: dict[str, Any]
 
 
 class InterHand26M:
     """A source of examples, one per annotated image.
 
-    Attributes:
-        splits: number of examples of each split that is there.
-        absent_splits: names of the others.
-        settings: sizes of the annotation files; those at 5 and at 30 frames per second differ in them.
+    Args:
+        raw: the folder in which the archives were unpacked.
+        index: folder for the tables that the annotations become.
+        fps: 5 or 30; which of the two image sets is there.
+        subset: "all" (H+M), "human" (H) or "machine" (M).
+        ids: folder with the lists of annotation ids that v1.0 needs for a subset.
+        mano: folder with the user's MANO files; without them the fits can't be brought into the camera's frame.
+        progress: whether to show how far reading is.
 
     Raises:
-        ValueError: nothing of the expected layout is in `raw`, a split is there in part, or a file is damaged.
+        ValueError: nothing of the expected layout is in `raw`, or an annotation file is damaged as a whole.
     """
 
-    name = "interhand26m"
-    version = "1.0.0"
-
-    def __init__(self, raw: Path) -> None:
-        self._images_dir = _images_dir(Path(raw))
-        annotations_dir = _annotations_dir(Path(raw))
-        present = [split for split in SPLITS if (annotations_dir / split).is_dir()]
-        if not present:
-            raise ValueError(f"{annotations_dir} holds none of the splits {list(SPLITS)}")
-        self._annotations = {split: _read_annotations(annotations_dir / split, split) for split in present}
-        self.splits = {split: len(read.annotations) for split, read in self._annotations.items()}
-        self.absent_splits = tuple(split for split in SPLITS if split not in self.splits)
-        self.settings: dict[str, Any] = {
-            "annotation_bytes": {file.name: file.stat().st_size for file in self._annotation_files()}
+    def __init__(
+        self,
+        raw: Path,
+        index: Path,
+        *,
+        fps: int = 5,
+        subset: str = "all",
+        ids: Path | None = None,
+        mano: Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        if fps not in FRAME_RATES or subset not in SUBSETS:
+            raise ValueError(f"{fps=} must be one of {FRAME_RATES}, {subset=} one of {SUBSETS}")
+        layout = find_layout(Path(raw), fps, subset, ids)
+        self.version, self._images, self._files = layout.version, layout.images, layout.splits
+        self._fps, self._subset = fps, subset
+        self._mano = load_mano_roots(Path(mano)) if mano else None
+        self._tables = {
+            split: build_tables(files, subset, Path(index), progress=progress) for split, files in self._files.items()
         }
+        for split in self._files:
+            check_frame_rate(self._table(split).images, split, fps)
+        self.splits = {split: len(self._table(split).annotations) for split in self._files}
+
+    @property
+    def name(self) -> str:
+        """Each image set and subset is a dataset of its own, so that they can't be taken for each other."""
+        return (
+            "interhand26m"
+            + ("_30fps" if self._fps == 30 else "")
+            + ("" if self._subset == "all" else f"_{self._subset}")
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Sizes of the annotation files, and what was chosen."""
+        sizes = {file.name: file.stat().st_size for files in self._files.values() for file in files.present()}
+        return {
+            "annotation_bytes": sizes,
+            "fps": self._fps,
+            "subset": self._subset,
+            "with_mano": self._mano is not None,
+        }
+
+    @property
+    def absent_splits(self) -> Sequence[str]:
+        """Splits that are not there."""
+        return tuple(split for split in self.published or SPLITS if split not in self.splits)
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, int]]:
+        """Counts of v1.0 at 5 fps; those of other data are not published."""
+        is_known = self._fps == 5 and self.version != OLD_VERSION and not self._by_complement()
+        return INTERHAND26M_5FPS[self._subset] if is_known else {}
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is particular about these annotations."""
+        notes = []
+        if self.version == OLD_VERSION:
+            notes.append("annotations of the withdrawn v0.0 layout: not comparable with results on v1.0")
+        if self._by_complement():
+            notes.append(
+                "machine annotations are those that the human list lacks; published M counts have frames of both"
+            )
+        if not self.published:
+            notes.append("no counts of these annotations are published: whether they are complete is unknown")
+        with_fits = sum(int(self._table(split).fits["known"].any(1).sum()) for split in self._files)
+        if with_fits and self._mano is None:
+            notes.append(f"MANO fits of {with_fits:,} moments are left out: they need your MANO files (--mano DIR)")
+        return notes
 
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split, in the order of the annotations.
 
         Raises:
-            ValueError: its image or one of its annotations is missing or damaged.
+            UnusableExample: its image or one of its annotations is missing or damaged.
         """
-        read = self._annotations[split]
-        source = read.files["data"]
-        annotation = read.annotations[index]
-        record = read.images[annotation["image_id"]]
-        example = empty_example() | _identity(annotation, record, source)
-        image_path = self._images_dir / split / _relative_path(lookup(record, "file_name", source=source), source)
-        example["image"] = read_bytes(image_path)
-        decode_image(example["image"], name=str(image_path))
-        example |= _hands(annotation, source)
-        example["intrinsics"], rotation, position = _camera(read, record)
-        example |= _joints(read, record, rotation, position)
-        example |= _seen(example, annotation, source)
+        tables = self._table(split)
+        annotation, image = tables.annotations[index], tables.images[index]
+        camera_row, moment_row = int(tables.camera_rows[index]), int(tables.moment_rows[index])
+        _refuse_damaged(tables, annotation=int(annotation["damage"]), camera=camera_row, moment=moment_row)
+        example = empty_example() | _identity(annotation, image, tables.names)
+        example["image"] = _image(self._images / split, image["file_name"].decode(), self._files[split])
+        example |= _hands(annotation)
+        camera, moment = tables.cameras[camera_row], tables.moments[moment_row]
+        example |= _joints(camera, moment)
+        example |= _seen(example, annotation["in_image"].reshape(HANDS_JOINTS))
+        example |= _rootnet(tables.rootnet[index])
+        if self._mano is not None:
+            example |= self._fits(tables.fits[moment_row], camera)
         return example
 
-    def _annotation_files(self) -> list[Path]:
-        return [file for read in self._annotations.values() for file in read.files.values()]
+    def _table(self, split: str) -> Tables:
+        return open_tables(self._tables[split])
+
+    def _by_complement(self) -> bool:
+        files = self._files.values()
+        return self._subset == "machine" and any(each.human_ids and not each.machine_ids for each in files)
+
+    def _fits(self, fits: np.ndarray, camera: np.void) -> Example:
+        """MANO parameters in the camera's frame, about a flat mean."""
+        assert self._mano is not None
+        fields = {name: np.zeros((NUM_HANDS, size), np.float32) for name, size in _FIT_FIELDS.items()}
+        for hand in np.flatnonzero(fits["known"]):
+            _, pose, shape, translation_m = (np.asarray(value, np.float64) for value in fits[hand].item())
+            position_m = METRES_PER_UNIT * camera["position_mm"]
+            pose, translation_m = self._mano.in_camera(
+                int(hand), pose, shape, translation_m, camera["rotation"], position_m
+            )
+            fields["hand_pose"][hand], fields["hand_shape"][hand] = pose, shape
+            fields["hand_translation_m"][hand] = translation_m
+        return fields | {"hand_pose_known": fits["known"].astype(np.uint8)}
 
 
-def _images_dir(raw: Path) -> Path:
-    found = [folder for folder in (raw, *sorted(raw.glob("InterHand2.6M_*fps_batch1"))) if (folder / "images").is_dir()]
-    if len(found) != 1:
-        held = f"{len(found)} of them: {[str(folder) for folder in found]}" if found else "none"
-        raise ValueError(f"{raw} must hold one folder images/ or InterHand2.6M_*fps_batch1/images/, it holds {held}")
-    return found[0] / "images"
+_FIT_FIELDS = {"hand_pose": 48, "hand_shape": 10, "hand_translation_m": 3}
 
 
-def _annotations_dir(raw: Path) -> Path:
-    for folder in (raw, *sorted(raw.glob("InterHand2.6M_*fps_batch1"))):
-        if (folder / "annotations").is_dir():
-            return folder / "annotations"
-    raise ValueError(f"{raw} holds no folder annotations/ of InterHand2.6M v1.0")
+def _refuse_damaged(tables: Tables, **rows: int) -> None:
+    for kind, row in rows.items():
+        sentence = tables.damage[kind].get(str(row))
+        if sentence is not None:
+            raise UnusableExample("annotation damaged", sentence)
 
 
-def _read_annotations(folder: Path, split: str) -> _Annotations:
-    files = {kind: folder / f"InterHand2.6M_{split}_{kind}.json" for kind in FILES}
-    data, cameras, joints = (read_json(files[kind], MAX_JSON_BYTES) for kind in FILES)
-    images, annotations = (lookup(data, key, source=files["data"]) for key in ("images", "annotations"))
-    by_id = {lookup(image, "id", source=files["data"]): image for image in images}
-    for annotation in annotations:
-        if lookup(annotation, "image_id", source=files["data"]) not in by_id:
-            raise ValueError(f"{files['data']} has an annotation of image {annotation['image_id']}, which it lacks")
-    return _Annotations(files, by_id, annotations, cameras, joints)
+def _identity(annotation: np.void, image: np.void, names: dict[str, list[str]]) -> Example:
+    sequence = f"Capture{image['capture']}/{names['sequence'][image['sequence']]}"
+    camera = names["camera"][image["camera"]]
+    return {
+        "key": f"{sequence}/cam{camera}/image{image['frame']}",
+        "sequence": sequence,
+        "camera": camera,
+        "annotation_id": annotation["id"],
+        "height": image["height"],
+        "width": image["width"],
+    }
 
 
-def _relative_path(file_name: str, source: Path) -> PurePosixPath:
+def _image(folder: Path, file_name: str, files: SplitFiles) -> bytes:
     path = PurePosixPath(file_name)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{source} names the image {file_name!r}, which lies outside of its folder")
-    return path
+        raise UnusableExample(
+            "annotation damaged", f"{files.data} names the image {file_name!r}, which lies outside of its folder"
+        )
+    try:
+        return read_bytes(folder / path)
+    except ValueError as error:
+        raise UnusableExample("image missing", str(error)) from error
 
 
-def _identity(annotation: dict[str, Any], record: dict[str, Any], source: Path) -> Example:
-    names = ("capture", "seq_name", "camera", "frame_idx", "height", "width")
-    capture, sequence, camera, frame, height, width = (lookup(record, name, source=source) for name in names)
+def _hands(annotation: np.void) -> Example:
+    x, y, width, height = annotation["box"]
     return {
-        "key": f"Capture{capture}/{sequence}/cam{camera}/image{frame}",
-        "sequence": f"Capture{capture}/{sequence}",
-        "camera": str(camera),
-        "annotation_id": np.int64(lookup(annotation, "id", source=source)),
-        "height": np.int32(height),
-        "width": np.int32(width),
-    }
-
-
-def _hands(annotation: dict[str, Any], source: Path) -> Example:
-    hand_type = lookup(annotation, "hand_type", source=source)
-    if hand_type not in HAND_TYPES:
-        raise ValueError(f"{source}: annotation {annotation['id']} has the hand_type {hand_type!r}")
-    box = number_array(
-        lookup(annotation, "bbox", source=source), (4,), np.float64, name=f"{source}: bbox of {annotation['id']}"
-    )
-    return {
-        "hand_present": np.array(HAND_TYPES[hand_type], np.uint8),
-        "hand_present_known": np.uint8(bool(lookup(annotation, "hand_type_valid", source=source))),
+        "hand_present": annotation["hands"],
+        "hand_present_known": annotation["hands_known"],
         "labels_complete": np.uint8(1),
-        "box_px": np.concatenate([box[:2], box[:2] + box[2:]]).astype(np.float32),
-        "box_known": np.uint8(1),
+        "box_px": np.array([x, y, x + width, y + height], np.float32),
+        "box_known": np.uint8(width > 0 and height > 0),
     }
 
 
-def _camera(read: _Annotations, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Intrinsics, rotation and position (mm) of the camera that took an image."""
-    source, capture, camera = read.files["camera"], str(record["capture"]), str(record["camera"])
-
-    def field(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        value = lookup(read.cameras, capture, name, camera, source=source)
-        return number_array(value, shape, np.float64, name=f"{source}: {capture}/{name}/{camera}")
-
-    focal, centre = field("focal", (2,)), field("princpt", (2,))
-    intrinsics = np.array([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]], np.float32)
-    return intrinsics, field("camrot", (3, 3)), field("campos", (3,))
-
-
-def _joints(read: _Annotations, record: dict[str, Any], rotation: np.ndarray, position: np.ndarray) -> Example:
+def _joints(camera: np.void, moment: np.void) -> Example:
     """3D joints in the camera frame under the raw 3D mask; joints outside of the mask may hold anything."""
-    source, keys = read.files["joint_3d"], (str(record["capture"]), str(record["frame_idx"]))
-    frame = lookup(read.joints, *keys, source=source)
-    name = f"{source}: {'/'.join(keys)}"
-    world = number_array(lookup(frame, "world_coord", source=source), (42, 3), np.float64, name=f"{name}/world_coord")
-    valid = number_array(lookup(frame, "joint_valid", source=source), (42, 1), np.uint8, name=f"{name}/joint_valid")
-    annotated = valid.reshape(HANDS_JOINTS)
-    joints_cam_m = METRES_PER_UNIT * (world - position) @ rotation.T
-    joints_cam_m = np.where(annotated[..., None] > 0, joints_cam_m.reshape(*HANDS_JOINTS, 3), 0).astype(np.float32)
+    (fx, fy), (cx, cy) = camera["focal"], camera["centre"]
+    annotated = moment["annotated"].reshape(HANDS_JOINTS)
+    joints_cam_m = METRES_PER_UNIT * (moment["world_mm"] - camera["position_mm"]) @ camera["rotation"].T
+    joints_cam_m = joints_cam_m.reshape(*HANDS_JOINTS, 3).astype(np.float32) * annotated[..., None]
     return {
+        "intrinsics": np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32),
         "joints_cam_m": joints_cam_m,
         "joints_annotated": annotated,
         "root_cam_m": joints_cam_m[:, WRIST],
@@ -184,23 +224,29 @@ def _joints(read: _Annotations, record: dict[str, Any], rotation: np.ndarray, po
     }
 
 
-def _seen(example: Example, annotation: dict[str, Any], source: Path) -> Example:
+def _seen(example: Example, in_image: np.ndarray) -> Example:
     """What follows from the 2D mask: joints inside the image, and all that is known about visibility."""
-    valid = lookup(annotation, "joint_valid", source=source)
-    in_image = number_array(valid, (42, 1), np.uint8, name=f"{source}: joint_valid of {annotation['id']}")
-    in_image = in_image.reshape(HANDS_JOINTS)
     annotated = example["joints_annotated"] > 0
     outside = annotated & (in_image == 0)
     return {
         "joints_in_image": in_image,
         "visibility": np.where(outside, VISIBILITY.index("outside"), VISIBILITY.index("unknown")).astype(np.uint8),
-        "hand_box_px": _hand_boxes(project(example["joints_cam_m"], example["intrinsics"]), annotated),
+        "hand_box_px": hand_boxes(project(example["joints_cam_m"], example["intrinsics"]), annotated),
     }
 
 
-def _hand_boxes(joints_px: Float[np.ndarray, "2 21 2"], annotated: np.ndarray) -> Float[np.ndarray, "2 4"]:
+def _rootnet(row: np.void) -> Example:
+    x, y, width, height = row["box"]
+    return {
+        "rootnet_box_px": np.array([x, y, x + width, y + height], np.float32),
+        "rootnet_depth_m": (METRES_PER_UNIT * row["depth_mm"]).astype(np.float32),
+        "rootnet_known": row["known"],
+    }
+
+
+def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"], annotated: np.ndarray) -> Float[np.ndarray, "2 4"]:
     """Tight box (x0, y0, x1, y1) of each hand's annotated joints; zeros without any."""
-    boxes = np.zeros((2, 4), np.float32)
+    boxes = np.zeros((NUM_HANDS, 4), np.float32)
     for hand in np.flatnonzero(annotated.any(1)):
         points = joints_px[hand][annotated[hand]]
         boxes[hand] = np.concatenate([points.min(0), points.max(0)])

@@ -1,40 +1,101 @@
 """Converts a dataset into TFDS shards: `python -m input_pipeline.prepare NAME [--raw DIR] --data_dir DIR`.
 
-Resumable: run it again after an interruption. `synthetic_hands` is generated and needs no --raw.
+Resumable: run the same command again after an interruption. `synthetic_hands` is generated and needs no --raw.
+`--verify` compares a prepared dataset with its manifest instead, and needs no --raw either.
 """
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from input_pipeline.custom import CustomDataset
+from input_pipeline.h2o3d import H2O3D
+from input_pipeline.ho3d import HO3D, VERSIONS
 from input_pipeline.interhand26m import InterHand26M
-from input_pipeline.shards import Source, write_dataset
+from input_pipeline.interhand26m_layout import FRAME_RATES, SUBSETS, dataset_name
+from input_pipeline.manifest import dataset_folder, report, verify
+from input_pipeline.shards import write_dataset
+from input_pipeline.sources import Source
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line, writes the dataset, prints what is there. Returns the exit status."""
-    options = _parser().parse_args(arguments)
+    """Parses the command line, writes or verifies the dataset, prints what is there. Returns the exit status."""
+    options = parse_options(arguments)
     try:
-        source = _source(options)
-        folder = write_dataset(source, options.data_dir, options.num_processes)
+        if options.verify:
+            return _verify(options)
+        folder = write_dataset(make_source(options), options.data_dir, options.num_processes)
+        remove_index(options)
+        print(f"{folder}\n{report(folder)}")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{folder}: " + ", ".join(f"{split} {count}" for split, count in source.splits.items()))
-    if isinstance(source, InterHand26M) and source.absent_splits:
-        print(f"not in {options.raw}, and so left out: {', '.join(source.absent_splits)}")
     return 0
 
 
-def _source(options: argparse.Namespace) -> Source:
+def make_source(options: argparse.Namespace) -> Source:
+    """The source that the options name.
+
+    Raises:
+        ValueError: the raw folder isn't what it should be.
+    """
     if options.dataset == "synthetic_hands":
         counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
         return SyntheticHands(counts, options.image_size_px, options.seed)
-    return CustomDataset(options.raw) if options.dataset == "custom" else InterHand26M(options.raw)
+    if options.dataset == "ho3d":
+        return HO3D(options.raw, options.version)
+    if options.dataset == "custom":
+        return CustomDataset(options.raw)
+    if options.dataset == "h2o3d":
+        return H2O3D(options.raw)
+    return InterHand26M(
+        options.raw,
+        _index(options),
+        fps=options.fps,
+        subset=options.subset,
+        ids=options.ids,
+        mano=options.mano,
+        progress=True,
+    )
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; ends the program with a usage error where it is wrong."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.dataset != "synthetic_hands" and options.raw is None and not options.verify:
+        parser.error(f"{options.dataset} needs --raw DIR, the folder of its unpacked archives")
+    return options
+
+
+def remove_index(options: argparse.Namespace) -> None:
+    """Removes what only the conversion needed."""
+    shutil.rmtree(_index(options), ignore_errors=True)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    folder = dataset_folder(options.data_dir, _prepared_name(options))
+    wrong = verify(folder)
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    print(f"{folder}: {f'{len(wrong)} files are not as written' if wrong else 'all files are as written'}")
+    return 1 if wrong else 0
+
+
+def _index(options: argparse.Namespace) -> Path:
+    """Where tables are kept until the dataset is there, so that a resumed run finds them."""
+    return options.data_dir.expanduser() / f"{_prepared_name(options)}.index"
+
+
+def _prepared_name(options: argparse.Namespace) -> str:
+    """Name of the prepared dataset."""
+    if options.dataset == "interhand26m":
+        return dataset_name(options.fps, options.subset)
+    return f"ho3d_{options.version}" if options.dataset == "ho3d" else options.dataset
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,13 +106,21 @@ def _parser() -> argparse.ArgumentParser:
         synthetic.add_argument(f"--{split}", type=_positive, default=count, help=f"number of {split} examples")
     synthetic.add_argument("--image_size_px", type=_positive, default=DEFAULT_IMAGE_SIZE_PX)
     synthetic.add_argument("--seed", type=int, default=0)
-    interhand = datasets.add_parser("interhand26m", help="InterHand2.6M v1.0 from its official tree")
-    interhand.add_argument("--raw", type=Path, required=True, help="folder with annotations/ and images/")
+    interhand = datasets.add_parser("interhand26m", help="InterHand2.6M from its official tree")
+    interhand.add_argument("--fps", type=int, choices=FRAME_RATES, default=5, help="which of the two image sets")
+    interhand.add_argument("--subset", choices=SUBSETS, default="all", help="all = H+M, human = H, machine = M")
+    interhand.add_argument("--ids", type=Path, help="folder with aid_human_annot_*.txt, for --subset on v1.0")
+    interhand.add_argument("--mano", type=Path, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl, for the fits")
+    ho3d = datasets.add_parser("ho3d", help="HO-3D from its official tree; becomes ho3d_v2 or ho3d_v3")
+    ho3d.add_argument("--version", choices=VERSIONS, required=True)
+    h2o3d = datasets.add_parser("h2o3d", help="H2O-3D v1 from its official tree")
     custom = datasets.add_parser("custom", help="a dataset of your own, see docs/custom_dataset.md")
-    custom.add_argument("--raw", type=Path, required=True, help="folder with labels.json and the images it names")
-    for dataset in (synthetic, interhand, custom):
+    for dataset in (interhand, ho3d, h2o3d, custom):
+        dataset.add_argument("--raw", type=Path, help="folder of the unpacked archives, or of your own dataset")
+    for dataset in (synthetic, interhand, ho3d, h2o3d, custom):
         dataset.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
         dataset.add_argument("--num_processes", type=_positive, default=os.cpu_count() or 1)
+        dataset.add_argument("--verify", action="store_true", help="compare the prepared files with their manifest")
     return parser
 
 

@@ -9,9 +9,15 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from input_pipeline.mano_pickle import mano_arrays
+from input_pipeline.pickles import load_plain
+
 MEBIBYTE = 2**20
 MAX_JSON_BYTES = 256 * MEBIBYTE
 MAX_IMAGE_BYTES = 64 * MEBIBYTE
+MAX_PICKLE_BYTES = 4 * MEBIBYTE  # the datasets' have some ten kilobytes
+MAX_MANO_BYTES = 64 * MEBIBYTE
+BLACK_BELOW = 10  # an image without any brighter value shows nothing, though InterHand2.6M annotates some
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
@@ -40,6 +46,35 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON, perhaps an incomplete download: {error}") from error
+
+
+def read_pickle(path: Path, max_bytes: int = MAX_PICKLE_BYTES) -> dict[str, Any]:
+    """Content of a pickled dictionary of plain data and numpy arrays, as HO-3D and H2O-3D have them; runs no code.
+
+    Raises:
+        ValueError: it can't be read, is too large, or is anything else than that.
+    """
+    content = read_bytes(path, max_bytes)
+    try:
+        record = load_plain(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a pickle of plain data: it {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} holds a {type(record).__name__} where a dictionary is expected")
+    return record
+
+
+def read_mano_pickle(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a MANO file, as `mano_pickle.SHAPES` names them; needs neither chumpy nor scipy, runs no code.
+
+    Raises:
+        ValueError: it can't be read or isn't a MANO file; names the file and the key.
+    """
+    content = read_bytes(path, MAX_MANO_BYTES)
+    try:
+        return mano_arrays(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a MANO file: {error}") from error
 
 
 def lookup(record: Any, *keys: str, source: Path) -> Any:
@@ -72,6 +107,33 @@ def number_array(value: Any, shape: tuple[int, ...], dtype: type, *, name: str) 
     return array
 
 
+def pickled_array(record: dict[str, Any], key: str, shape: tuple[int, ...], *, source: Path) -> np.ndarray:
+    """Entry `key` of a dictionary read from the pickle `source`, as finite float64 of the given shape.
+
+    Raises:
+        ValueError: it is absent, None, or no such array; names the file and the key.
+    """
+    value = lookup(record, key, source=source)
+    name = f"{source}: {key}"
+    if isinstance(value, np.ndarray) and _lengths(value.shape) == _lengths(shape):
+        value = value.reshape(shape)  # HO-3D keeps some vectors as columns
+    elif not isinstance(value, np.ndarray) and not _has_shape(value, shape):
+        # A list in a pickle may hold itself many times over: NumPy would unfold it.
+        raise ValueError(f"{name} is a {type(value).__name__} where an array of shape {shape} is expected")
+    return number_array(value, shape, np.float64, name=name)
+
+
+def _lengths(shape: tuple[int, ...]) -> list[int]:
+    return [length for length in shape if length != 1]
+
+
+def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether nested lists have a shape; looks at no more of them than the shape has elements."""
+    if not shape:
+        return isinstance(value, (bool, int, float, np.number))
+    return isinstance(value, (list, tuple)) and len(value) == shape[0] and all(_has_shape(v, shape[1:]) for v in value)
+
+
 def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """RGB pixels of an encoded image, turned upright where its EXIF data says so.
 
@@ -88,6 +150,15 @@ def decode_segmentation(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"
         ValueError: it is truncated, corrupt, or not an image.
     """
     return _decode(encoded, cv2.IMREAD_GRAYSCALE, name)
+
+
+def decode_half_brightness(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
+    """Grey values at half of the resolution (rounded up), in half of the time.
+
+    Raises:
+        ValueError: it is truncated, corrupt, or not an image.
+    """
+    return _decode(encoded, cv2.IMREAD_REDUCED_GRAYSCALE_2, name)
 
 
 def _decode(encoded: bytes, flags: int, name: str) -> np.ndarray:

@@ -1,17 +1,21 @@
 """Writes any dataset source as array_record shards that TFDS reads, in several processes and resumable.
 
-A shard gets its final name only when it is complete, and the metadata that make the folder a dataset come last, so
-that an interrupted run leaves nothing that could be taken for a finished one; started again, it goes on after the
-shards that are there.
+A shard gets its final name only when it is complete and its facts (`*.facts.json`) are written. The manifest follows
+when all shards are there, and the metadata that make the folder a dataset come last: an interrupted run leaves nothing
+that could be taken for a finished one; started again, it goes on after the shards that are there.
 """
 
+import collections
 import concurrent.futures
+import dataclasses
+import hashlib
 import json
 import multiprocessing
-import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,76 +23,133 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tqdm import tqdm
 
-from input_pipeline.schema import ARRAY_FIELDS, BYTES_FIELDS, TEXT_FIELDS, Example, validate_example
+from input_pipeline.image_check import check_image
+from input_pipeline.manifest import (
+    MANIFEST_FILE,
+    MAX_EXAMPLES_NAMED,
+    file_facts,
+    make_manifest,
+    unfinished_path,
+    write_json,
+)
+from input_pipeline.readers import read_json
+from input_pipeline.records import encode_record, features
+from input_pipeline.schema import Example, validate_example
+from input_pipeline.sources import OfficialSource, Source, UnusableExample
 
 SETTINGS_FILE = "settings.json"
+METADATA_FILES = ("features.json", "dataset_info.json")  # the last one makes the folder a dataset
 _FILE_FORMAT = "array_record"
 _SHARDS_PER_SPLIT = 64
 _FEWEST_PER_SHARD = 100
 
 
-@runtime_checkable
-class Source(Protocol):
-    """What can be written as a dataset. Must be picklable.
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of a dataset: some rows of a source's split."""
 
-    A source whose examples depend on more than split and index names that in a dict `settings`; a folder that was
-    written under other settings is then refused.
-    """
-
-    @property
-    def name(self) -> str:
-        """Name of the dataset."""
+    path: Path
+    split: str
+    rows: range
 
     @property
-    def version(self) -> str:
-        """Version of its content, "1.0.0"."""
+    def facts_path(self) -> Path:
+        """What is known of the finished shard, until the manifest has it."""
+        return self.path.with_name(f"{self.path.name}.facts.json")
 
-    @property
-    def splits(self) -> dict[str, int]:
-        """Number of examples of each split."""
-
-    def example(self, split: str, index: int) -> Example:
-        """Example number `index` of a split."""
-
-
-def features() -> tfds.features.FeaturesDict:
-    """The TFDS features of the example schema; encoded images are plain bytes, so that they come back unchanged."""
-    arrays = {name: tfds.features.Tensor(shape=shape, dtype=dtype) for name, (shape, dtype) in ARRAY_FIELDS.items()}
-    strings = {name: tfds.features.Text() for name in (*BYTES_FIELDS, *TEXT_FIELDS)}
-    return tfds.features.FeaturesDict(arrays | strings)
+    def is_finished(self) -> bool:
+        """Whether it was written as a whole."""
+        return self.path.exists() and self.facts_path.exists()
 
 
 def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, progress: bool = True) -> Path:
     """Writes what is missing of a source's shards and returns the dataset's folder, `data_dir/NAME/VERSION`.
 
     Raises:
-        ValueError: the folder can't be written, or holds a dataset made with other settings.
+        ValueError: the folder can't be written, holds a dataset made with other settings, or no example of a split
+            could be used.
     """
-    folder = Path(data_dir).expanduser() / source.name / source.version
-    _prepare_folder(folder, source)
-    shards = [shard for split, count in source.splits.items() for shard in _shards(folder, split, count, source.name)]
-    missing = [shard for shard in shards if not shard[0].exists()]
+    folder = start(source, data_dir)
+    missing = missing_shards(source, folder)
     total = sum(source.splits.values())
     with tqdm(total=total, unit="example", desc=source.name, disable=not progress) as bar:
-        bar.update(total - sum(len(rows) for _, _, rows in missing))
+        bar.update(total - sum(len(shard.rows) for shard in missing))
         for count in _written(source, missing, num_processes):
             bar.update(count)
-    _write_metadata(source, folder)
+    finish(source, folder)
     return folder
 
 
-def _written(source: Source, shards: list[tuple[Path, str, range]], num_processes: int) -> Iterator[int]:
-    """Writes shards, in this process or in several, and yields the number of examples of each one as it is done."""
+def dataset_folder(source: Source, data_dir: str | Path) -> Path:
+    """Where a source's dataset goes."""
+    return Path(data_dir).expanduser() / source.name / source.version
+
+
+def start(source: Source, data_dir: str | Path) -> Path:
+    """Makes the folder of a source's dataset and clears away what an interrupted run left in it.
+
+    Raises:
+        ValueError: see `write_dataset`.
+    """
+    folder = dataset_folder(source, data_dir)
+    _write_settings(folder, source)
+    for leftover in folder.glob("*.incomplete-*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    return folder
+
+
+def missing_shards(source: Source, folder: Path) -> list[Shard]:
+    """The shards that are still to be written."""
+    if _is_dataset(folder):
+        return []
+    return [shard for split in source.splits for shard in _shards(folder, split, source) if not shard.is_finished()]
+
+
+def write_shard(source: Source, shard: Shard) -> int:
+    """Writes one shard and its facts; returns the number of rows that it stands for."""
+    unfinished = unfinished_path(shard.path)
+    writer = array_record_module.ArrayRecordWriter(str(unfinished), "group_size:1")
+    try:
+        facts = _write_examples(source, shard, writer)
+        writer.close()
+        write_json(shard.facts_path, facts | file_facts(unfinished) | {"file": shard.path.name})
+        unfinished.replace(shard.path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return len(shard.rows)
+
+
+def finish(source: Source, folder: Path) -> None:
+    """Writes manifest and metadata, once all shards are there; then removes the shards' own facts.
+
+    Raises:
+        ValueError: no example of a split could be used.
+    """
+    shards = {split: _shards(folder, split, source) for split in source.splits}
+    if not _is_dataset(folder):
+        facts = {split: [read_json(shard.facts_path) for shard in parts] for split, parts in shards.items()}
+        _refuse_empty_splits(facts, folder)
+        _write_metadata(source, folder, facts)
+    for shard in (shard for parts in shards.values() for shard in parts):
+        shard.facts_path.unlink(missing_ok=True)
+
+
+def _is_dataset(folder: Path) -> bool:
+    return (folder / MANIFEST_FILE).exists() and (folder / METADATA_FILES[-1]).exists()
+
+
+def _written(source: Source, shards: list[Shard], num_processes: int) -> Iterator[int]:
+    """Writes shards, in this process or in several, and yields the number of rows of each one as it is done."""
     if num_processes <= 1 or len(shards) <= 1:
         for shard in shards:
-            yield _write_shard(source, *shard)
+            yield write_shard(source, shard)
         return
     spawn = multiprocessing.get_context("spawn")  # grain, jax and embree hold threads that a fork would lose
     workers = concurrent.futures.ProcessPoolExecutor(
         min(num_processes, len(shards)), mp_context=spawn, initializer=_single_threaded
     )
     try:
-        pending = [workers.submit(_write_shard, source, *shard) for shard in shards]
+        pending = [workers.submit(write_shard, source, shard) for shard in shards]
         for done in concurrent.futures.as_completed(pending):
             yield done.result()
     finally:
@@ -99,86 +160,107 @@ def _single_threaded() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_shard(source: Source, path: Path, split: str, rows: range) -> int:
-    serialize = tfds.core.example_serializer.ExampleSerializer(features().get_serialized_info()).serialize_example
-    encode = features().encode_example
-    unfinished = path.with_name(f"{path.name}.incomplete-{os.getpid()}")
-    writer = array_record_module.ArrayRecordWriter(str(unfinished), "group_size:1")
-    try:
-        for index in rows:
-            example = source.example(split, index)
+def _write_examples(source: Source, shard: Shard, writer: Any) -> dict[str, Any]:
+    """Writes the examples of a shard that can be used; returns counts, and what was left out and why."""
+    counts = {"examples": 0, "two_hands": 0, "black": 0}
+    left_out: collections.Counter[str] = collections.Counter()
+    named: list[str] = []
+    content = hashlib.sha256()
+    is_official = isinstance(source, OfficialSource)
+    for row in shard.rows:
+        try:
+            example = source.example(shard.split, row)
+            is_black = _check_official(example) if is_official else False
+        except UnusableExample as error:
+            left_out[error.reason] += 1
+            named += [str(error)] if len(named) < MAX_EXAMPLES_NAMED else []
+            continue
+        if not is_official:
             validate_example(example)
-            writer.write(serialize(encode(example)))
-        writer.close()
-        unfinished.rename(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return len(rows)
+        record = encode_record(example)
+        writer.write(record)
+        content.update(hashlib.sha256(record).digest())
+        counts["examples"] += 1
+        counts["two_hands"] += int(example["hand_present"].all())
+        counts["black"] += is_black
+    return counts | {"content_sha256": content.hexdigest(), "left_out": left_out, "left_out_examples": named}
 
 
-def _shards(folder: Path, split: str, count: int, name: str) -> list[tuple[Path, str, range]]:
-    """(file, split, examples) of each shard."""
-    lengths = _shard_lengths(count)
-    starts = np.cumsum([0, *lengths])
-    template = _template(folder, name, split)
+def _check_official(example: Example) -> bool:
+    """Checks an example of others' files; returns whether its image is black."""
+    try:
+        validate_example(example)
+    except ValueError as error:
+        raise UnusableExample("annotation contradicts itself", str(error)) from error
+    size = (int(example["width"]), int(example["height"]))
+    try:
+        return check_image(example["image"], *size, name=f"the image of {example['key']}")
+    except ValueError as error:
+        raise UnusableExample("image damaged", str(error)) from error
+
+
+def _refuse_empty_splits(facts: dict[str, list[dict[str, Any]]], folder: Path) -> None:
+    for split, shards in facts.items():
+        if not any(shard["examples"] for shard in shards):
+            reasons = [sentence for shard in shards for sentence in shard["left_out_examples"]]
+            raise ValueError(
+                f"no example of {split} can be used{': ' if reasons else ''}{'; '.join(reasons[:3])}; "
+                f"when that is mended, delete {folder} and start again"
+            )
+
+
+def _shards(folder: Path, split: str, source: Source) -> list[Shard]:
+    """All shards of a split: equal ones, at most _SHARDS_PER_SPLIT of at least _FEWEST_PER_SHARD examples."""
+    count = source.splits[split]
+    num_shards = max(1, min(_SHARDS_PER_SPLIT, count // _FEWEST_PER_SHARD))
+    edges = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(count), num_shards))])
+    template = _template(folder, source.name, split)
     return [
-        (
-            Path(template.sharded_filepath(shard_index=i, num_shards=len(lengths))),
-            split,
-            range(starts[i], starts[i + 1]),
-        )
-        for i in range(len(lengths))
+        Shard(Path(template.sharded_filepath(shard_index=i, num_shards=num_shards)), split, range(*edges[i : i + 2]))
+        for i in range(num_shards)
     ]
-
-
-def _shard_lengths(count: int) -> list[int]:
-    """Equal shards, at most _SHARDS_PER_SPLIT of at least _FEWEST_PER_SHARD examples."""
-    shards = max(1, min(_SHARDS_PER_SPLIT, count // _FEWEST_PER_SHARD))
-    return [len(part) for part in np.array_split(np.arange(count), shards)]
 
 
 def _template(folder: Path, name: str, split: str) -> tfds.core.ShardedFileTemplate:
     return tfds.core.ShardedFileTemplate(data_dir=folder, dataset_name=name, split=split, filetype_suffix=_FILE_FORMAT)
 
 
-def _prepare_folder(folder: Path, source: Source) -> None:
+def _write_settings(folder: Path, source: Source) -> None:
+    """Writes what the examples depend on, or compares it with what is there."""
     settings: dict[str, Any] = {"name": source.name, "version": source.version, "splits": dict(source.splits)}
     settings |= json.loads(json.dumps(getattr(source, "settings", {})))
     written = folder / SETTINGS_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not written.exists():
-            unfinished = folder / f"{SETTINGS_FILE}.{os.getpid()}"
-            unfinished.write_text(json.dumps(settings, indent=1))
-            unfinished.rename(written)
+            write_json(written, settings)
         found = json.loads(written.read_text())
     except OSError as error:
         raise ValueError(f"can't write to {folder}: {error.strerror}; choose another --data_dir") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{written} is damaged; delete {folder} and start again") from error
-    changed = [f"{key}: {found.get(key)} there, {settings.get(key)} asked for" for key in settings | found]
-    changed = [text for key, text in zip(settings | found, changed, strict=True) if found.get(key) != settings.get(key)]
+    changed = [
+        f"{key}: {found.get(key)} there, {settings.get(key)} asked for"
+        for key in settings | found
+        if found.get(key) != settings.get(key)
+    ]
     if changed:
         raise ValueError(
             f"{folder} holds a dataset made with other settings ({'; '.join(changed)}); "
             "choose another --data_dir, or delete that folder"
         )
-    for leftover in folder.glob("*.incomplete-*"):
-        leftover.unlink(missing_ok=True)
 
 
-def _write_metadata(source: Source, folder: Path) -> None:
-    """dataset_info.json and features.json, which make the folder a dataset."""
-    if (folder / "dataset_info.json").exists():
-        return
+def _write_metadata(source: Source, folder: Path, facts: dict[str, list[dict[str, Any]]]) -> None:
+    """Manifest, features.json and dataset_info.json, each there as a whole or not at all."""
     splits = [
         tfds.core.SplitInfo(
             name=split,
-            shard_lengths=_shard_lengths(count),
-            num_bytes=sum(path.stat().st_size for path, _, _ in _shards(folder, split, count, source.name)),
+            shard_lengths=[shard["examples"] for shard in shards],
+            num_bytes=sum(shard["bytes"] for shard in shards),
             filename_template=_template(folder, source.name, split),
         )
-        for split, count in source.splits.items()
+        for split, shards in facts.items()
     ]
     identity = tfds.core.DatasetIdentity(
         name=source.name, version=tfds.core.Version(source.version), data_dir=str(folder), module_name=__name__
@@ -186,4 +268,9 @@ def _write_metadata(source: Source, folder: Path) -> None:
     info = tfds.core.DatasetInfo(builder=identity, features=features())
     info.set_file_format(_FILE_FORMAT)
     info.set_splits(tfds.core.SplitDict(splits))
-    info.write_to_directory(folder)
+    with tempfile.TemporaryDirectory(prefix="metadata.incomplete-", dir=folder) as unfinished:
+        info.write_to_directory(unfinished)
+        files = [file_facts(Path(unfinished, name)) for name in METADATA_FILES]
+        write_json(folder / MANIFEST_FILE, make_manifest(source, facts, [file_facts(folder / SETTINGS_FILE), *files]))
+        for name in METADATA_FILES:
+            Path(unfinished, name).replace(folder / name)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from input_pipeline.augment import NONE, Augmentation, scale_colour
 from input_pipeline.config import DataConfig
 from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation
-from input_pipeline.readers import decode_image, decode_segmentation
+from input_pipeline.readers import BLACK_BELOW, decode_image, decode_segmentation
 from input_pipeline.schema import KEY_BYTES, Example
 from occrobnet_jax.geometry.cameras import change_camera, project, transform_points, transform_vectors
 from occrobnet_jax.skeleton import VISIBILITY
@@ -32,7 +32,6 @@ LABEL_MASKS = (
 OUTSIDE = VISIBILITY.index("outside")
 OBJECT_LABEL = 3  # of the segmentation
 SWAPPED_LABELS = np.array([0, 2, 1, 3], np.uint8)  # of the segmentation: right and left hand
-BLACK_BELOW = 10  # a frame without any brighter value shows nothing, though InterHand2.6M annotates some
 
 
 def crop_example(example: Example, data: DataConfig, heatmap_stride: int) -> Fields:

@@ -1,18 +1,23 @@
 import json
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from input_pipeline.config import DataConfig
 from input_pipeline.interhand26m import InterHand26M
+from input_pipeline.manifest import dataset_manifest, report
 from input_pipeline.pipeline import eval_batches
 from input_pipeline.readers import decode_image
 from input_pipeline.schema import validate_example
 from input_pipeline.shards import write_dataset
+from input_pipeline.sources import UnusableExample
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import MIDDLE_BASE, VISIBILITY, WRIST
@@ -34,9 +39,13 @@ def real(fixtures, tmp_path_factory):
     return raw
 
 
+def opened(raw, **options):
+    return InterHand26M(raw, raw / "index", **options)
+
+
 @pytest.fixture(params=["fake", "real"])
 def source(request):
-    return InterHand26M(request.getfixturevalue(request.param))
+    return opened(request.getfixturevalue(request.param))
 
 
 def examples(source):
@@ -65,7 +74,7 @@ def test_boxes_are_a_fifth_larger_than_the_joints(source):
 
 
 def test_hands_have_the_size_of_hands_in_front_of_the_camera(real):
-    for example in examples(InterHand26M(real)):
+    for example in examples(opened(real)):
         for hand in np.flatnonzero(example["hand_present"]):
             joints = example["joints_cam_m"][hand]
             assert 0.07 < np.linalg.norm(joints[WRIST] - joints[MIDDLE_BASE]) < 0.10
@@ -74,16 +83,16 @@ def test_hands_have_the_size_of_hands_in_front_of_the_camera(real):
 
 
 def test_real_frames_are_stored_as_downloaded(real, fixtures):
-    (example, *_) = examples(InterHand26M(real))
+    (example, *_) = examples(opened(real))
     assert example["key"] == "Capture3/0390_dh_touchROM/cam400026/image69148"
     assert (example["sequence"], example["camera"]) == ("Capture3/0390_dh_touchROM", "400026")
     assert example["annotation_id"] == 326750
     assert example["image"] == (fixtures / "interhand2.6m" / "image69148.jpg").read_bytes()
-    assert [each["hand_present"].tolist() for each in examples(InterHand26M(real))] == [[1, 1], [1, 1], [0, 1], [1, 0]]
+    assert [each["hand_present"].tolist() for each in examples(opened(real))] == [[1, 1], [1, 1], [0, 1], [1, 0]]
 
 
 def test_masks_are_raw_and_masked_joints_are_zero(fake):
-    for example, hand_type in zip(examples(InterHand26M(fake)), HAND_TYPES, strict=True):
+    for example, hand_type in zip(examples(opened(fake)), HAND_TYPES, strict=True):
         annotated = example["joints_annotated"]
         assert example["hand_present"].tolist() == annotated[:, WRIST].tolist() == example["root_known"].tolist()
         assert bool(annotated[0, 5]) == (hand_type == "right")
@@ -91,7 +100,7 @@ def test_masks_are_raw_and_masked_joints_are_zero(fake):
 
 
 def test_joints_beyond_the_image_are_outside_and_the_others_unknown(fake):
-    for number, example in enumerate(examples(InterHand26M(fake))):
+    for number, example in enumerate(examples(opened(fake))):
         outside = (example["joints_annotated"] > 0) & (example["joints_in_image"] == 0)
         assert outside.any() == (number == OUT_OF_VIEW)
         expected = np.where(outside, VISIBILITY.index("outside"), VISIBILITY.index("unknown"))
@@ -99,7 +108,7 @@ def test_joints_beyond_the_image_are_outside_and_the_others_unknown(fake):
 
 
 def test_hand_boxes_hold_their_own_hand(fake):
-    for example in examples(InterHand26M(fake)):
+    for example in examples(opened(fake)):
         px = project(example["joints_cam_m"], example["intrinsics"])
         for hand in range(2):
             annotated = example["joints_annotated"][hand] > 0
@@ -113,7 +122,7 @@ def test_hand_boxes_hold_their_own_hand(fake):
 
 def test_joints_lie_on_the_drawn_discs(fake):
     """Red discs are right hands', blue ones left hands': rotation, translation and units are right if they are hit."""
-    for example in examples(InterHand26M(fake)):
+    for example in examples(opened(fake)):
         fields = crop_example(example, DataConfig(name="interhand26m"), 2)
         for hand, channel in ((0, 0), (1, 2)):
             x, y = np.rint(fields["joints_px"][hand][fields["joint_in_crop"][hand]]).astype(int).T
@@ -123,18 +132,18 @@ def test_joints_lie_on_the_drawn_discs(fake):
 
 
 def test_images_may_lie_in_the_folder_they_are_downloaded_in(tmp_path):
-    source = InterHand26M(write_fake_interhand(tmp_path, images_below="InterHand2.6M_5fps_batch1"))
+    source = opened(write_fake_interhand(tmp_path, images_below="InterHand2.6M_5fps_batch1"))
     assert decode_image(source.example("test", 0)["image"], name="it").shape == (512, 334, 3)
 
 
 def test_the_source_can_be_sent_to_another_process(fake):
-    sent = pickle.loads(pickle.dumps(InterHand26M(fake)))
+    sent = pickle.loads(pickle.dumps(opened(fake)))
     assert sent.example("test", 2)["key"] == "Capture3/0001_fake/cam400002/image112"
 
 
 def test_several_splits(tmp_path):
     write_fake_interhand(tmp_path, "train", capture=0)
-    source = InterHand26M(write_fake_interhand(tmp_path, "val", capture=1))
+    source = opened(write_fake_interhand(tmp_path, "val", capture=1))
     assert source.splits == {"train": 4, "val": 4}
     assert source.example("val", 0)["sequence"] == "Capture1/0001_fake"
 
@@ -152,12 +161,15 @@ def edit(raw, kind, change):
         ("data", lambda data: data.pop("images"), "data.json has no entry images"),
         ("data", lambda data: data["images"].pop(0), "has an annotation of image 0, which it lacks"),
         ("data", lambda data: data["images"][0].pop("camera"), "data.json has no entry camera"),
+        ("data", lambda data: data["images"][0].update(id="x"), "data.json: images holds a value that is no number"),
+        ("data", lambda data: data["images"][0].update(file_name="a" * 200), "image with more than 160 characters"),
         ("data", lambda data: data["images"][0].update(file_name="../../secret.jpg"), "outside of its folder"),
         ("data", lambda data: data["images"][0].update(file_name="/etc/passwd"), "outside of its folder"),
         ("data", lambda data: data["images"][0].update(file_name="no.jpg"), "no.jpg can't be read"),
         ("data", lambda data: data["annotations"][0].update(hand_type="both"), "1000 has the hand_type 'both'"),
         ("data", lambda data: data["annotations"][0].update(bbox=[1, 2, 3]), "bbox of 1000 has the shape"),
-        ("data", lambda data: data["annotations"][0].update(joint_valid=[1] * 42), "joint_valid of 1000 has the shape"),
+        ("data", lambda data: data["annotations"][0].update(joint_valid=[1] * 41), "joint_valid of 1000 has the shape"),
+        ("data", lambda data: data["annotations"][0].update(joint_valid=[2] * 42), "joint_valid of 1000 holds other"),
         ("camera", lambda data: data["3"]["focal"].pop("400000"), "camera.json has no entry 3/focal/400000"),
         ("camera", lambda data: data["3"]["camrot"].update({"400000": [[1]]}), "3/camrot/400000 has the shape"),
         ("joint_3d", lambda data: data["3"].pop("100"), "joint_3d.json has no entry 3/100"),
@@ -168,39 +180,66 @@ def edit(raw, kind, change):
 def test_damaged_annotations_are_named(tmp_path, kind, change, message):
     edit(write_fake_interhand(tmp_path), kind, change)
     with pytest.raises(ValueError, match=message):
-        InterHand26M(tmp_path).example("test", 0)
+        opened(tmp_path).example("test", 0)
 
 
-def test_truncated_files_are_named(tmp_path):
+def test_damage_of_one_record_leaves_the_others(tmp_path):
+    edit(write_fake_interhand(tmp_path), "joint_3d", lambda data: data["3"].pop("100"))
+    source = opened(tmp_path)
+    with pytest.raises(UnusableExample, match=r"joint_3d.json has no entry 3/100"):
+        source.example("test", 0)
+    assert source.example("test", 1)["key"].endswith("image106")
+
+
+def test_truncated_images_are_left_out_and_named(tmp_path):
     image = next(write_fake_interhand(tmp_path).rglob("image100.jpg"))
     image.write_bytes(image.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"image100.jpg is not a complete JPEG"):
-        InterHand26M(tmp_path).example("test", 0)
-    annotations = next(tmp_path.rglob("*joint_3d.json"))
+    next(tmp_path.rglob("image106.jpg")).unlink()
+    folder = write_dataset(opened(tmp_path), tmp_path / "data", progress=False)
+    text = report(folder)
+    assert re.search(r"left out of test: 1, image damaged\n", text)
+    assert re.search(r"left out of test: 1, image missing\n", text)
+    assert "image of Capture3/0001_fake/cam400000/image100 is not a complete JPEG" in text
+    assert "image106.jpg can't be read: No such file" in text
+    partial = dataset_manifest(tmp_path / "data", "interhand26m")["partial"]
+    assert "interhand26m: test lacks 1 of 4 examples: image missing" in partial
+    assert len(tfds.data_source("interhand26m", data_dir=tmp_path / "data", split="test")) == 2
+
+
+def test_a_split_of_which_nothing_is_left_is_no_dataset(tmp_path):
+    shutil.rmtree(write_fake_interhand(tmp_path) / "images" / "test" / "Capture3")
+    with pytest.raises(ValueError, match=r"no example of test can be used: .*can't be read.*delete .* start again"):
+        write_dataset(opened(tmp_path), tmp_path / "data", progress=False)
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_truncated_annotations_are_named(tmp_path):
+    annotations = next(write_fake_interhand(tmp_path).rglob("*joint_3d.json"))
     annotations.write_text(annotations.read_text()[:1000])
     with pytest.raises(ValueError, match=r"joint_3d.json is not valid JSON"):
-        InterHand26M(tmp_path)
+        opened(tmp_path)
+    assert not list((tmp_path / "index").glob("*joint_3d*"))
 
 
 def test_a_folder_without_the_layout_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match=r"must hold one folder images/ .*, it holds none"):
-        InterHand26M(tmp_path)
+        opened(tmp_path)
     (tmp_path / "images").mkdir()
     with pytest.raises(ValueError, match="holds no folder annotations/"):
-        InterHand26M(tmp_path)
+        opened(tmp_path)
     (tmp_path / "annotations").mkdir()
     with pytest.raises(ValueError, match=r"holds none of the splits"):
-        InterHand26M(tmp_path)
+        opened(tmp_path)
     for rate in (5, 30):
         (tmp_path / f"InterHand2.6M_{rate}fps_batch1" / "images").mkdir(parents=True)
-    with pytest.raises(ValueError, match="it holds 3 of them"):
-        InterHand26M(tmp_path)
+    with pytest.raises(ValueError, match="it holds 2 of them"):
+        opened(tmp_path)
 
 
 def test_a_split_with_a_missing_file_is_refused(tmp_path):
     next(write_fake_interhand(tmp_path).rglob("*camera.json")).unlink()
     with pytest.raises(ValueError, match=r"test_camera.json can't be read: No such file"):
-        InterHand26M(tmp_path)
+        opened(tmp_path)
 
 
 def test_the_layout_tool_refuses_a_folder_without_fixtures(tmp_path):

@@ -1,6 +1,7 @@
 import ast
 import dataclasses
 import itertools
+import pickle
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -226,3 +227,27 @@ def test_the_input_pipeline_imports_no_jax():
                 top, *rest = name.split(".")
                 assert top not in {"jax", "flax", "optax", "orbax", "tensorflow"}, path
                 assert top != "occrobnet_jax" or rest[0] in allowed, path
+
+
+def test_several_datasets_are_one_after_the_other(tmp_path):
+    names = ("first", "second")
+    for number, name in enumerate(names):
+        splits = {"train": [fake_example(index, size=32, seed=number) for index in range(3 + number)]}
+        write_examples(tmp_path, splits | ({"val": splits["train"][:2]} if number else {}), name)
+    data = DataConfig(name="first+second", data_dir=str(tmp_path), input_size_px=32)
+    split = pickle.loads(pickle.dumps(open_split(data, "train")))
+    single = [open_split(dataclasses.replace(data, name=name), "train") for name in names]
+    assert [split[row]["key"] for row in range(len(split))] == [
+        part[row]["key"] for part in single for row in range(len(part))
+    ]
+    assert len(split) == split_size(data, "train") == 7
+    for row in (-1, 7):
+        with pytest.raises(IndexError):
+            split[row]
+    batches = take(data, 7, global_batch_size=1)
+    assert sorted(int(batch["example_index"][0]) for batch in batches) == list(range(7))
+    assert split_size(data, "second/val") == split_size(data, "second/train[:2]") == 2
+    with pytest.raises(ValueError, match="has no split 'val'"):
+        open_split(data, "val")
+    with pytest.raises(ValueError, match=r"names the dataset 'third'; data.name='first\+second' has"):
+        open_split(data, "third/val")

@@ -2,7 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline.readers import decode_image, decode_segmentation, lookup, number_array, read_bytes, read_json
+from input_pipeline.readers import (
+    decode_image,
+    decode_segmentation,
+    lookup,
+    number_array,
+    read_bytes,
+    read_json,
+)
 
 
 @pytest.fixture

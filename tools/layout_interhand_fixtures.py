@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that isn't installed
 
-from input_pipeline.interhand26m import FILES
+from input_pipeline.interhand26m_layout import FILES
 from input_pipeline.readers import lookup, read_bytes, read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from input_pipeline.records import features
 from input_pipeline.schema import Example
-from input_pipeline.shards import features
 from input_pipeline.synthetic.source import SyntheticHands
 
 DESCRIPTION = """Ray-cast scenes of one or two posed CC0 hands, alone, interacting, or holding a procedural object, with

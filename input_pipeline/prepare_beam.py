@@ -1,0 +1,55 @@
+"""The conversion of `input_pipeline.prepare` on Apache Beam: shards are mapped over the workers of any runner.
+
+    python -m input_pipeline.prepare_beam NAME --raw DIR --data_dir DIR [-- --runner=... and other options of Beam]
+
+Raw folder and data folder must be reachable from all workers under the same paths. Started again, it goes on after
+the shards that are there. Needs the environment of requirements-beam.txt; without options Beam's direct runner works
+in this process.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from input_pipeline.manifest import report
+from input_pipeline.prepare import make_source, parse_options, remove_index
+from input_pipeline.shards import finish, missing_shards, start, write_shard
+from input_pipeline.sources import Source
+
+
+def write_dataset_with_beam(source: Source, data_dir: Path, beam_arguments: Sequence[str] = ()) -> Path:
+    """Writes what is missing of a source's shards on a Beam runner; returns the dataset's folder.
+
+    Raises:
+        ValueError: see `shards.write_dataset`.
+    """
+    folder = start(source, data_dir)
+    shards = missing_shards(source, folder)
+    if shards:
+        with beam.Pipeline(options=PipelineOptions(list(beam_arguments))) as pipeline:
+            numbers = pipeline | beam.Create(shards) | beam.Reshuffle()
+            _ = numbers | beam.Map(lambda shard: write_shard(source, shard))
+    finish(source, folder)
+    return folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses the command line, writes the dataset, prints what is there. Returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own, beams = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
+    options = parse_options(own)
+    try:
+        folder = write_dataset_with_beam(make_source(options), options.data_dir, beams)
+        remove_index(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder}\n{report(folder)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""HO-3D's and H2O-3D's official trees, generated: their folders, Python 2 pickles and documented oddities."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT
+from tests import python2_pickle
+from tests.fake_datasets import rotation_matrix
+from tests.marks import CORNERS_REST_M
+from tests.official_frames import draw_dots, hands_cam_m, project_plainly, write_image
+
+SIZE_PX = (640, 480)
+MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.0957, 0.0064, 0.0062])}
+HO3D_SEQUENCES = {"train": ("ABF10", "ABF11", "SM2", "SB10"), "evaluation": ("SB11", "SM1")}
+H2O3D_SEQUENCES = {"train": ("BA10", "BA11", "CS12", "DP3", "EW20"), "evaluation": ("FQ10", "GT1")}
+OBJECTS = ("003_cracker_box", "006_mustard_bottle", "025_mug", "021_bleach_cleanser")
+H2O3D_OBJECTS = ("024_bowl", "004_sugar_box", "019_pitcher_base", "035_power_drill")
+WITHOUT_FLAGS = "DP3"  # sequence whose metadata have no jointValid and poseValid
+HIDDEN_JOINT = 8  # number, in HO-3D's order, of the joint that other sequences mark as invalid
+HO3D_NAMES = (
+    *("wrist", "index1", "index2", "index3", "middle1", "middle2", "middle3", "pinky1", "pinky2", "pinky3"),
+    *("ring1", "ring2", "ring3", "thumb1", "thumb2", "thumb3", "thumb4", "index4", "middle4", "ring4", "pinky4"),
+)
+
+
+def write_ho3d(raw: Path, version: str = "v2", frames: int = 4, *, with_ground_truth: bool = False) -> Path:
+    """Writes HO-3D's tree: png images in v2, jpg in v3; frames that the lists don't name have no annotations."""
+    suffix = ".png" if version == "v2" else ".jpg"
+    truth = _write_tree(raw, HO3D_SEQUENCES, frames, suffix, lambda *scene: _ho3d_meta(*scene, version))
+    if with_ground_truth:
+        (raw / "evaluation_xyz.json").write_text(json.dumps(truth))
+    return raw
+
+
+def write_h2o3d(raw: Path, frames: int = 4) -> Path:
+    """Writes H2O-3D's tree: jpg images; the evaluation metadata lack objCorners3D."""
+    _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta)
+    return raw
+
+
+def _write_tree(
+    raw: Path, sequences: dict[str, tuple[str, ...]], frames: int, suffix: str, meta: Callable[..., dict[str, Any]]
+) -> list[Any]:
+    """Writes all frames and lists; returns the right hands' joints of the evaluation list, in their axes and order."""
+    rng = np.random.default_rng(len(suffix) + frames)
+    truth: dict[str, Any] = {}
+    for split, names in sequences.items():
+        lines = []
+        for sequence in names:
+            for number in range(frames + 1):
+                frame, is_listed = f"{number:04d}", number < frames
+                scene = _scene(rng, split, sequence, two_hands=meta is _h2o3d_meta)
+                record = meta(scene, split, sequence)
+                record = record if is_listed else dict.fromkeys(record)
+                _write_frame(raw / split / sequence, frame, suffix, scene, record, protocol=2 * (number % 2))
+                if is_listed:
+                    lines.append(f"{sequence}/{frame}")
+                    truth[lines[-1]] = _ho3d_joints(scene["joints"][RIGHT]).tolist()
+        if split == "train":
+            rng.shuffle(lines)
+        (raw / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return [truth[line] for line in lines]
+
+
+def _scene(rng: np.random.Generator, split: str, sequence: str, *, two_hands: bool) -> dict[str, Any]:
+    """Everything in OpenCV's axes."""
+    joints = hands_cam_m(rng)
+    objects = H2O3D_OBJECTS if two_hands else OBJECTS
+    return {
+        "joints": joints,
+        "hands": (RIGHT, LEFT) if two_hands else (RIGHT,),
+        "intrinsics": np.array([[617.3, 0, 312.4], [0, 614.1, 241.8], [0, 0, 1]]),
+        "object": objects[sum(map(ord, sequence)) % len(objects)],
+        "rotation": rotation_matrix(rng.uniform(-1, 1, 3)),
+        "translation": np.array([0.02, -0.03, 0.72]) + rng.uniform(-0.02, 0.02, 3),
+        "rng": rng,
+    }
+
+
+def _to_opengl(points: np.ndarray) -> np.ndarray:
+    return np.asarray(points) * [1.0, -1.0, -1.0]
+
+
+def _ho3d_joints(joints: np.ndarray) -> np.ndarray:
+    """Joints in their axes, picked by name into their order."""
+    named = dict(zip(INTERHAND, _to_opengl(joints), strict=True))
+    return np.stack([named[name] for name in HO3D_NAMES])
+
+
+def _common_meta(scene: dict[str, Any]) -> dict[str, Any]:
+    turn = np.diag([1.0, -1.0, -1.0]) @ scene["rotation"]
+    translation = _to_opengl(scene["translation"])
+    return {
+        "camMat": scene["intrinsics"],
+        "objRot": cv2.Rodrigues(turn)[0],  # (3, 1)
+        "objTrans": translation,
+        "objCorners3D": CORNERS_REST_M @ turn.T + translation,
+        "objCorners3DRest": CORNERS_REST_M,
+        "objName": scene["object"],
+        "objLabel": OBJECTS.index(scene["object"]) if scene["object"] in OBJECTS else 0,
+        "camIDList": ["840412060917", "822512060411"],
+    }
+
+
+def _ho3d_meta(scene: dict[str, Any], split: str, sequence: str, version: str) -> dict[str, Any]:
+    joints, rng = _ho3d_joints(scene["joints"][RIGHT]), scene["rng"]
+    if split == "evaluation":
+        px = project_plainly(scene["joints"][RIGHT], scene["intrinsics"])
+        box = [*px.min(0).astype(int).tolist(), *px.max(0).astype(int).tolist()]
+        return _common_meta(scene) | {"handJoints3D": joints[0], "handBoundingBox": box}
+    contact = {
+        "handVertContact": np.zeros(778, bool),
+        "handVertDist": np.ones(778),
+        "handVertIntersec": np.zeros(778, bool),
+        "handVertObjSurfProj": np.zeros((778, 3)),
+    }
+    hand = {
+        "handJoints3D": joints,
+        "handPose": rng.uniform(-0.5, 0.5, 48),
+        "handTrans": joints[0] - MANO_ROOT_M[RIGHT],
+        "handBeta": rng.uniform(-1, 1, 10),
+    }
+    return _common_meta(scene) | hand | (contact if version == "v3" else {})
+
+
+def _h2o3d_meta(scene: dict[str, Any], split: str, sequence: str) -> dict[str, Any]:
+    meta, rng = _common_meta(scene), scene["rng"]
+    for hand, side in ((RIGHT, "right"), (LEFT, "left")):
+        joints = _ho3d_joints(scene["joints"][hand])
+        if split == "evaluation":
+            px = project_plainly(scene["joints"][hand], scene["intrinsics"])
+            meta |= {
+                f"{side}HandJoints3D": joints[0],
+                f"{side}HandBoundingBox": [*px.min(0).tolist(), *px.max(0).tolist()],
+            }
+            continue
+        meta |= {f"{side}HandJoints3D": joints, f"{side}HandPose": rng.uniform(-0.5, 0.5, 48)}
+        meta[f"{side}HandTrans"] = joints[0] - MANO_ROOT_M[hand]
+        if sequence != WITHOUT_FLAGS:
+            valid = np.ones(21)
+            valid[HIDDEN_JOINT] = hand == LEFT
+            meta |= {f"jointValid{side.title()}": valid, f"poseValid{side.title()}": np.ones(48)}
+    if split == "evaluation":
+        del meta["objCorners3D"]
+        return meta
+    return meta | {"handBeta": rng.uniform(-1, 1, 10)}
+
+
+def _write_frame(
+    folder: Path, frame: str, suffix: str, scene: dict[str, Any], record: dict[str, Any], protocol: int
+) -> None:
+    shown = np.zeros((2, 21), bool)
+    shown[list(scene["hands"])] = True
+    px = project_plainly(scene["joints"], scene["intrinsics"])
+    write_image(folder / "rgb" / f"{frame}{suffix}", draw_dots(px, shown, SIZE_PX))
+    (folder / "meta").mkdir(parents=True, exist_ok=True)
+    plain = {
+        key: [float(v) for v in value] if key.endswith("Box") and value else value for key, value in record.items()
+    }
+    (folder / "meta" / f"{frame}.pkl").write_bytes(python2_pickle.dumps(plain, protocol))
+    if folder.parent.name == "train" and frame != "0001":  # segmentations are optional
+        corners = CORNERS_REST_M @ scene["rotation"].T + scene["translation"]
+        hull = cv2.convexHull(np.round(project_plainly(corners, scene["intrinsics"]) / 4).astype(np.int32))
+        labels = np.zeros((SIZE_PX[1] // 4, SIZE_PX[0] // 4, 3), np.uint8)
+        channel = 1 if len(scene["hands"]) == 2 else 2  # of RGB
+        cv2.fillConvexPoly(labels, hull, [255 * (number == channel) for number in range(3)])
+        write_image(folder / "segr" / f"{frame}.png", labels)

@@ -1,0 +1,35 @@
+"""Writes small official trees of all three datasets, with every oddity that their documentation and users know of.
+
+    python -m tests.official_trees DIR
+
+makes DIR/{interhand26m,interhand26m_v0.0,ho3d_v2,ho3d_v3,h2o3d}, which `python -m input_pipeline.prepare` converts as
+it would the real ones. Photos are dots on black.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.official_ho3d import write_h2o3d, write_ho3d
+from tests.official_interhand import write_interhand
+
+TREES: dict[str, Callable[[Path], Path]] = {
+    "interhand26m": write_interhand,
+    "interhand26m_v0.0": lambda raw: write_interhand(raw, "v0.0"),
+    "ho3d_v2": lambda raw: write_ho3d(raw, "v2", with_ground_truth=True),
+    "ho3d_v3": lambda raw: write_ho3d(raw, "v3"),
+    "h2o3d": write_h2o3d,
+}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    for name, write in TREES.items():
+        print(write(folder / name))
+
+
+if __name__ == "__main__":
+    main()
