@@ -26,7 +26,7 @@ $(STAMP): requirements.txt requirements-dev.txt Makefile
 
 demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
 	$(BIN)/python -m input_pipeline.prepare synthetic_hands --data_dir $(DEMO_DATA) \
-	    --train 5000 --val 300 --test 100 --image_size_px 112
+	    --train 4400 --val 300 --test 100 --image_size_px 112
 	$(BIN)/python train.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
 	$(BIN)/python eval.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
 	@echo "report: $(DEMO)/eval/val/report.html"

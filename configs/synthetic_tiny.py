@@ -8,13 +8,13 @@ from configs import default
 def get_config() -> ConfigDict:
     """The same code as the paper's network, narrower."""
     config = default.get_config()
-    config.total_steps = 1060
+    config.total_steps = 1180
     config.global_batch_size = 24
     config.teacher_forced_steps = 350
-    config.teacher_fading_steps = 650
+    config.teacher_fading_steps = 770
     config.log_every_steps = 25
     config.eval_every_steps = 0
-    config.checkpoint_every_steps = 530
+    config.checkpoint_every_steps = 590
     config.data.input_size_px = 96
     config.data.box_scale = 1.1  # small pictures have no pixels to spare
     # The demo sees its pictures about six times and is far from knowing them by heart: little augmentation is needed.
