@@ -23,8 +23,15 @@ def get_config() -> ConfigDict:
     config.data.scale_share = 0.1
     config.data.rotation_probability = 0.0
     config.data.flip_probability = 0.5
+    _shrink(config.model)
+    _balance(config.loss)
+    _hurry(config.optimizer)
+    config.wandb.mode = "disabled"
+    return config
 
-    model = config.model
+
+def _shrink(model: ConfigDict) -> None:
+    """A narrow network with coarse heatmaps."""
     model.backbone = "resnet18"
     model.backbone_width = 32
     model.stem = "3x3"
@@ -54,7 +61,9 @@ def get_config() -> ConfigDict:
     model.weak_camera_head = False
     model.left_object_translation = True
 
-    loss = config.loss
+
+def _balance(loss: ConfigDict) -> None:
+    """Weights under which a network that starts from nothing learns all of its tasks at once."""
     loss.heatmap = 0.002
     loss.object_map = 0.0003
     loss.hand_maps = 0.002
@@ -68,7 +77,10 @@ def get_config() -> ConfigDict:
     loss.heatmap_sigma_hm = 1.0
     loss.match_radius_hm = 1.25
     loss.normalise = "valid"
-    optimizer = config.optimizer
+
+
+def _hurry(optimizer: ConfigDict) -> None:
+    """Few steps, so large ones."""
     optimizer.preconditioner = "muon"
     optimizer.muon_rms = 2.0
     optimizer.muon_most_elements = 250_000
@@ -78,5 +90,3 @@ def get_config() -> ConfigDict:
     optimizer.warmup_steps = 40
     optimizer.clip_norm = 1.0
     optimizer.average_decay = 0.99
-    config.wandb.mode = "disabled"
-    return config
