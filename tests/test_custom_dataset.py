@@ -205,18 +205,3 @@ def test_the_walk_through_works_as_written(tmp_path):
     assert (metrics["num_examples"], metrics["num_joints"]) == (4, 4 * 20)
     assert metrics["error_2d_px"] > 0
     assert "training" in (tmp_path / "runs/my_hands/eval/val/report.html").read_text()
-
-
-def test_datasets_prepared_before_there_were_2d_joints_have_none(tmp_path):
-    prepare(["custom", "--raw", str(write(tmp_path / "raw")), "--data_dir", str(tmp_path), "--num_processes", "1"])
-    split = open_split(DataConfig(name="custom", data_dir=str(tmp_path)), "train")
-    record = tf_example_pb2.Example.FromString(split._records[0])
-    for name in ("joints_px", "joints_px_only"):
-        del record.features.feature[name]
-    split._records = [record.SerializeToString()]
-    assert not split[0]["joints_px_only"].any()
-    assert split[0]["joints_annotated"].sum() == 21
-    del record.features.feature["joints_cam_m"]
-    split._records = [record.SerializeToString()]
-    with pytest.raises(ValueError, match="can't be read"):
-        split[0]

@@ -188,7 +188,8 @@ def test_token_recall_by_hand(records: Records) -> None:
 
 
 def test_precision_needs_complete_annotation(records: Records) -> None:
-    records["joint_annotated"][:, :, INDEX_TIP] = False
+    for mask in ("joint_annotated", "joint_in_crop"):  # in 3D, and in 2D
+        records[mask][:, :, INDEX_TIP] = False
     assert "token_precision" not in compute_metrics(records, SETTING)
 
 
