@@ -2,8 +2,8 @@
 
     make demo
 
-Seen at commit d75f23c (Python 3.11.7, two cores, validation split of 300 scenes, wrist-relative per hand): mpjpe_mm 40.8
-where the mean pose has 60.1, pa_mpjpe_mm 14.7 where it has 26.6; 11 minutes 10 seconds with installation and data.
+Seen at commit d75f23c (Python 3.11.7, two cores, validation split of 300 scenes, wrist-relative per hand): mpjpe_mm
+40.8 where the mean pose has 60.1, pa_mpjpe_mm 14.7 where it has 26.6; 11 minutes 10 seconds with installation and data.
 Shorter trainings ended at 0.72 of the mean pose: much depends on when the network learns to tell right from left.
 """
 

@@ -13,7 +13,6 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tensorflow_datasets.proto import tf_example_pb2
 
 from input_pipeline.config import DataConfig
 from input_pipeline.custom import CustomDataset
