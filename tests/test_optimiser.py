@@ -117,13 +117,20 @@ def _well_conditioned(shape, rng):
 def test_muon_takes_the_networks_weight_matrices_and_nothing_else():
     image = jnp.zeros((1, 256, 256, 3), jnp.uint8)
     shapes = jax.eval_shape(lambda: OccRobNet(PLAIN).init(jax.random.key(0), image, train=False))["params"]
-    flat, _ = jax.tree_util.tree_flatten_with_path(
-        matrices(shapes), is_leaf=lambda x: isinstance(x, optax.contrib.MuonDimensionNumbers)
-    )
-    taken = {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat}
     shape_of = {path: leaf.shape for path, leaf in leaves_by_path(shapes).items()}
-    assert taken == {path for path, shape in shape_of.items() if path.endswith("kernel") and shape[-1] >= 8}
-    assert {"backbone/conv1/kernel", "decoder/layer0/cross_attention/query/kernel"} <= taken
+    expected = {path for path, shape in shape_of.items() if path.endswith("kernel") and shape[-1] >= 8}
+    assert _taken_by_muon(shapes) == expected
+    assert {"backbone/conv1/kernel", "decoder/layer0/cross_attention/query/kernel"} <= expected
+    small = {path for path in expected if np.prod(shape_of[path]) <= 100_000}
+    assert _taken_by_muon(shapes, most_elements=100_000) == small
+    assert small < expected
+
+
+def _taken_by_muon(shapes, most_elements=0):
+    flat, _ = jax.tree_util.tree_flatten_with_path(
+        matrices(shapes, most_elements), is_leaf=lambda x: isinstance(x, optax.contrib.MuonDimensionNumbers)
+    )
+    return {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat}
 
 
 def test_clipping_shortens_the_whole_gradient():
@@ -172,6 +179,8 @@ def test_the_average_follows_the_weights_quickly_when_young_and_slowly_when_old(
         {"beta1": 1.0},
         {"average_decay": 1.0},
         {"warmup_steps": -1},
+        {"muon_rms": -0.2},
+        {"muon_most_elements": -1},
         {"clip_norm": float("nan")},
         {"schedule": "linear"},
     ],

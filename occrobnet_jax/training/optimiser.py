@@ -93,11 +93,10 @@ def _preconditioner(config: OptimiserConfig) -> optax.GradientTransformation:
 
 
 def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:
-    """For each parameter which axes are inputs and which outputs, or None where it is no matrix between features.
+    """For each parameter which axes are inputs and which outputs, or None where Muon shall not have it.
 
-    Nor are those of more than `most_elements`, where that is not 0.
-
-    Tables (queries, position maps) and layers with few outputs, such as those that say a position, are not.
+    It has the matrices between features: no tables (queries, position maps), no layers with few outputs, such as those
+    that say a position, and none of more than `most_elements`, where that is not 0.
     """
 
     def axes(path: tuple[jax.tree_util.DictKey, ...], weights: Any) -> optax.contrib.MuonDimensionNumbers | None:
