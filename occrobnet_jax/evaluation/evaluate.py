@@ -75,10 +75,10 @@ def make_evaluate(
     """
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
+    num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told before the mean pose is read
     switches = _switches(experiment, split)
     setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
     predict = make_predict_step(experiment, model, mesh)
-    num_batches = math.ceil(split_size(data, split) / size)
 
     def evaluate(variables: Variables) -> Evaluation:
         batches = eval_batches(
