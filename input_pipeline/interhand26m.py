@@ -22,6 +22,7 @@ from input_pipeline.interhand26m_layout import (
 )
 from input_pipeline.interhand26m_tables import Tables, build_tables, open_tables
 from input_pipeline.mano_roots import load_mano_roots
+from input_pipeline.occlusion import Occlusion
 from input_pipeline.published_counts import INTERHAND26M_5FPS
 from input_pipeline.readers import read_bytes
 from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
@@ -41,7 +42,8 @@ class InterHand26M:
         fps: 5 or 30; which of the two image sets is there.
         subset: "all" (H+M), "human" (H) or "machine" (M).
         ids: folder with the lists of annotation ids that v1.0 needs for a subset.
-        mano: folder with the user's MANO files; without them the fits can't be brought into the camera's frame.
+        mano: folder with the user's MANO files; without them the fits can't be brought into the camera's frame, and
+            nothing tells which joints are hidden.
         progress: whether to show how far reading is.
 
     Raises:
@@ -65,6 +67,7 @@ class InterHand26M:
         self.version, self._images, self._files = layout.version, layout.images, layout.splits
         self._fps, self._subset = fps, subset
         self._mano = load_mano_roots(Path(mano)) if mano else None
+        self._occlusion = Occlusion(Path(mano)) if mano else None
         self._tables = {
             split: build_tables(files, subset, Path(index), progress=progress) for split, files in self._files.items()
         }
@@ -85,12 +88,13 @@ class InterHand26M:
     def settings(self) -> dict[str, Any]:
         """Sizes of the annotation files, and what was chosen."""
         sizes = {file.name: file.stat().st_size for files in self._files.values() for file in files.present()}
-        return {
+        settings = {
             "annotation_bytes": sizes,
             "fps": self._fps,
             "subset": self._subset,
             "with_mano": self._mano is not None,
         }
+        return settings | (self._occlusion.settings if self._occlusion else {})
 
     @property
     def absent_splits(self) -> Sequence[str]:
@@ -117,7 +121,10 @@ class InterHand26M:
             notes.append("no counts of these annotations are published: whether they are complete is unknown")
         with_fits = sum(int(self._table(split).fits["known"].any(1).sum()) for split in self._files)
         if with_fits and self._mano is None:
-            notes.append(f"MANO fits of {with_fits:,} moments are left out: they need your MANO files (--mano DIR)")
+            notes.append(
+                f"MANO fits of {with_fits:,} moments are left out, and with them what hides a joint: they need your "
+                "MANO files (--mano DIR)"
+            )
         return notes
 
     def example(self, split: str, index: int) -> Example:
@@ -137,8 +144,9 @@ class InterHand26M:
         example |= _joints(camera, moment)
         example |= _seen(example, annotation["in_image"].reshape(HANDS_JOINTS))
         example |= _rootnet(tables.rootnet[index])
-        if self._mano is not None:
+        if self._mano is not None and self._occlusion is not None:
             example |= self._fits(tables.fits[moment_row], camera)
+            example |= self._occlusion.labels(example)
         return example
 
     def _table(self, split: str) -> Tables:

@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.readers import read_mano_pickle
+from input_pipeline.mano_model import load_mano
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from occrobnet_jax.skeleton import LEFT, RIGHT
-
-FILES = {RIGHT: "MANO_RIGHT.pkl", LEFT: "MANO_LEFT.pkl"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +50,12 @@ class ManoRoots:
 def load_mano_roots(folder: Path) -> ManoRoots:
     """What is needed of MANO_RIGHT.pkl and MANO_LEFT.pkl.
 
-    The published left hand has the sign of its first shape displacement wrong along x (its authors' own code mends
-    it); fits are made with the right sign.
-
     Raises:
         ValueError: a file is missing or isn't MANO's.
     """
-    models = [read_mano_pickle(folder / FILES[hand]) for hand in (RIGHT, LEFT)]
-    shapes = [model["shapedirs"] for model in models]
-    if np.abs(shapes[LEFT][:, 0] - shapes[RIGHT][:, 0]).sum() < 1:
-        shapes[LEFT] = shapes[LEFT] * np.array([-1.0, 1.0, 1.0])[:, None]
-    roots = [model["J_regressor"][0] for model in models]
+    mano = load_mano(folder)
     return ManoRoots(
-        mean_pose=np.stack([model["hands_mean"] for model in models]),
-        root_m=np.stack([root @ model["v_template"] for root, model in zip(roots, models, strict=True)]),
-        root_shape_m=np.stack([np.einsum("v,vcs->sc", root, s) for root, s in zip(roots, shapes, strict=True)]),
+        mean_pose=mano.mean_pose,
+        root_m=np.stack([model.pivots_m[0] for model in mano.models]),
+        root_shape_m=np.stack([model.shape_pivots_m[:, 0] for model in mano.models]),
     )

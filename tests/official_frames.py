@@ -10,6 +10,8 @@ from tests.fake_datasets import stick_hand
 from tests.marks import joint_colours
 
 DOT_PX = 5
+MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.0957, 0.0064, 0.0062])}
+"""Where MANO's hands have their wrists in rest pose."""
 
 
 def hands_cam_m(rng: np.random.Generator, depth_m: float = 0.7) -> np.ndarray:

@@ -3,15 +3,17 @@
     python -m tests.official_trees DIR
 
 makes DIR/{interhand26m,interhand26m_v0.0,ho3d_v2,ho3d_v3,h2o3d}, which `python -m input_pipeline.prepare` converts as
-it would the real ones. Photos are dots on black.
+it would the real ones, and DIR/{mano,object_models}, files of the formats that users have to bring: hands of tubes, and
+boxes. Photos are dots on black.
 """
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.official_ho3d import write_h2o3d, write_ho3d
+from tests.official_ho3d import write_h2o3d, write_ho3d, write_object_models
 from tests.official_interhand import write_interhand
+from tests.tube_hand import write_tube_hands
 
 TREES: dict[str, Callable[[Path], Path]] = {
     "interhand26m": write_interhand,
@@ -19,6 +21,8 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "ho3d_v2": lambda raw: write_ho3d(raw, "v2", with_ground_truth=True),
     "ho3d_v3": lambda raw: write_ho3d(raw, "v3"),
     "h2o3d": write_h2o3d,
+    "mano": write_tube_hands,
+    "object_models": write_object_models,
 }
 
 

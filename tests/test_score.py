@@ -13,6 +13,7 @@ from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation import score as score_command
 from occrobnet_jax.evaluation.predictions_file import Truth, read_predictions
 from occrobnet_jax.evaluation.protocols.catalogue import CONVENTIONS, find
+from occrobnet_jax.evaluation.scores import is_of_a_joint
 from occrobnet_jax.evaluation.submission_format import read_frames
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
 from tests.conftest import REPOSITORY
@@ -48,7 +49,7 @@ def test_every_line_of_numbers_carries_its_protocol(tmp_path: Path, capsys: pyte
     assert len(figures) > 50
     named = ("interhand26m/", "object/own")
     assert all(line.startswith(named) for line in figures)
-    assert "interhand26m/kypt+depth=none" in errors  # no example has a MANO fit
+    assert "not scored under interhand26m/kypt: none of the" in errors  # no example has a MANO fit
     content = json.loads(output.read_text())
     assert content["scores"].keys() >= {"interhand26m/own+depth=none", "interhand26m/two_hand_mesh", "object/own"}
     assert content["switches"]["dataset_version"] == "1.0.0"
@@ -62,6 +63,23 @@ def test_every_line_of_numbers_carries_its_protocol(tmp_path: Path, capsys: pyte
 def test_partial_data_is_named_with_the_numbers(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = write_predictions(tmp_path / "predictions.npz", partial=["test lacks 3 of 12 frames"])
     assert "partial data: test lacks 3 of 12 frames" in scored(capsys, path, "--protocol=h2o3d")[0]
+
+
+def test_only_numbers_of_single_joints_wait_to_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """h2o3d's names end in the wrist that is aligned."""
+    path = write_predictions(tmp_path / "predictions.npz")
+    shown, _ = scored(capsys, path, "--protocol=h2o3d")
+    for name in ("mpjpe_mm/own_wrist ", "mpjpe_mm/own_wrist/left ", "auc_0_50mm/own_wrist ", "mpjpe_mm/right_wrist "):
+        assert f"h2o3d/local  {name}" in shown
+    assert [name for name in ("mpjpe_mm/all/right_wrist", "mpjpe_mm/procrustes/wrist") if not is_of_a_joint(name)] == []
+    assert not is_of_a_joint("mpjpe_mm/all/left")
+
+
+def test_a_convention_that_needs_fits_says_where_they_come_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_predictions(tmp_path / "predictions.npz")
+    said = refused(capsys, path, "--protocol=interhand26m/kypt_gt_depth")
+    assert "is of a frame with a MANO fit" in said
+    assert "prepare the dataset with --mano=DIR" in said
 
 
 def test_list_shows_every_protocol_and_every_switch(capsys: pytest.CaptureFixture) -> None:

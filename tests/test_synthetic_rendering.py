@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from input_pipeline.synthetic import raycast
+from input_pipeline import raycast
 from input_pipeline.synthetic.look import sample_look
 from input_pipeline.synthetic.objects import make_solid
 from input_pipeline.synthetic.rendering import draw

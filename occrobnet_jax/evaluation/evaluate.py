@@ -16,12 +16,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 from tqdm import tqdm
 
-from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics, compute_metrics
 from occrobnet_jax.evaluation.records import Records, Setting
+from occrobnet_jax.evaluation.switches import data_switches
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
@@ -76,7 +76,11 @@ def make_evaluate(
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
     num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told before the mean pose is read
-    switches = _switches(experiment, split)
+    switches = data_switches(data, split) | {
+        "mean_pose_split": data.train_split,
+        "representation": experiment.model.representation,
+        "root_depth": experiment.root_depth,
+    }
     setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
     predict = make_predict_step(experiment, model, mesh)
 
@@ -148,22 +152,3 @@ def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:
     protocol = {"words": PROTOCOL, "switches": {**evaluation.switches, "step": step}}
     content = {**evaluation.metrics, "protocol": protocol}
     write_atomically(folder / "metrics.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def _switches(experiment: Experiment, split: str) -> dict[str, Any]:
-    data = experiment.data
-    manifest = dataset_manifest(data.data_dir, data.name)
-    return {
-        "dataset": data.name,
-        "dataset_version": manifest["version"],
-        "dataset_sha256": manifest["content_sha256"],
-        "partial": manifest["partial"],
-        "split": split,
-        "mean_pose_split": data.train_split,
-        "representation": experiment.model.representation,
-        "root_depth": experiment.root_depth,
-        "box_source": data.box_source,
-        "box_scale": data.box_scale,
-        "input_size_px": data.input_size_px,
-        "black_frames": data.black_frames,
-    }

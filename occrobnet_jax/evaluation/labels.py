@@ -10,16 +10,15 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from input_pipeline.config import DataConfig
-from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.records import FACTS, LABELS, Records, Setting
+from occrobnet_jax.evaluation.switches import data_switches
 
 BATCH = 64
 STRIDE = 2  # of the segmentation, of which only the object's share is kept
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             box_source=options.box_source,
             black_frames="keep",
         )
-        setting = Setting(data.input_size_px, None, switches_of(data, options.split))
+        setting = Setting(data.input_size_px, None, data_switches(data, options.split))
         records_of.save(options.output, read_labels(data, options.split), setting)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,20 +57,6 @@ def read_labels(data: DataConfig, split: str) -> Records:
         for fields in tqdm(batches, "labels", count, leave=False)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def switches_of(data: DataConfig, split: str) -> dict[str, Any]:
-    """What the labels were made with."""
-    manifest = dataset_manifest(data.data_dir, data.name)
-    return {
-        "dataset": data.name,
-        "dataset_version": manifest["version"],
-        "dataset_sha256": manifest["content_sha256"],
-        "partial": manifest["partial"],
-        "split": split,
-        "box_source": data.box_source,
-        "black_frames": data.black_frames,
-    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -128,7 +128,8 @@ def _order(records: Records, num_frames: int) -> Int[np.ndarray, " n"]:
         wrong = int(np.argmax(seen != 1)) if (seen != 1).any() else int(rows.max())
         raise ValueError(
             f"the predictions must hold each of the {num_frames:,} frames of evaluation.txt once; {len(rows):,} are "
-            f"there, and frame {wrong} is there {int((rows == wrong).sum())} times"
+            f"there, and frame {wrong} is there {int((rows == wrong).sum())} times; "
+            "--frames=FILE takes another evaluation.txt"
         )
     return np.argsort(rows)
 
