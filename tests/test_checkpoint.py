@@ -138,9 +138,8 @@ def test_a_full_disk_is_a_clear_error_that_leaves_the_others_intact(two_checkpoi
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("occrobnet_jax.training.checkpoint.write_checksums", full)
-    with pytest.raises(
-.*no space left.*\[10, 20\] are untouched"
-    ):
+    reason = r"step 30 can't be written .*no space left on the device.*\[10, 20\] are untouched"
+    with pytest.raises(OSError, match=reason):
         save(workdir, {30: new_state(30)})
     assert [path.name for path in sorted((workdir / "checkpoints").iterdir())] == ["10", "20"]
     state, _ = restore_state(workdir, abstract(new_state()))
