@@ -25,12 +25,23 @@ LEAD_DIED = "absl::Status: UNAVAILABLE: Failed to send RPC to coordination servi
 OLDER = "(stopped sending heartbeats):\n/job:jax_worker/replica:0/task:1\n/job:jax_worker/replica:0/task:2\nThe tasks"
 
 
+CUT_OFF = """\
+F1124 12:47:12.2 6525 client.h:80] Terminating process because the JAX distributed service detected fatal errors. \
+absl::Status: DEADLINE_EXCEEDED: Deadline Exceeded
+
+RPC: /xla.coordination.CoordinationService/Heartbeat
+"""
+UNKNOWN = "Terminating process because the JAX distributed service detected fatal errors. absl::Status: INTERNAL: ?"
+
+
 @pytest.mark.parametrize(
     ("said", "own", "lost"),
     [
         (STOPPED, 0, "host 1 (node1, process 11)"),
         (DIED, 2, "host 1 (node1, process 11)"),
         (LEAD_DIED, 1, "host 0 (node0, process 10)"),
+        (CUT_OFF, 1, "host 0 (node0, process 10)"),
+        (UNKNOWN, 1, "another host, JAX doesn't say which"),
         (OLDER, 0, "host 1 (node1, process 11) and host 2 (node2, process 12)"),
     ],
 )

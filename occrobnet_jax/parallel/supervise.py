@@ -32,7 +32,8 @@ HOSTS_FILE_VARIABLE = "OCCROBNET_HOSTS_FILE"
 LOST_STATUS = 75
 LINES_KEPT = 400
 
-COORDINATOR_LOST = re.compile(r"Failed to send RPC to coordination service")
+COORDINATOR_LOST = re.compile(r"Failed to send RPC to coordination service|RPC: .*CoordinationService/Heartbeat")
+SOMEBODY_LOST = re.compile(r"JAX distributed service detected fatal errors")
 HOST_LOST = re.compile(r"[Tt]ask:? ?(\d+) heartbeat timeout")
 HOSTS_LOST = re.compile(r"stopped sending heartbeats\):\n((?:\S*\d+\n)+)")  # one a line: "1", or ".../task:1"
 WATCHDOG = re.compile(r"^Timeout \((.*)\)!", re.MULTILINE)
@@ -129,8 +130,8 @@ def diagnose(status: int, said: str, hosts: tuple[int, list[str]]) -> tuple[str,
     own, names = hosts
     here = _name(own, names) if names else "this process"
     lost = lost_hosts(said, own)
-    if lost:
-        who = " and ".join(_name(host, names) for host in lost)
+    if lost or (status < 0 and SOMEBODY_LOST.search(said)):
+        who = " and ".join(_name(host, names) for host in lost) or "another host, JAX doesn't say which"
         return f"{here} lost {who}: it died, hangs or can't be reached; see its log", LOST_STATUS, True
     if found := WATCHDOG.search(said):
         return f"{here} hung: no step ended for {found[1]}; its stacks are above", LOST_STATUS, True

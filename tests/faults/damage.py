@@ -47,8 +47,9 @@ def damage(lab: Lab, flips: int, truncations: int, seed: int = 0) -> Finding:
         f"of {flips} bit flips and {truncations} truncations {detected} detected, {continued} continued from the one "
         f"before; undone, the newest is used: {mended}"
     )
-    rows = [f"{path.relative_to(newest)}: {int(size)} bytes" for path, size in zip(files, sizes, strict=True)]
-    return Finding(verdict, detected == continued == total and mended, rows)
+    for path, size in zip(files, sizes, strict=True):
+        lab.tell(f"{path.relative_to(newest)}: {int(size)} bytes")
+    return Finding(verdict, detected == continued == total and mended)
 
 
 def flip_bit(path: Path, rng: np.random.Generator) -> None:

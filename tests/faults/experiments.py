@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from occrobnet_jax.training.checkpoint import FOLDER, checkpoint_steps
 from tests.fake_datasets import write_fake_dataset
 from tests.faults.network import Link
 from tests.faults.processes import Host, ending, start, wait_until
+from tests.faults.wandb_servers import server
 from tests.tiny import INPUT_SIZE_PX
 
 EXAMPLES = 52  # seven batches of 8 less 4: no epoch ends with a batch
@@ -33,7 +34,6 @@ class Finding:
 
     verdict: str  # one line
     holds: bool
-    rows: list[str]  # a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Lab:
     """A folder with what all runs share."""
 
     folder: Path
+    tell: Callable[[str], None] = print  # one line of a table
 
     @classmethod
     def prepare(cls, folder: Path) -> "Lab":
@@ -107,36 +108,33 @@ def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, ste
         flags = (f"config.stop_after_steps={steps}", f"config.checkpoint_every_steps={steps}")
         statuses = lab.run(workdir, *flags, hosts=hosts, devices=devices, network=network)
         if any(statuses):
-            return Finding(f"{hosts} x {devices} ended with {statuses}", False, [])
+            return Finding(f"{hosts} x {devices} ended with {statuses}", False)
         taken = batches(workdir, 0, hosts)[:steps]
         runs.append((f"{hosts} x {devices}", taken, losses(workdir), summary(workdir)["state_sha256"]))
     first = runs[0]
     same_keys = all(run[1] == first[1] for run in runs)
     apart = [max(abs(run[2][step] / first[2][step] - 1) for step in first[2]) for run in runs]
-    rows = [
-        f"{run[0]}: largest relative difference of the loss {away:.1e}, state {run[3][:16]}"
-        for run, away in zip(runs, apart, strict=True)
-    ]
+    for run, away in zip(runs, apart, strict=True):
+        lab.tell(f"{run[0]}: losses differ by at most {away:.1e} of their size, state {run[3][:16]}")
     repeats = runs[-1][3] == first[3]
     holds = same_keys and max(apart) <= 1e-5 and repeats and len(first[1]) == steps
     verdict = (
         f"{steps} batches of the same keys in the same order: {same_keys}; losses apart by at most {max(apart):.1e}; "
         f"{first[0]} twice has the same state: {repeats}"
     )
-    return Finding(verdict, holds, rows)
+    return Finding(verdict, holds)
 
 
-def kills(lab: Lab, count: int, steps: int = 24, every: int = 6, seed: int = 0, first_in_save: bool = False) -> Finding:
-    """SIGKILL at random moments, every second one during a save; each run is started again and compared."""
+def kills(lab: Lab, numbers: range, *, steps: int = 24, every: int = 6, seed: int = 0) -> Finding:
+    """SIGKILL at random moments, where the number is odd during a save; each run is started again and compared."""
     flags = (f"config.total_steps={steps}", f"config.checkpoint_every_steps={every}")
     undisturbed = lab.workdir("undisturbed")
     lab.run(undisturbed, *flags)
-    wanted, rng = summary(undisturbed)["state_sha256"], random.Random(seed)
-    same, saving, rows = 0, 0, []
-    for number in range(count):
-        workdir = lab.workdir(f"killed_{number}")
+    wanted, same, saving = summary(undisturbed)["state_sha256"], 0, 0
+    for number in numbers:
+        workdir, rng = lab.workdir(f"killed_{number}"), random.Random(f"{seed}/{number}")
         with ending(start(lab.command(workdir, *flags), workdir)) as hosts:
-            during = wait_for_moment(workdir, hosts[0], rng, during_save=number % 2 == 1 - first_in_save, steps=steps)
+            during = wait_for_moment(workdir, hosts[0], rng, during_save=number % 2 == 1, steps=steps)
             hosts[0].send(signal.SIGKILL)
             status = hosts[0].wait(LIMIT_S)
         left, unfinished = checkpoint_steps(workdir), len(list(workdir.glob(f"{FOLDER}/*tmp*")))
@@ -144,12 +142,12 @@ def kills(lab: Lab, count: int, steps: int = 24, every: int = 6, seed: int = 0, 
         again = lab.run(workdir, *flags)
         equal = again == [0] and summary(workdir)["state_sha256"] == wanted
         same += equal
-        rows.append(
-            f"{number}: status {status}, checkpoints {left}, {unfinished} unfinished; resumed, the same: {equal}"
-        )
-        shutil.rmtree(workdir)
-    verdict = f"{same} of {count} killed runs ended, resumed, with the undisturbed run's state; {saving} died in a save"
-    return Finding(verdict, same == count, rows)
+        lab.tell(f"{number}: status {status}, checkpoints {left}, {unfinished} unfinished; resumed, the same: {equal}")
+    verdict = (
+        f"{same} of {len(numbers)} killed runs ended, resumed, with the undisturbed run's state; "
+        f"{saving} of those that were to die in a save did"
+    )
+    return Finding(verdict, same == len(numbers))
 
 
 def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_save: bool, steps: int) -> bool:
@@ -184,17 +182,15 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
                 link.cut()
         survivors = hosts if how == "cut" else hosts[:1]
         ends = [(host.wait(LIMIT_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
-    rows = [
-        f"status {status} after {took_s:.1f} s: {said}; supervise exits with {out}"
-        for status, took_s, (said, out, _) in ends
-    ]
+    for status, took_s, (said, out, _) in ends:
+        lab.tell(f"status {status} after {took_s:.1f} s: {said}; supervise exits with {out}")
     saved = max(checkpoint_steps(workdir))
     again = lab.run(workdir, f"config.total_steps={saved + 5}", hosts=2)
-    rows.append(f"started again: statuses {again}, from step {saved} to {summary(workdir)['step']}")
+    lab.tell(f"started again: statuses {again}, from step {saved} to {summary(workdir)['step']}")
     named = all(" lost host " in said and out == LOST_STATUS and status != 0 for status, _, (said, out, _) in ends)
     slowest_s = max(took_s for _, took_s, _ in ends)
     verdict = f"host {how}: every survivor named it and left within {slowest_s:.1f} s: {named}; started again: {again}"
-    return Finding(verdict, named and slowest_s <= 30 and again == [0, 0], rows)
+    return Finding(verdict, named and slowest_s <= 30 and again == [0, 0])
 
 
 def sigterm(lab: Lab, host: int = 1) -> Finding:
@@ -209,25 +205,23 @@ def sigterm(lab: Lab, host: int = 1) -> Finding:
         statuses = [one.wait(LIMIT_S) for one in hosts]
         took_s = time.monotonic() - began
     saved, end = checkpoint_steps(workdir), summary(workdir)["step"]
-    rows = [f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; ended at step {end}"]
+    lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; ended at step {end}")
     again = lab.run(workdir, f"config.total_steps={end + 2}", hosts=2)
-    rows.append(f"started again: statuses {again}, from step {end} to {summary(workdir)['step']}")
+    lab.tell(f"started again: statuses {again}, from step {end} to {summary(workdir)['step']}")
     holds = statuses == [0, 0] and saved == [end] and took_s <= 30 and again == [0, 0]
-    return Finding(
-        f"both saved step {end} and ended with {statuses} within {took_s:.1f} s; went on: {again}", holds, rows
-    )
+    return Finding(f"both saved step {end} and ended with {statuses} within {took_s:.1f} s; went on: {again}", holds)
 
 
 def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8))) -> Finding:
     """A run whose number of hosts changes at each restart; `plan` has hosts and the step that they go on to."""
-    workdir, taken, began, rows = lab.workdir("elastic"), [], 0, []
+    workdir, taken, began = lab.workdir("elastic"), [], 0
     for turn, (hosts, until) in enumerate(plan):
         flags = (f"config.stop_after_steps={until}", "config.checkpoint_every_steps=100")
         statuses = lab.run(workdir, *flags, hosts=hosts, devices=4 // hosts)
         if any(statuses):
-            return Finding(f"{hosts} hosts ended with {statuses}", False, rows)
+            return Finding(f"{hosts} hosts ended with {statuses}", False)
         taken += batches(workdir, turn, hosts)[: until - began]
-        rows.append(f"{hosts} hosts: steps {began + 1} to {until}, {(until - began) * BATCH} examples")
+        lab.tell(f"{hosts} hosts: steps {began + 1} to {until}, {(until - began) * BATCH} examples")
         began = until
     keys = [key for batch in taken for key in batch]
     epoch, beyond = Counter(keys[:EXAMPLES]), Counter(keys[EXAMPLES:])
@@ -236,4 +230,22 @@ def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8
         f"of {EXAMPLES} keys {len(epoch)} came in the epoch, the most often {max(epoch.values())} times; the batch at "
         f"its end went on with {len(beyond)} keys of the next"
     )
-    return Finding(verdict, once and len(keys) == plan[-1][1] * BATCH, rows)
+    return Finding(verdict, once and len(keys) == plan[-1][1] * BATCH)
+
+
+def reporting(lab: Lab, how: str, steps: int = 12) -> Finding:
+    """Weights & Biases' server "hangs", "rejects" or is "away"; the run is stopped and started again meanwhile."""
+    workdir, ids, statuses, took_s = lab.workdir(f"wandb_{how}"), [], [], []
+    with server(how) as address:
+        variables = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
+        for until in (steps // 2, steps):
+            flags = ("config.wandb.mode=online", f"config.stop_after_steps={until}")
+            began = time.monotonic()
+            statuses += lab.run(workdir, *flags, environment=variables)
+            ids.append((workdir / "wandb_id.txt").read_text())
+            took_s.append((summary(workdir)["wall_s"], time.monotonic() - began))
+    for loop_s, whole_s in took_s:
+        lab.tell(f"{how}: trained and saved within {loop_s:.1f} s, process ended after {whole_s:.1f} s")
+    complete = list(losses(workdir)) == list(range(1, steps + 1))
+    verdict = f"server {how}: statuses {statuses}, every step recorded: {complete}, same id: {ids[0] == ids[1]}"
+    return Finding(verdict, statuses == [0, 0] and complete and ids[0] == ids[1])

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, Child, diagnose
@@ -64,6 +64,7 @@ def start(
     network: str = "stand_in",
     namespaces: tuple[str, ...] = (),
     address: str = "127.0.0.1",
+    environment: Mapping[str, str] | None = None,
 ) -> list[Host]:
     """Starts a program as so many hosts with so many devices each; logs and keys go to a folder beside `workdir`."""
     coordinator = f"{address}:{free_port()}"
@@ -71,16 +72,17 @@ def start(
     turn = len(list(beside.glob("*.0.log")))
     found = []
     for host in range(hosts):
-        environment = {
+        variables = {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
             "RECORD_KEYS": str(beside / f"keys_{turn}"),
             "NETWORK": network,
+            **(environment or {}),
         }
         if hosts > 1:
             names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-            environment |= dict(zip(names, (coordinator, str(hosts), str(host)), strict=True))
+            variables |= dict(zip(names, (coordinator, str(hosts), str(host)), strict=True))
         namespace = namespaces[host] if namespaces else ""
-        found.append(Host(arguments, beside / f"{turn}.{host}.log", environment, namespace))
+        found.append(Host(arguments, beside / f"{turn}.{host}.log", variables, namespace))
     return found
 
 
