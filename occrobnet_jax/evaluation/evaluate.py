@@ -25,7 +25,7 @@ from occrobnet_jax.evaluation.switches import data_switches
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
-from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.types import Batch, Pose, Predictions
@@ -127,6 +127,7 @@ def gather(
         arrays = hosts.fetch(columns(placed, predict(placed)) | as_bytes)
         arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
         parts.append(records_of.from_columns(arrays, joint_slots))
+        watchdog.beat()
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 
