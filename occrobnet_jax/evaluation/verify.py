@@ -15,9 +15,7 @@ from occrobnet_jax.evaluation.commands import command_parser, exit_status
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verifies the folder that the command line names; returns the exit status."""
-    parser = command_parser("verify", __doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with card.json, metrics.json, predictions.npz")
-    return exit_status(_verify, parser.parse_args(arguments))
+    return exit_status(_verify, _parser().parse_args(arguments))
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -28,6 +26,12 @@ def _verify(options: argparse.Namespace) -> int:
         return 1
     print(f"{folder / CARD} is true; checked: {', '.join(parts)}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("verify", __doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with card.json, metrics.json, predictions.npz")
+    return parser
 
 
 if __name__ == "__main__":
