@@ -24,6 +24,7 @@ from input_pipeline.interhand26m_layout import (
     SUBSETS,
     SplitFiles,
     check_frame_rate,
+    dataset_name,
     find_layout,
 )
 from input_pipeline.interhand26m_tables import Tables, build_tables, open_tables
@@ -81,11 +82,7 @@ class InterHand26M:
     @property
     def name(self) -> str:
         """Each image set and subset is a dataset of its own, so that they can't be taken for each other."""
-        return (
-            "interhand26m"
-            + ("_30fps" if self._fps == 30 else "")
-            + ("" if self._subset == "all" else f"_{self._subset}")
-        )
+        return dataset_name(self._fps, self._subset)
 
     @property
     def settings(self) -> dict[str, Any]:
