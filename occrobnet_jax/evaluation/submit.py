@@ -25,7 +25,7 @@ def _submit(options: argparse.Namespace) -> None:
     (server,) = (each for each in SERVERS if each.name == options.server)
     records, _ = records_of.load(options.predictions)
     frames = server.num_frames if options.frames is None else _num_lines(options.frames)
-    submission = submission_of(records, server, frames, options.root)
+    submission = submission_of(records, server, frames, options.root, options.any_size)
     write_submission(options.output, submission)
     mesh = "with meshes" if submission.vertices_m is not None else "without meshes"
     print(f"{options.output}: {frames:,} frames for {server.name}, {mesh}")
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--server", choices=[each.name for each in SERVERS], required=True)
     parser.add_argument("--output", type=Path, required=True, help="pred.zip, or pred.json")
     parser.add_argument("--root", choices=ROOTS, default="given", help="HO-3D: where the wrist is put")
+    parser.add_argument("--any_size", action="store_true", help="write hands that have no size of hands, too")
     parser.add_argument("--frames", type=Path, help="evaluation.txt, if not the published one")
     return parser
 
