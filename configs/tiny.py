@@ -2,8 +2,8 @@
 
     python train.py --config=configs/tiny.py:h2o3d --workdir=runs/try/h2o3d --config.data.data_dir=runs/try/data
 
-After the colon stands interhand26m, ho3d, h2o3d or synthetic. Expected: every file that a real run leaves, and nothing of its
-numbers.
+After the colon stands interhand26m, ho3d, h2o3d or synthetic. Expected: every file that a real run leaves, and nothing
+of its numbers.
 """
 
 import importlib
