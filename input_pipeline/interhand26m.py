@@ -120,7 +120,9 @@ class InterHand26M:
         if not self.published:
             notes.append("no counts of these annotations are published: whether they are complete is unknown")
         with_fits = sum(int(self._table(split).fits["known"].any(1).sum()) for split in self._files)
-        if with_fits and self._mano is None:
+        if not with_fits:
+            notes.append("what hides a joint is unknown: there are no MANO fits")
+        elif self._mano is None:
             notes.append(
                 f"MANO fits of {with_fits:,} moments are left out, and with them what hides a joint: they need your "
                 "MANO files (--mano DIR)"
