@@ -122,9 +122,9 @@ class H2O3D:
             example["hand_present_known"] = np.uint8(1)
             labels = _evaluation_labels if official == "evaluation" else _train_labels
             example |= labels(example, record, files.meta_path)
-            example |= self._occlusion.labels(example) if self._occlusion else {}
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
+        example |= self._occlusion.labels(example) if self._occlusion else {}
         example["image"] = files.image()
         example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
         return example | {

@@ -104,9 +104,9 @@ class HO3D:
             example["hand_present_known"] = np.uint8(1)
             labels = self._train_labels if split == "train" else self._evaluation_labels
             example |= labels(example, record, files.meta_path, index)
-            example |= self._occlusion.labels(example) if self._occlusion else {}
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
+        example |= self._occlusion.labels(example) if self._occlusion else {}
         example["image"] = files.image()
         example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
         multi_camera = sequence[:-1] in MULTI_CAMERA

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from input_pipeline.manifest import file_facts
 from input_pipeline.mano_model import FILES, load_mano
 from input_pipeline.meshes import MESH_SUFFIXES, Mesh, numbered_files, read_mesh, smooth_normals
+from input_pipeline.raycast import RayCaster
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.hand import load_hand
 from input_pipeline.visibility import Skin, scene_visibility, skin_around_joints
@@ -37,10 +38,11 @@ class Occlusion:
             for datasets without objects. Of several files of an object the smallest is taken.
 
     Raises:
-        ValueError: a file is missing or isn't what it should be.
+        ValueError: a file is missing or isn't what it should be, or this machine has no ray caster.
     """
 
     def __init__(self, mano: Path, objects: Path | None = None) -> None:
+        RayCaster(np.eye(3), np.array([[0, 1, 2]]))  # says at once if there is none
         files = numbered_files(objects, MESH_SUFFIXES) if objects else {}
         self._objects = {number: min(found, key=lambda path: path.stat().st_size) for number, found in files.items()}
         for path in self._objects.values():
@@ -63,7 +65,8 @@ class Occlusion:
         present = np.flatnonzero(example["hand_present"])
         solid_file = self._objects.get(int(example["object_id"]))
         lacks_object = bool(example["object_known"]) and solid_file is None
-        if not example["hand_present_known"] or not example["hand_pose_known"][present].all() or lacks_object:
+        hands_known = example["hand_present_known"] and example["hand_pose_known"][present].all()
+        if not len(present) or not hands_known or lacks_object:
             return {}
         classes, share = scene_visibility(
             {int(hand): self._skin(int(hand), example) for hand in present},

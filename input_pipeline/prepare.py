@@ -116,22 +116,27 @@ def _parser() -> argparse.ArgumentParser:
     interhand = datasets.add_parser("interhand26m", help="InterHand2.6M from its official tree")
     interhand.add_argument("--fps", type=int, choices=FRAME_RATES, default=5, help="which of the two image sets")
     interhand.add_argument("--subset", choices=SUBSETS, default="all", help="all = H+M, human = H, machine = M")
-    interhand.add_argument("--ids", type=Path, help="folder with aid_human_annot_*.txt, for --subset on v1.0")
+    interhand.add_argument("--ids", type=_folder, help="folder with aid_human_annot_*.txt, for --subset on v1.0")
     ho3d = datasets.add_parser("ho3d", help="HO-3D from its official tree; becomes ho3d_v2 or ho3d_v3")
     ho3d.add_argument("--version", choices=VERSIONS, required=True)
     h2o3d = datasets.add_parser("h2o3d", help="H2O-3D v1 from its official tree")
     for dataset in (interhand, ho3d, h2o3d):
-        dataset.add_argument("--mano", type=Path, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl")
+        dataset.add_argument("--mano", type=_folder, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl")
     for dataset in (ho3d, h2o3d):
-        dataset.add_argument("--object_models", type=Path, help="folder with 003_cracker_box.obj, or such folders")
+        dataset.add_argument("--object_models", type=_folder, help="folder with 003_cracker_box.obj, or such folders")
     custom = datasets.add_parser("custom", help="a dataset of your own, see docs/custom_dataset.md")
     for dataset in (interhand, ho3d, h2o3d, custom):
-        dataset.add_argument("--raw", type=Path, help="folder of the unpacked archives, or of your own dataset")
+        dataset.add_argument("--raw", type=_folder, help="folder of the unpacked archives, or of your own dataset")
     for dataset in (synthetic, interhand, ho3d, h2o3d, custom):
-        dataset.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
+        dataset.add_argument("--data_dir", type=_folder, required=True, help="where TFDS datasets live")
         dataset.add_argument("--num_processes", type=_positive, default=os.cpu_count() or 1)
         dataset.add_argument("--verify", action="store_true", help="compare the prepared files with their manifest")
     return parser
+
+
+def _folder(text: str) -> Path:
+    """No shell expands the ~ of --raw=~/downloads."""
+    return Path(text).expanduser()
 
 
 def _positive(text: str) -> int:

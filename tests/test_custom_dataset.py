@@ -154,7 +154,7 @@ WRONG = {
     "top level": ({"split": "train"}, r"\['split'\] is not among the names"),
     "image key": ({"images": [entry(bbox=[1, 2, 3, 4])]}, r"image 0: \['bbox'\] is not among .*'box'"),
     "split": ({"images": [entry(split="../x")]}, "takes? the split|has the split '../x'"),
-    "file": ({"images": [entry(file="b.png")]}, r"b\.png can't be read"),
+    "file": ({"images": [entry(file="c.png")]}, r"c\.png can't be read"),
     "outside": ({"images": [entry(file="../a.png")]}, "lies outside of its folder"),
     "hand": ({"images": [entry(left=[1, 2])]}, "left hand: list is not among"),
     "hand key": (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from input_pipeline import raycast
 from input_pipeline.h2o3d import H2O3D
 from input_pipeline.ho3d import HO3D
 from input_pipeline.interhand26m import InterHand26M
@@ -22,7 +23,7 @@ from input_pipeline.synthetic.skin import make_subject, vertex_normals
 from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.synthetic.stage import build_stage
 from input_pipeline.visibility import Skin, scene_visibility
-from occrobnet_jax.skeleton import HAND_NAMES, LEFT, RIGHT, SCENE_KINDS, WRIST
+from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, LEFT, RIGHT, SCENE_KINDS, WRIST
 from tests.official_ho3d import write_h2o3d, write_ho3d, write_object_models
 from tests.official_interhand import write_interhand
 from tests.tube_hand import write_tube_hands
@@ -217,6 +218,21 @@ def test_a_box_before_the_hand_hides_it_and_an_absent_one_may_have(occlusion, mo
     assert (classes_of(occlusion, example)[RIGHT] == VISIBLE).mean() > 0.7
 
 
+def test_the_object_hides_what_it_is_turned_to(models, tmp_path):
+    """A bar before the hand, turned about the line of sight, lies over the index finger or over none."""
+    trimesh.creation.box(extents=(0.4, 0.02, 0.004)).export(tmp_path / "003_cracker_box.ply")
+    occlusion, example = Occlusion(models / "mano", tmp_path), facing_example()
+    tip, other_tip = INTERHAND.index("index4"), INTERHAND.index("pinky4")
+    x, y, _ = load_mano(models / "mano").models[RIGHT].joints_m(*(example[name][RIGHT] for name in FIT))[tip]
+    angle = np.arctan2(y, x)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
+    example["object_rotation"], example["object_translation_m"] = turn, np.array([0, 0, 0.25], np.float32)
+    classes = classes_of(occlusion, example)[RIGHT]
+    assert (classes[tip], classes[other_tip]) == (OBJECT, VISIBLE)
+    example["object_rotation"] = turn.T
+    assert classes_of(occlusion, example)[RIGHT, tip] == VISIBLE
+
+
 def test_the_other_hand_hides_and_one_without_a_fit_leaves_all_unknown(occlusion):
     example = facing_example()
     for hand, depth in ((RIGHT, 0.5), (LEFT, 0.4)):
@@ -279,6 +295,12 @@ def test_other_models_are_other_settings(models, occlusion, tmp_path):
     other = Occlusion(models / "mano", tmp_path).settings["occlusion_sha256"]
     assert other["003"] != hashes["003"]
     assert other["MANO_LEFT.pkl"] == hashes["MANO_LEFT.pkl"]
+
+
+def test_a_machine_without_a_ray_caster_is_told_so_before_it_begins(models, monkeypatch):
+    monkeypatch.setattr(raycast, "EmbreeScene", None)
+    with pytest.raises(ValueError, match=r"found with the package embreex"):
+        Occlusion(models / "mano")
 
 
 def test_hands_without_objects_are_refused(models, capsys):

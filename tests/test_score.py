@@ -189,6 +189,15 @@ def test_labels_of_another_crop_leave_2p5d_poses_in_their_own(tmp_path: Path, ca
     assert numbers_of(tmp_path / "b.json", name) == pytest.approx(numbers_of(tmp_path / "a.json", name))
 
 
+def test_numbers_are_of_the_data_that_the_labels_are_of(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """v0.0 and v1.0 of InterHand2.6M have the same keys, and must not share a table's row."""
+    ours = write_predictions(tmp_path / "predictions.npz", dataset_version="0.0.0")
+    labels = write_predictions(tmp_path / "labels.npz", partial=["test lacks 3 of 12 frames"])
+    shown, _ = scored(capsys, ours, "--protocol=interhand26m/own", f"--truth={labels}", f"--output={tmp_path}/s.json")
+    assert json.loads((tmp_path / "s.json").read_text())["switches"]["dataset_version"] == "1.0.0"
+    assert "partial data: test lacks 3 of 12 frames" in shown
+
+
 def test_a_wrong_joint_order_shows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     records = noisy_records()
     ours = write_predictions(tmp_path / "predictions.npz", records)
@@ -343,6 +352,7 @@ def test_plain_files_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture) 
         "joints has the shape": {"joints": [[0.0]]},
         "the key 'x' is there twice": {"keys": ["x"] * 12},
         "keys must be a list of texts": {"keys": [1, 2]},
+        "object_rotation and object_translation belong together": {"object_translation": np.zeros((12, 3)).tolist()},
         "lacks 12 of 12 labelled examples": {"keys": [f"other{row}" for row in range(12)]},
         "neither a submission nor the plain format": {"format": "mine"},
     }
