@@ -128,8 +128,9 @@ def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, ste
 def kills(lab: Lab, numbers: range, *, steps: int = 24, every: int = 6, seed: int = 0) -> Finding:
     """SIGKILL at random moments, where the number is odd during a save; each run is started again and compared."""
     flags = (f"config.total_steps={steps}", f"config.checkpoint_every_steps={every}")
-    undisturbed = lab.workdir("undisturbed")
-    lab.run(undisturbed, *flags)
+    undisturbed = lab.folder / f"undisturbed_{steps}"
+    if not (undisturbed / "summary.json").exists():
+        lab.run(undisturbed, *flags)
     wanted, same, saving = summary(undisturbed)["state_sha256"], 0, 0
     for number in numbers:
         workdir, rng = lab.workdir(f"killed_{number}"), random.Random(f"{seed}/{number}")
