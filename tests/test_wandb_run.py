@@ -132,6 +132,8 @@ def test_a_server_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch, cap
     assert "off for the rest of this process: it hasn't taken everything within 0.05 s" in caplog.text
     assert reporting.id == run_id(tmp_path)
     released.set()
+    reporting._worker.join(60)
+    assert caplog.text.count("off for the rest of this process") == 1
 
 
 def test_a_slow_server_costs_no_memory_without_end(tmp_path, monkeypatch, caplog):

@@ -115,11 +115,13 @@ class WandbRun:
             try:
                 action()
             except Exception as error:  # whatever it is, the training goes on
-                self._give_up(error)
+                self._give_up(str(error) or type(error).__name__)
 
-    def _give_up(self, reason: object) -> None:
-        self._alive = False
-        logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
+    def _give_up(self, reason: str) -> None:
+        """Both threads may have a reason; the first is told."""
+        was_alive, self._alive = self._alive, False
+        if was_alive:
+            logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
 
 
 def run_id(workdir: Path) -> str:
