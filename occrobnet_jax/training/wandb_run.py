@@ -20,7 +20,7 @@ from occrobnet_jax.files import write_atomically
 
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30
-FINISH_TIMEOUT_S = 30.0  # for what is still to be sent at the end of a run
+FINISH_TIMEOUT_S = 60.0  # for what is still to be sent at the end of a run
 MOST_WAITING = 1000  # orders; what comes while so many wait is left out
 
 
