@@ -42,6 +42,7 @@ UNKNOWN = "Terminating process because the JAX distributed service detected fata
         (LEAD_DIED, 1, "host 0 (node0, process 10)"),
         (CUT_OFF, 1, "host 0 (node0, process 10)"),
         (UNKNOWN, 1, "another host, JAX doesn't say which"),
+        (UNKNOWN + DIED, 1, "another host, JAX doesn't say which"),  # it was cut off, and hears of itself
         (OLDER, 0, "host 1 (node1, process 11) and host 2 (node2, process 12)"),
     ],
 )

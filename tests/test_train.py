@@ -63,7 +63,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, shallow_resnet18: None)
 def undisturbed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workdir of a run that was never stopped, which also evaluates and reports to Weights & Biases."""
     workdir = tmp_path_factory.mktemp("undisturbed")
-    train(dataclasses.replace(experiment, eval_every_steps=4, wandb=WandbConfig(mode="offline")), workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("occrobnet_jax.training.wandb_run.FINISH_TIMEOUT_S", 600)  # the machine may be busy
+        train(dataclasses.replace(experiment, eval_every_steps=4, wandb=WandbConfig(mode="offline")), workdir)
     return workdir
 
 

@@ -46,7 +46,8 @@ def as_dict(items) -> dict:
 
 
 @pytest.mark.filterwarnings("ignore")  # what W&B does with its sockets is its own affair
-def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path):
+def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setattr("occrobnet_jax.training.wandb_run.FINISH_TIMEOUT_S", 600)  # the machine may be busy
     config = WandbConfig(mode="offline", project="hands", name="a run", tags=("tiny", "test"))
     image = np.zeros((8, 8, 3), np.uint8)
     for first in (10, 20):
@@ -132,6 +133,8 @@ def test_a_server_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch, cap
     assert "off for the rest of this process: it hasn't taken everything within 0.05 s" in caplog.text
     assert reporting.id == run_id(tmp_path)
     released.set()
+    reporting._worker.join(60)
+    assert caplog.text.count("off for the rest of this process") == 1
 
 
 def test_a_slow_server_costs_no_memory_without_end(tmp_path, monkeypatch, caplog):

@@ -96,14 +96,10 @@ class Child:
         return "".join(self._lines)
 
     def hosts(self) -> tuple[int, list[str]]:
-        """The child's number and the names of all hosts, as far as it came to know them."""
-        try:
-            known = json.loads(self._hosts_file.read_text())
-            return int(known["host"]), [str(name) for name in known["names"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, []
-        finally:
-            self._hosts_file.unlink(missing_ok=True)
+        """The child's number and the names of all hosts, as far as it came to know them; once."""
+        known = read_hosts(self._hosts_file)
+        self._hosts_file.unlink(missing_ok=True)
+        return known
 
     def _pass_on(self, pipe: IO[str]) -> None:
         for line in pipe:
@@ -114,6 +110,15 @@ class Child:
     def _forward(self, number: int, frame: object) -> None:
         self.was_asked_to_end = True
         self._process.send_signal(number)
+
+
+def read_hosts(path: Path) -> tuple[int, list[str]]:
+    """What `hosts.initialise` has left in a file: the host's own number, and the names of all."""
+    try:
+        known = json.loads(path.read_text())
+        return int(known["host"]), [str(name) for name in known["names"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, []
 
 
 def diagnose(status: int, said: str, hosts: tuple[int, list[str]]) -> tuple[str, int, bool]:

@@ -20,7 +20,7 @@ from occrobnet_jax.files import write_atomically
 
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30
-FINISH_TIMEOUT_S = 30.0  # for what is still to be sent at the end of a run
+FINISH_TIMEOUT_S = 60.0  # for what is still to be sent at the end of a run
 MOST_WAITING = 1000  # orders; what comes while so many wait is left out
 
 
@@ -115,11 +115,13 @@ class WandbRun:
             try:
                 action()
             except Exception as error:  # whatever it is, the training goes on
-                self._give_up(error)
+                self._give_up(str(error) or type(error).__name__)
 
-    def _give_up(self, reason: object) -> None:
-        self._alive = False
-        logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
+    def _give_up(self, reason: str) -> None:
+        """Both threads may have a reason; the first is told."""
+        was_alive, self._alive = self._alive, False
+        if was_alive:
+            logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
 
 
 def run_id(workdir: Path) -> str:

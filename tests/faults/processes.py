@@ -18,10 +18,10 @@ import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, Child, diagnose
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, diagnose, read_hosts
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.faults.worker", "train", "eval"])
+CONTEXT.set_forkserver_preload(["tests.faults.processes", "tests.faults.worker", "train", "eval"])
 CLONE_NEWNS, CLONE_NEWNET, MS_BIND, MS_PRIVATE_EVERYWHERE = 0x20000, 0x40000000, 0x1000, 0x44000
 POLL_S = 0.02
 
@@ -50,9 +50,7 @@ class Host:
 
     def diagnosis(self) -> tuple[str, int, bool]:
         """What `supervise` would say of its end."""
-        child = Child.__new__(Child)
-        child._hosts_file = self._hosts_file
-        return diagnose(self.process.exitcode or 0, self.log.read_text(), child.hosts())
+        return diagnose(self.process.exitcode or 0, self.log.read_text(), read_hosts(self._hosts_file))
 
 
 def start(
