@@ -192,6 +192,12 @@ def announce(run: Run, start: Position, num_examples: int) -> None:
             f"{math.ceil(num_examples / batch)} steps an epoch; from step {start.step} to {experiment.last_step}",
             flush=True,
         )
+        if experiment.model.representation == "angles" and not experiment.has_pose_labels:
+            print(
+                f"the pose parameters of {experiment.data.name} are of another hand than model.hand_model="
+                f"{experiment.model.hand_model!r}: its joints teach, its angles and shapes don't",
+                flush=True,
+            )
 
 
 def keep_config(experiment: Experiment, workdir: Path) -> None:

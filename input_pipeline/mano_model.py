@@ -7,19 +7,27 @@ stored examples are; `Mano.flat_pose` converts the others.
 """
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.readers import read_mano_pickle
+from input_pipeline.mano_pickle import SHAPES
+from input_pipeline.readers import number_array, read_bytes, read_mano_pickle
 from occrobnet_jax.geometry.hand_model import HandModel, SkinnedPoints
-from occrobnet_jax.skeleton import FINGERS, HO3D, INTERHAND, LEFT, RIGHT, permutation
+from occrobnet_jax.skeleton import FINGERS, INTERHAND, LEFT, NUM_JOINTS, POSED_JOINTS, RIGHT, permutation
 
 FILES = {RIGHT: "MANO_RIGHT.pkl", LEFT: "MANO_LEFT.pkl"}
 
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
-"""Parent of each of MANO's joints, which are the first 16 of `skeleton.HO3D`."""
+"""Parent of each of `skeleton.POSED_JOINTS`."""
+
+JOINTS = ("manopth", "smplx", "interhand")
+"""Which points of MANO are the 21 joints: the 16 that it turns about and fingertips of either kind of `TIP_VERTS`, or
+the means of skin that InterHand2.6M's file J_regressor_mano_ih26m.npy (Keypoint Transformer ships it) describes."""
+
+REGRESSOR_FILE = "J_regressor_mano_ih26m.npy"
 
 TIP_VERTS = {
     "manopth": {RIGHT: (745, 317, 444, 556, 673), LEFT: (745, 317, 445, 556, 673)},
@@ -43,7 +51,7 @@ class Mano:
         return np.concatenate([pose[..., :3], pose[..., 3:] + self.mean_pose[hand]], axis=-1)
 
 
-def load_mano(folder: Path, tips: str = "manopth") -> Mano:
+def load_mano(folder: Path, joints: str = "manopth") -> Mano:
     """MANO_RIGHT.pkl and MANO_LEFT.pkl, as their authors publish them, with 21 joints in our order.
 
     The published left hand has the first axis of its shape displacements with the wrong sign. As in its authors' own
@@ -51,20 +59,22 @@ def load_mano(folder: Path, tips: str = "manopth") -> Mano:
     right sign.
 
     Args:
-        folder: that holds both files.
-        tips: whose fingertips, one of `TIP_VERTS`.
+        folder: that holds both files, and `REGRESSOR_FILE` for "interhand".
+        joints: one of `JOINTS`.
 
     Raises:
         ValueError: a file is missing or isn't MANO's; names the file and the key.
     """
-    if tips not in TIP_VERTS:
-        raise ValueError(f"{tips=} is none of {', '.join(TIP_VERTS)}")
+    if joints not in JOINTS:
+        raise ValueError(f"{joints=} is none of {', '.join(JOINTS)}")
+    regressor = _regressor(folder / REGRESSOR_FILE) if joints == "interhand" else None
     arrays = [_checked(folder / FILES[hand]) for hand in (RIGHT, LEFT)]
     right, left = (each["shapedirs"] for each in arrays)
     if np.abs(left[:, 0] - right[:, 0]).sum() < _WRONG_SIGN_BELOW_M:
         arrays[LEFT]["shapedirs"] = left * np.array([-1.0, 1.0, 1.0])[:, None]
+    right_model, left_model = (_model(arrays[hand], TIP_VERTS.get(joints, {}).get(hand), regressor) for hand in FILES)
     return Mano(
-        models=(_model(arrays[RIGHT], TIP_VERTS[tips][RIGHT]), _model(arrays[LEFT], TIP_VERTS[tips][LEFT])),
+        models=(right_model, left_model),
         mean_pose=np.stack([each["hands_mean"] for each in arrays]),
     )
 
@@ -84,7 +94,22 @@ def _checked(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _model(arrays: dict[str, np.ndarray], tip_verts: tuple[int, ...]) -> HandModel:
+def _regressor(path: Path) -> Float[np.ndarray, "21 778"]:
+    """Weights of the skin for each joint in InterHand2.6M's order."""
+    content = read_bytes(path)
+    try:
+        regressor = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # NumPy has several ways to fail on damaged bytes
+        raise ValueError(f"{path} is not a NumPy file: {error}") from error
+    regressor = number_array(regressor, (NUM_JOINTS, SHAPES["v_template"][0]), np.float64, name=str(path))
+    if np.abs(regressor.sum(1) - 1).max() > 1e-3:
+        raise ValueError(f"{path}: a row does not sum to 1")
+    return regressor
+
+
+def _model(
+    arrays: dict[str, np.ndarray], tip_verts: tuple[int, ...] | None, joint_regressor: np.ndarray | None
+) -> HandModel:
     skin = SkinnedPoints(
         rest_m=arrays["v_template"],
         shape_m=np.moveaxis(arrays["shapedirs"], -1, 0),
@@ -93,13 +118,20 @@ def _model(arrays: dict[str, np.ndarray], tip_verts: tuple[int, ...]) -> HandMod
     )
     regressor = arrays["J_regressor"]
     pivots_m, shape_pivots_m = regressor @ skin.rest_m, regressor @ skin.shape_m
+    if joint_regressor is not None:
+        used = np.flatnonzero(joint_regressor.any(0))
+        joints, joint_regressor = skin[used], joint_regressor[:, used]
+    else:
+        assert tip_verts is not None
+        joints = _joints(skin, pivots_m, shape_pivots_m, tip_verts)
     return HandModel(
         parents=PARENTS,
         pivots_m=pivots_m,
         shape_pivots_m=shape_pivots_m,
         skin=skin,
-        joints=_joints(skin, pivots_m, shape_pivots_m, tip_verts),
+        joints=joints,
         faces=arrays["f"],
+        joint_regressor=joint_regressor,
     )
 
 
@@ -117,5 +149,5 @@ def _joints(
         weights=np.concatenate([np.eye(len(pivots_m)), tips.weights]),
         pose_m=np.concatenate([still, tips.pose_m], axis=1),
     )
-    order = HO3D[: len(pivots_m)] + tuple(f"{finger}4" for finger in FINGERS)
+    order = POSED_JOINTS + tuple(f"{finger}4" for finger in FINGERS)
     return joints[np.array(permutation(order, INTERHAND))]

@@ -11,6 +11,8 @@ from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_se
 from input_pipeline.readers import BLACK_BELOW, decode_image, decode_segmentation
 from input_pipeline.schema import KEY_BYTES, Example
 from occrobnet_jax.geometry.cameras import change_camera, project, transform_points, transform_vectors
+from occrobnet_jax.geometry.hand_model import mirrored_pose
+from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from occrobnet_jax.skeleton import VISIBILITY
 
 Fields = dict[str, np.ndarray]
@@ -19,13 +21,13 @@ Fields = dict[str, np.ndarray]
 HAND_FIELDS = (
     *("joints_px", "joints_cam_m", "joint_annotated", "joint_px_annotated", "joint_in_crop"),
     *("visibility", "visible_share"),
-    *("hand_present", "root_cam_m", "root_known"),
+    *("hand_present", "root_cam_m", "root_known", "hand_pose", "hand_shape", "hand_pose_known"),
 )
 """Fields whose first axis is the hand."""
 
 LABEL_MASKS = (
     *("joint_annotated", "joint_px_annotated", "joint_in_crop", "hand_present_known", "root_known"),
-    *("segmentation_known", "object_known"),
+    *("segmentation_known", "object_known", "hand_pose_known"),
 )
 """Fields that say whether a label counts."""
 
@@ -95,6 +97,7 @@ def _transform(
     pixels = crop_image(photo, geometry, averaging=data.crop_averaging)
     fields = {"image": scale_colour(pixels, augmentation.colour)}
     fields |= _joints(example, geometry) | _hands(example, geometry) | _object(example, geometry)
+    fields |= _hand_poses(example, geometry)
     fields |= _segmentation(example, geometry, heatmap_stride, name) | _provenance(example, geometry)
     if augmentation.flip:
         fields = swap_hands(fields)
@@ -171,6 +174,25 @@ def _hands(example: Example, geometry: CropGeometry) -> Fields:
         "hand_present_known": np.asarray(example["hand_present_known"] > 0),
         "root_cam_m": np.where(known[:, None], _turned(example["root_cam_m"], geometry), 0).astype(np.float32),
         "root_known": known,
+    }
+
+
+def _hand_poses(example: Example, geometry: CropGeometry) -> Fields:
+    """Pose and shape of the hand model. The picture's rotation turns the whole hand; in a mirror every joint turns the
+    other way, and the hand is that of the mirrored model.
+    """
+    known = example["hand_pose_known"] > 0
+    pose = example["hand_pose"].astype(np.float64)
+    if geometry.is_mirrored:
+        pose = mirrored_pose(pose)
+    mirror = np.diag([-1.0, 1.0]) if geometry.is_mirrored else np.eye(2)
+    turn = np.eye(3)
+    turn[:2, :2] = geometry.turn @ mirror  # of what the mirror shows
+    whole = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose[:, :3]))
+    return {
+        "hand_pose": np.where(known[:, None], np.concatenate([whole, pose[:, 3:]], -1), 0).astype(np.float32),
+        "hand_shape": np.where(known[:, None], example["hand_shape"], 0).astype(np.float32),
+        "hand_pose_known": known,
     }
 
 

@@ -31,6 +31,9 @@ HO3D = (
 )
 """HO-3D's and MANO's order: pinky before ring in the body, ring before pinky among the tips."""
 
+POSED_JOINTS = HO3D[:16]
+"""The joints that a hand's pose turns, in its order: the wrist (the whole hand), then three of each finger."""
+
 OPENPOSE = ("wrist",) + tuple(f"{finger}{i}" for finger in FINGERS for i in (1, 2, 3, 4))
 """OpenPose's order, also that of FreiHAND and MediaPipe."""
 

@@ -1,7 +1,8 @@
 """The two pytrees that flow through the project: Batch (what the network is shown and taught) and Predictions.
 
 Letters in shapes: b batch, h w network input, hh ww heatmap, n hands (2: right, left), j joints (21, InterHand2.6M
-order), t keypoint tokens, l transformer layers, c classes. Camera frames are OpenCV's (x right, y down, z forward).
+order), k posed joints (16), t keypoint tokens, l transformer layers, c classes. Camera frames are OpenCV's (x right,
+y down, z forward).
 """
 
 from flax import struct
@@ -28,6 +29,9 @@ class Batch:
     hand_present_known: Bool[Array, " b"]
     root_cam_m: Float[Array, "b n 3"]  # wrist
     root_known: Bool[Array, "b n"]
+    hand_pose: Float[Array, "b n 48"]  # of MANO or the embedded hand: axis-angle, flat mean, skeleton.POSED_JOINTS
+    hand_shape: Float[Array, "b n 10"]
+    hand_pose_known: Bool[Array, "b n"]
     segmentation: UInt8[Array, "b hh ww"]  # 0 background, 1 right hand, 2 left hand, 3 object
     segmentation_known: Bool[Array, " b"]
     object_id: Int[Array, " b"]  # 0 none
@@ -59,7 +63,8 @@ class Predictions:
     hand_maps: Float[Array, "b hh ww n"] | None  # right and left hand, 0 to 255 by training
     keypoints: Keypoints
     class_logits: Float[Array, "l b t c"]  # 0 none, 1..21 right, 22..42 left, 43 object
-    bone_vectors_m: Float[Array, "l b n bone 3"] | None  # representation "vectors"; parent to child, skeleton.BONES
+    bone_vectors_m: Float[Array, "l b n bone 3"] | None  # parent to child, skeleton.BONES; of "vectors", and in
+    # "angles" those of the hand that the rotations pose
     axis_heatmaps: Float[Array, "l b n j 3 bin"] | None  # representation "2.5d"; x, y, depth relative to the parent
     joints_crop: Float[Array, "l b n j 2"] | None  # 2D head; 0 to 1 across the crop
     weak_camera: Float[Array, "l b 3"] | None  # scale (heatmap px per m), tx, ty (heatmap px)
@@ -69,6 +74,8 @@ class Predictions:
     visibility_logits: Float[Array, "l b n j"] | None
     hand_logits: Float[Array, "b n"]
     saturated_gates: Float[Array, ""]  # share of CIET's gates beyond |logit| 6
+    hand_rotations: Float[Array, "l b n k r"] | None = None  # representation "angles"; see models.hand
+    hand_shape: Float[Array, "l b 10"] | None = None  # representation "angles"; of both hands
 
 
 @struct.dataclass
@@ -88,3 +95,5 @@ class Pose:
     keypoint_class: Int[Array, "b t"]  # the most probable class
     object_rotation: Float[Array, "b 3 3"]  # NaN without object heads
     object_translation_m: Float[Array, "b 3"]  # relative to the right wrist, or the left where no right hand is
+    hand_pose: Float[Array, "b n 48"] | None = None  # representation "angles"; as in Batch
+    hand_shape: Float[Array, "b 10"] | None = None  # representation "angles"; of both hands

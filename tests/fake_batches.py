@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from input_pipeline.config import DataConfig
+from input_pipeline.schema import Example
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.geometry.kinematics import bone_vectors
 from occrobnet_jax.geometry.rotations import matrix_to_rotation_6d
@@ -18,8 +19,13 @@ from tests.fake_datasets import fake_example
 
 def fake_batch(config: ModelConfig, size_px: int, count: int = 6) -> Batch:
     """Examples with a right, a left and both hands in turn; every second one with an object."""
+    return batch_of([fake_example(i) for i in range(count)], config, size_px)
+
+
+def batch_of(examples: list[Example], config: ModelConfig, size_px: int) -> Batch:
+    """The crops of examples."""
     data = DataConfig(input_size_px=size_px)
-    rows = [crop_example(fake_example(i), data, config.heatmap_stride) for i in range(count)]
+    rows = [crop_example(example, data, config.heatmap_stride) for example in examples]
     fields = {name: np.stack([row[name] for row in rows]) for name in rows[0] if name != "key"}
     return Batch(**jax.tree.map(jnp.asarray, fields))
 

@@ -4,7 +4,7 @@ import itertools
 
 from tests.resnet_names import Shapes, batch_norm, resnet_shapes
 
-KINDS = ("interhand_2p5d_dec1", "ho3d_3d_big_dec6", "h2o3d_3d_dec1")
+KINDS = ("interhand_2p5d_dec1", "ho3d_3d_big_dec6", "h2o3d_3d_dec1", "interhand_angles_big_dec6")
 DECODER = "decoder_net.resnet_decoder"
 DEAD_IN_3D = ("norm1", "linear_shape", "linear_obj_corner_proj", "linear_hand_type")
 
@@ -50,7 +50,7 @@ def unet(big: bool, with_object: bool) -> Shapes:
         shapes |= conv_norm(f"{DECODER}.conv{number}", outs[number - 1], sides[number] + ups[number - 1], 3)
         below = outs[number - 1]
     if not with_object:
-        return shapes | map_head(f"{DECODER}.convOut", 32, 1)
+        return shapes | map_head(f"{DECODER}.convOut", outs[-1], 1)
     widths = (128, 128, 64, 1) if big else (32, 32, 1)
     return shapes | map_head(f"{DECODER}.convOut_hm", *widths) | map_head(f"{DECODER}.convOut_seg", *widths)
 
@@ -87,7 +87,7 @@ def kypt_shapes(kind: str) -> Shapes:
     sampled = 3968 if big else 992
     shapes = {f"backbone_net.resnet.{name}": shape for name, shape in resnet_shapes("resnet50").items()}
     shapes |= unet(big, with_object) | transformer(6 if kind.endswith("dec6") else 1)
-    shapes |= vectors("norm1", sampled) | {"query_embed.weight": (43, 256)}
+    shapes |= vectors("norm1", sampled) | {"query_embed.weight": (34 if "angles" in kind else 43, 256)}
     shapes |= mlp("linear1", sampled, 1024, 512, 256, 224)
     shapes |= mlp("linear_class", *[256] * 4, 44 if with_object else 43)
     heads = {"linear_rel_trans": 3, "linear_shape": 10, "linear_cam": 3}
@@ -95,6 +95,8 @@ def kypt_shapes(kind: str) -> Shapes:
         shapes |= mlp("linear1_obj", *((3072, 1024, 512, 256, 224) if big else (768, 512, 256, 256, 224)))
         heads |= {"linear_joint_vecs": 3, "linear_obj_rel_trans": 3, "linear_obj_rot": 6, "linear_obj_corner_proj": 16}
         heads |= {"linear_obj_left_rel_trans": 3} if kind.startswith("h2o3d") else {}
+    elif "angles" in kind:
+        heads |= {"linear_pose": 3}
     else:
         heads |= {f"linear_joint_2p5d_{axis}": 128 for axis in ("px", "py", "dep")}
     for name, made in heads.items():

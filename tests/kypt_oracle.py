@@ -84,7 +84,7 @@ class UNet(nn.Module):
             widths = (128, 128, 64, 1) if big else (32, 32, 1)
             self.convOut_hm, self.convOut_seg = map_head(*widths), map_head(*widths)
         else:
-            self.convOut = map_head(32, 1)
+            self.convOut = map_head(outs[-1], 1)
 
     def forward(self, taps: list[Tensor]) -> list[Tensor]:
         """From stride 2 to stride 32."""
@@ -137,7 +137,9 @@ class Kypt(nn.Module):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.big, self.with_object, self.vectors = "big" in kind, "interhand" not in kind, "3d" in kind
+        self.big, self.with_object, self.angles = "big" in kind, "interhand" not in kind, "angles" in kind
+        self.per_hand = 16 if self.angles else 20 if "3d" in kind else 21
+        self.queries = 34 if self.angles else 43
         sampled = 3968 if self.big else 992
         self.backbone_net = Backbone()
         self.decoder_net = nn.Module()
@@ -147,7 +149,7 @@ class Kypt(nn.Module):
         self.transformer.decoder = Stack([DecoderLayer() for _ in range(6 if kind.endswith("dec6") else 1)], "norm")
         self.norm1 = nn.LayerNorm(sampled)
         self.linear1 = Mlp(sampled, 1024, 512, 256, 224, last_relu=True)
-        self.query_embed = nn.Embedding(43, 256)
+        self.query_embed = nn.Embedding(self.queries, 256)
         self.linear_class = Mlp(256, 256, 256, 256, 44 if self.with_object else 43)
         heads = {"rel_trans": 3, "shape": 10, "cam": 3}
         if self.with_object:
@@ -156,6 +158,8 @@ class Kypt(nn.Module):
             self.linear1_obj = Mlp(self.coarse, *hidden, 224, last_relu=True)
             heads |= {"joint_vecs": 3, "obj_rel_trans": 3, "obj_rot": 6, "obj_corner_proj": 16}
             heads |= {"obj_left_rel_trans": 3} if kind.startswith("h2o3d") else {}
+        elif self.angles:
+            heads |= {"pose": 3}
         else:
             heads |= {"joint_2p5d_px": 128, "joint_2p5d_py": 128, "joint_2p5d_dep": 128}
         for name, made in heads.items():
@@ -220,31 +224,36 @@ class Kypt(nn.Module):
         return torch.cat([token, code[:, :, 0].mT], -1)
 
     def hidden_queries(self) -> Tensor:
-        """True where a query (row) must not see another: fingers are blocks of four, the camera query is alone."""
-        per_hand = 20 if self.vectors else 21
-        hidden = torch.zeros(43, 43, dtype=torch.bool)
-        for start in (4 * finger + hand * per_hand for hand in range(2) for finger in range(5)):
-            hidden[start : start + 4] = True
-            hidden[start : start + 4, start : start + 4] = False
-        hidden[2 * per_hand] = True
-        hidden[2 * per_hand, 2 * per_hand] = False
+        """True where a query (row) must not see another.
+
+        Fingers are blocks of four, or in angles of three after the hand's global rotation, which is alone, as is the
+        camera query. The last one of the angles kind is nobody's and sees everything.
+        """
+        hidden = torch.zeros(self.queries, self.queries, dtype=torch.bool)
+        first, length = (1, 3) if self.angles else (0, 4)
+        blocks = [(2 * self.per_hand, 1)]
+        for hand in (0, self.per_hand):
+            blocks += [(hand + first + length * finger, length) for finger in range(5)]
+            blocks += [(hand, 1)] if self.angles else []
+        for start, size in blocks:
+            hidden[start : start + size] = True
+            hidden[start : start + size, start : start + size] = False
         return hidden
 
     def hidden_tokens(self, is_object: Tensor, valid: Tensor) -> Tensor:
         """Padding for every query; for the object's rotation all but object tokens, where there are any."""
-        hidden = (~valid)[:, None].repeat(1, 43, 1)
+        hidden = (~valid)[:, None].repeat(1, self.queries, 1)
         if self.with_object:
             some = is_object.any(1)
             hidden[some, 41] = ~is_object[some]
         return hidden.repeat_interleave(8, 0)
 
     def queries_of(self, name: str, decoded: Tensor) -> Tensor:
-        per_hand = 20 if self.vectors else 21
-        if name.startswith("joint"):
-            return decoded[:, :, : 2 * per_hand]
+        if name.startswith("joint") or name == "pose":
+            return decoded[:, :, : 2 * self.per_hand]
         if name.startswith("obj"):
             return decoded[:, :, 41 if name == "obj_rot" else 42]
-        return decoded[:, :, 2 * per_hand]
+        return decoded[:, :, 2 * self.per_hand]
 
 
 def position_map() -> Tensor:

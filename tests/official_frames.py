@@ -14,10 +14,12 @@ MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.095
 """Where MANO's hands have their wrists in rest pose."""
 
 
-def hands_cam_m(rng: np.random.Generator, depth_m: float = 0.7) -> np.ndarray:
+WRISTS_M = {RIGHT: np.array([0.07, 0.07, 0.7]), LEFT: np.array([-0.07, 0.07, 0.73])}
+
+
+def hands_cam_m(rng: np.random.Generator) -> np.ndarray:
     """Both hands (2, 21, 3) side by side before a camera, in OpenCV's axes and our order."""
-    wrists = {RIGHT: np.array([0.07, 0.07, depth_m]), LEFT: np.array([-0.07, 0.07, depth_m + 0.03])}
-    return np.stack([0.75 * stick_hand(rng, hand) + wrists[hand] for hand in (RIGHT, LEFT)])
+    return np.stack([0.75 * stick_hand(rng, hand) + WRISTS_M[hand] for hand in (RIGHT, LEFT)])
 
 
 def project_plainly(points_m: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import trimesh
 
+from input_pipeline.mano_model import Mano
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT
 from tests import python2_pickle
 from tests.fake_datasets import rotation_matrix
 from tests.marks import CORNERS_REST_M
 from tests.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
+from tests.posed_hands import random_parameters, rotation_vector
 
 SIZE_PX = (640, 480)
 HO3D_SEQUENCES = {"train": ("ABF10", "ABF11", "SM2", "SB10"), "evaluation": ("SB11", "SM1")}
@@ -37,9 +39,12 @@ def write_ho3d(raw: Path, version: str = "v2", frames: int = 4, *, with_ground_t
     return raw
 
 
-def write_h2o3d(raw: Path, frames: int = 4) -> Path:
-    """Writes H2O-3D's tree: jpg images; the evaluation metadata lack objCorners3D."""
-    _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta)
+def write_h2o3d(raw: Path, frames: int = 4, *, mano: Mano | None = None) -> Path:
+    """Writes H2O-3D's tree: jpg images; the evaluation metadata lack objCorners3D.
+
+    With MANO's hands the joints are theirs and the fits are true; without, the fits are noise beside stick hands.
+    """
+    _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta, mano)
     return raw
 
 
@@ -52,7 +57,12 @@ def write_object_models(folder: Path) -> Path:
 
 
 def _write_tree(
-    raw: Path, sequences: dict[str, tuple[str, ...]], frames: int, suffix: str, meta: Callable[..., dict[str, Any]]
+    raw: Path,
+    sequences: dict[str, tuple[str, ...]],
+    frames: int,
+    suffix: str,
+    meta: Callable[..., dict[str, Any]],
+    mano: Mano | None = None,
 ) -> list[Any]:
     """Writes all frames and lists; returns the right hands' joints of the evaluation list, in their axes and order."""
     rng = np.random.default_rng(len(suffix) + frames)
@@ -63,6 +73,8 @@ def _write_tree(
             for number in range(frames + 1):
                 frame, is_listed = f"{number:04d}", number < frames
                 scene = _scene(rng, split, sequence, two_hands=meta is _h2o3d_meta)
+                if mano is not None:
+                    scene |= _posed(rng, mano)
                 record = meta(scene, split, sequence)
                 record = record if is_listed else dict.fromkeys(record)
                 _write_frame(raw / split / sequence, frame, suffix, scene, record, protocol=2 * (number % 2))
@@ -88,6 +100,19 @@ def _scene(rng: np.random.Generator, split: str, sequence: str, *, two_hands: bo
         "translation": np.array([0.02, -0.03, 0.72]) + rng.uniform(-0.02, 0.02, 3),
         "rng": rng,
     }
+
+
+def _posed(rng: np.random.Generator, mano: Mano) -> dict[str, Any]:
+    """Joints of MANO's hands, and their parameters in HO-3D's axes: a hand turns about its root, then is moved."""
+    fits, joints = random_parameters(rng, mano.models, spread=1.0), []
+    moved = {}
+    for hand, (pose, shape, translation_m) in enumerate(fits):
+        model = mano.models[hand]
+        joints.append(model.joints_m(pose, shape, translation_m))
+        root_m = model.pivots_m[0] + shape @ model.shape_pivots_m[:, 0]
+        turned = rotation_vector(np.diag([1.0, -1.0, -1.0]) @ rotation_matrix(pose[:3]))
+        moved[hand] = (np.concatenate([turned, pose[3:]]), _to_opengl(root_m + translation_m) - root_m)
+    return {"joints": np.stack(joints), "fits": moved, "shape": fits[0][1]}
 
 
 def _to_opengl(points: np.ndarray) -> np.ndarray:
@@ -149,6 +174,8 @@ def _h2o3d_meta(scene: dict[str, Any], split: str, sequence: str) -> dict[str, A
             continue
         meta |= {f"{side}HandJoints3D": joints, f"{side}HandPose": rng.uniform(-0.5, 0.5, 48)}
         meta[f"{side}HandTrans"] = joints[0] - MANO_ROOT_M[hand]
+        if "fits" in scene:
+            meta[f"{side}HandPose"], meta[f"{side}HandTrans"] = scene["fits"][hand]
         if sequence != WITHOUT_FLAGS:
             valid = np.ones(21)
             valid[HIDDEN_JOINT] = hand == LEFT
@@ -156,7 +183,7 @@ def _h2o3d_meta(scene: dict[str, Any], split: str, sequence: str) -> dict[str, A
     if split == "evaluation":
         del meta["objCorners3D"]
         return meta
-    return meta | {"handBeta": rng.uniform(-1, 1, 10)}
+    return meta | {"handBeta": scene["shape"] if "fits" in scene else rng.uniform(-1, 1, 10)}
 
 
 def _write_frame(

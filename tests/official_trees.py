@@ -4,13 +4,16 @@
 
 makes DIR/{interhand26m,interhand26m_v0.0,ho3d_v2,ho3d_v3,h2o3d}, which `python -m input_pipeline.prepare` converts as
 it would the real ones, and DIR/{mano,object_models}, files of the formats that users have to bring: hands of tubes, and
-boxes. Photos are dots on black.
+boxes. Photos are dots on black. DIR/h2o3d_posed is an H2O-3D whose joints and fits are those of DIR/mano_posed, which
+looks like a hand.
 """
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from input_pipeline.mano_model import load_mano
+from tests.mano_hand import write_mano_hands
 from tests.official_ho3d import write_h2o3d, write_ho3d, write_object_models
 from tests.official_interhand import write_interhand
 from tests.tube_hand import write_tube_hands
@@ -23,6 +26,8 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "h2o3d": write_h2o3d,
     "mano": write_tube_hands,
     "object_models": write_object_models,
+    "mano_posed": write_mano_hands,
+    "h2o3d_posed": lambda raw: write_h2o3d(raw, mano=load_mano(raw.parent / "mano_posed")),
 }
 
 

@@ -25,17 +25,31 @@ from occrobnet_jax.training.losses import LossConfig
 from occrobnet_jax.training.state import abstract_variables, leaves_by_path
 from tests.fake_batches import fake_batch, perfect_predictions
 from tests.kypt_names import DEAD_IN_3D, KINDS, kypt_shapes
+from tests.mano_hand import write_mano_hands
 from tests.marks import find_dot, marked_example
 from tests.tiny import INPUT_SIZE_PX, tiny_model
 from tests.torch_files import write_zip
-from tools.import_kypt import import_file
+from tools.import_kypt import experiment_of, import_file
 
 REPOSITORY = Path(__file__).parents[1]
 EXPECTED = {
     KINDS[0]: {"representation": "2.5d", "neck": "unet", "decoder_layers": 1, "with_object": False},
     KINDS[1]: {"representation": "vectors", "neck": "unet_big", "decoder_layers": 6, "left_object_translation": False},
     KINDS[2]: {"representation": "vectors", "neck": "unet", "decoder_layers": 1, "left_object_translation": True},
+    KINDS[3]: {
+        **{"representation": "angles", "neck": "unet_big", "decoder_layers": 6, "with_object": False},
+        **{"rotation_form": "axis_angle_from_mean", "hand_joints": "manopth"},
+    },
 }
+
+
+DEAD = {KINDS[0]: ("norm1", "linear_shape", "linear_cam", "linear_hand_type"), KINDS[3]: ("norm1", "linear_hand_type")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mano(tmp_path_factory) -> Path:
+    """A hand in MANO's format, which the angles kind needs."""
+    return write_mano_hands(tmp_path_factory.mktemp("mano"))
 
 
 def flat_state(kind: str) -> dict[str, np.ndarray]:
@@ -62,25 +76,24 @@ def test_names_are_those_of_the_released_files(kind, fixtures):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_array_of_a_kind_is_used_or_known_to_be_dead(kind):
+def test_every_array_of_a_kind_is_used_or_known_to_be_dead(kind, mano):
     state = flat_state(kind)
     found = kypt.kind_of(state, Path("file"))
-    config = kypt.model_config(state, found)
+    config = kypt.model_config(state, found, mano)
     assert EXPECTED[kind].items() <= vars(config).items()
     assert (config.input_normalisation, config.ciet, config.hand_presence) == ("unit", "off", "tokens")
     assert found.dataset == {"i": "interhand26m", "h": kind.split("_")[0]}[kind[0]]
     like = shapes_of(config)
     variables = kypt.variables_of(state, found, like, Path("file"))
     assert jax.tree.map(np.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, like)
-    dead = ("norm1", "linear_shape", "linear_cam", "linear_hand_type") if kind == KINDS[0] else DEAD_IN_3D
-    assert kypt.unused_arrays(state, found) == sorted(dead)
+    assert kypt.unused_arrays(state, found) == sorted(DEAD.get(kind, DEAD_IN_3D))
 
 
-def test_each_array_has_a_source_of_its_own():
+def test_each_array_has_a_source_of_its_own(mano):
     """But for attention's stacked projections, of which three of ours are parts."""
     for kind in KINDS:
         state = flat_state(kind)
-        like = shapes_of(kypt.model_config(state, kypt.kind_of(state, Path("file"))))
+        like = shapes_of(kypt.model_config(state, kypt.kind_of(state, Path("file")), mano))
         source = kypt.source_function(state)
         names = [source(path, leaf.shape).name for path, leaf in leaves_by_path(like).items()]
         plain = [name for name in names if "in_proj" not in name]
@@ -90,8 +103,6 @@ def test_each_array_has_a_source_of_its_own():
 
 def test_a_wrong_kind_or_a_renamed_key_is_one_clear_error():
     path = Path("snapshot.pth.tar")
-    with pytest.raises(ValueError, match=r"angles kind, whose output are MANO's .* once this project has MANO"):
-        kypt.kind_of({"linear_pose.layers.0.weight": np.zeros(3)}, path)
     with pytest.raises(
         ValueError, match=r"no Keypoint Transformer of a released kind: .*it begins with \['fc.weight'\]"
     ):
@@ -104,6 +115,25 @@ def test_a_wrong_kind_or_a_renamed_key_is_one_clear_error():
         kypt.variables_of(state, kind, like, path)
     assert "linear1.layers.0.weight: missing" in str(error.value)
     assert "linear2.layers.0.weight: in the file, not in the network" in str(error.value)
+
+
+def test_the_angles_kind_needs_mano_and_takes_its_joints_from_interhands_regressor(mano, tmp_path):
+    state = flat_state(KINDS[3])
+    with pytest.raises(ValueError, match=r"of the angles kind poses MANO's hands: name the folder .* with --mano"):
+        kypt.model_config(state, kypt.ANGLES)
+    folder = write_mano_hands(tmp_path / "with_regressor")
+    np.save(folder / "J_regressor_mano_ih26m.npy", np.full((21, 778), 1 / 778))
+    assert kypt.model_config(state, kypt.ANGLES, folder).hand_joints == "interhand"
+    experiment = experiment_of(state, kypt.ANGLES, mano)
+    assert (experiment.loss.bone_vectors, experiment.loss.hand_pose, experiment.loss.hand_shape) == (0.0, 0.07, 5.0)
+
+
+def test_the_query_that_nothing_looks_at_is_left_out():
+    state = flat_state(KINDS[3])
+    source = kypt.source_function(state)("params/decoder/queries", (33, 256))
+    assert (source.name, source.shape) == ("query_embed.weight", (34, 256))
+    rows = np.arange(34)[:, None] * np.ones(256)
+    np.testing.assert_array_equal(source.convert(rows)[:, 0], np.arange(33))
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,28 @@
 import copy
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
+from input_pipeline.readers import read_mano_pickle
+from occrobnet_jax.geometry.kinematics import accumulate_bones
 from occrobnet_jax.models import kypt
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.models.pretrained import read_state_dict
 from occrobnet_jax.training.state import abstract_variables
+from tests.fake_mano import mano_record, write_mano
 from tests.kypt_names import KINDS, kypt_shapes
+from tests.mano_by_hand import mano_by_hand
 
 pytest.importorskip("torch", reason="PyTorch is not part of the environment; see benchmarks/requirements.txt")
 pytest.importorskip("torchvision", reason="torchvision is not part of the environment")
+
+import torch
 
 from tests import kypt_oracle
 
@@ -39,8 +46,6 @@ class Pair:
     parts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def compute(self) -> "Pair":
-        import torch
-
         with torch.no_grad():
             self.expected = self.network(self.images / 255)
         with jax.default_matmul_precision("highest"):
@@ -73,11 +78,22 @@ def pair(request, tmp_path_factory) -> Pair:
     kypt_oracle.save_snapshot(network, path, legacy=request.param == KINDS[0])
     state = read_state_dict(path)
     kind = kypt.kind_of(state, path)
-    config = kypt.model_config(state, kind)
+    mano = _mano_folder(tmp_path_factory.mktemp("mano")) if kind is kypt.ANGLES else None
+    config = kypt.model_config(state, kind, mano)
     model = OccRobNet(config)
     variables = kypt.variables_of(state, kind, abstract_variables(model, 256), path)
     run = jax.jit(lambda v, x: model.apply(v, x, train=False, capture_intermediates=True, mutable=["intermediates"]))
     return Pair(request.param, network, run, variables, config, images).compute()
+
+
+def _mano_folder(folder: Path) -> Path:
+    """MANO's files and InterHand2.6M's regressor, all random."""
+    rng = np.random.default_rng(0)
+    for name in ("MANO_RIGHT.pkl", "MANO_LEFT.pkl"):
+        write_mano(folder / name, mano_record(rng))
+    regressor = rng.random((21, 778))
+    np.save(folder / "J_regressor_mano_ih26m.npy", regressor / regressor.sum(1, keepdims=True))
+    return folder
 
 
 def assert_close(got: Any, expected: Any, what: str) -> None:
@@ -130,6 +146,12 @@ def check_outputs(pair: Pair) -> None:
     assert_close(predictions.relative_translation_m, expected["rel_trans"], "relative translation")
     assert_close(predictions.hand_logits, expected["hand"], "hand type")
     layers, batch = expected["decoded"].shape[:2]
+    if pair.config.representation == "angles":
+        assert_close(predictions.hand_rotations.reshape(layers, batch, 32, 3), expected["pose"], "rotations")
+        assert_close(predictions.hand_shape, expected["shape"], "shape")
+        assert_close(predictions.weak_camera, expected["cam"], "weak camera")
+        check_joints(pair)
+        return
     if not pair.config.with_object:
         for number, axis in enumerate(("px", "py", "dep")):
             ours = np.asarray(predictions.axis_heatmaps)[:, :, :, :, number].reshape(layers, batch, 42, 128)
@@ -144,10 +166,23 @@ def check_outputs(pair: Pair) -> None:
         assert_close(predictions.object_translation_m[:, :, 1], expected["obj_left_rel_trans"], "object, left wrist")
 
 
+def check_joints(pair: Pair) -> None:
+    """Joints of the last layer: MANO's skin in plain loops, under a pose from the mean one, and a regressor on it."""
+    folder = Path(pair.config.hand_model)
+    regressor = np.load(folder / "J_regressor_mano_ih26m.npy")
+    pose, shape = (pair.expected[name][-1].numpy().astype(np.float64) for name in ("pose", "shape"))
+    joints = accumulate_bones(np.asarray(pair.predictions.bone_vectors_m)[-1])
+    for hand, name in enumerate(("MANO_RIGHT.pkl", "MANO_LEFT.pkl")):
+        arrays = read_mano_pickle(folder / name)
+        whole = pose[0, 16 * hand : 16 * hand + 16].ravel() + np.pad(arrays["hands_mean"], (3, 0))
+        verts, _ = mano_by_hand(arrays, whole, shape[0], np.zeros(3))
+        wanted = regressor @ verts
+        assert_close(joints[0, hand], torch.from_numpy(wanted - wanted[20]), f"joints of {name}")
+
+
 @pytest.mark.parametrize("what", ["nothing", "no object"])
 def test_where_the_maps_are_empty(pair, what):
     """Without any keypoint all slots count; without the object's, its rotation looks at the joints' (KypT)."""
-    import torch
 
     def low(bias: Any) -> Any:
         return bias * 0 - 1e4

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline.mano_model import TIP_VERTS, load_mano
+from input_pipeline.mano_model import REGRESSOR_FILE, TIP_VERTS, load_mano
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, RIGHT
 from tests.fake_mano import mano_record, write_mano
 from tests.mano_by_hand import mano_by_hand
@@ -101,13 +101,33 @@ def test_a_left_hand_that_is_right_already_stays(mano, records):
 
 def test_other_fingertips_are_a_choice(folder, mano):
     still = np.zeros(48), np.zeros(10), np.zeros(3)
-    other = load_mano(folder, tips="smplx").models[LEFT]
+    other = load_mano(folder, joints="smplx").models[LEFT]
     verts_m, joints_m = other.verts_m(*still), other.joints_m(*still)
     np.testing.assert_allclose(joints_m[INTERHAND.index("ring4")], verts_m[554])
     moved = np.abs(joints_m - mano.models[LEFT].joints_m(*still)).max(-1) > 0
     assert [name for name, it in zip(INTERHAND, moved, strict=True) if it] == [f"{finger}4" for finger in FINGERS]
-    with pytest.raises(ValueError, match="tips='nails' is none of manopth, smplx"):
-        load_mano(folder, tips="nails")
+    with pytest.raises(ValueError, match="joints='nails' is none of manopth, smplx, interhand"):
+        load_mano(folder, joints="nails")
+
+
+def test_joints_can_be_means_of_skin(records, tmp_path):
+    """As InterHand2.6M's regressor describes them, in its order."""
+    folder, rng = written(tmp_path, records), np.random.default_rng(3)
+    regressor = np.where(rng.random((21, 778)) < 0.05, rng.random((21, 778)), 0)
+    regressor /= regressor.sum(1, keepdims=True)
+    np.save(folder / REGRESSOR_FILE, regressor.astype(np.float32))
+    model, parameters = load_mano(folder, joints="interhand").models[LEFT], _parameters()
+    np.testing.assert_allclose(model.joints_m(*parameters), regressor @ model.verts_m(*parameters), atol=1e-6)
+    assert len(model.joints.rest_m) < 778
+    np.save(folder / REGRESSOR_FILE, 2 * regressor)
+    with pytest.raises(ValueError, match=r"J_regressor_mano_ih26m.npy: a row does not sum to 1"):
+        load_mano(folder, joints="interhand")
+    np.save(folder / REGRESSOR_FILE, np.array([{}]))
+    with pytest.raises(ValueError, match=r"J_regressor_mano_ih26m.npy is not a NumPy file"):
+        load_mano(folder, joints="interhand")
+    (folder / REGRESSOR_FILE).unlink()
+    with pytest.raises(ValueError, match=r"J_regressor_mano_ih26m.npy can't be read"):
+        load_mano(folder, joints="interhand")
 
 
 @pytest.mark.parametrize(

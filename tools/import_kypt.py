@@ -1,7 +1,8 @@
 """Turns a file of Keypoint Transformer's into a checkpoint of ours: python tools/import_kypt.py FILE --workdir DIR.
 
-FILE is a released snapshot (.pth.tar) for InterHand2.6M (2.5D), HO-3D or H2O-3D; what kind it is is told by its names.
-No code in it is run, and PyTorch is not needed. Then, with the dataset prepared in data/,
+FILE is a released snapshot (.pth.tar) for InterHand2.6M (2.5D or angles), HO-3D or H2O-3D; what kind it is is told by
+its names. The angles kind poses MANO's hands and needs --mano, the folder of your MANO files. No code in FILE is run,
+and PyTorch is not needed. Then, with the dataset prepared in data/,
 
     python eval.py --config=configs/workdir.py:DIR --workdir=DIR --config.data.data_dir=data --split=test
     python predict.py photo.jpg --box=120,80,360,320 --output=out --checkpoint=DIR
@@ -28,17 +29,18 @@ from occrobnet_jax.training.state import TrainState, abstract_variables
 from occrobnet_jax.training.summary import git_sha, prepare_workdir, write_config
 
 
-def import_file(path: Path, workdir: Path) -> list[str]:
+def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str]:
     """Writes the checkpoint of step 0 and config.json into a workdir; returns what is worth telling the user.
 
     Raises:
-        ValueError: the file is not one of the released kinds, or damaged; or the workdir holds a run already.
+        ValueError: the file is not one of the released kinds, or damaged; MANO's files are missing; or the workdir
+            holds a run already.
     """
     if checkpoint_steps(workdir):
         raise ValueError(f"--workdir={workdir} holds the checkpoints of another run; choose another folder")
     state = read_state_dict(path)
     kind = kypt.kind_of(state, path)
-    experiment = experiment_of(state, kind)
+    experiment = experiment_of(state, kind, mano)
     like = abstract_variables(make_model(experiment), experiment.data.input_size_px)
     variables = kypt.variables_of(state, kind, like, path)
     prepare_workdir(workdir)
@@ -51,12 +53,13 @@ def import_file(path: Path, workdir: Path) -> list[str]:
     ]
 
 
-def experiment_of(state: dict, kind: kypt.Kind) -> Experiment:
+def experiment_of(state: dict, kind: kypt.Kind, mano: Path | None) -> Experiment:
     """The network, crops and losses of a file, as Keypoint Transformer's code has them."""
+    bone_vectors = 0.0 if kind is kypt.ANGLES else LossConfig.bone_vectors
     return Experiment(
-        model=kypt.model_config(state, kind),
+        model=kypt.model_config(state, kind, mano),
         data=DataConfig(name=kind.dataset, eval_split="test", crop_centre="half_size", crop_averaging=False),
-        loss=LossConfig(object_corner_factors=((10, 4.0), (24, 4.0))),
+        loss=LossConfig(bone_vectors=bone_vectors, object_corner_factors=((10, 4.0), (24, 4.0))),
     )
 
 
@@ -75,9 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="snapshot of Keypoint Transformer, .pth.tar")
     parser.add_argument("--workdir", type=Path, required=True, help="new folder for the checkpoint")
+    parser.add_argument("--mano", type=Path, help="folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, for the angles kind")
     options = parser.parse_args()
     try:
-        lines = import_file(options.file, options.workdir)
+        lines = import_file(options.file, options.workdir, options.mano)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print("\n".join([*lines, str(options.workdir)]))

@@ -79,6 +79,7 @@ def make_evaluate(
     switches = data_switches(data, split) | {
         "mean_pose_split": data.train_split,
         "representation": experiment.model.representation,
+        **_hand_switches(experiment),
         "root_depth": experiment.root_depth,
     }
     setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
@@ -135,7 +136,8 @@ def gather(
 def columns(batch: Batch, pose: Pose) -> dict[str, Array]:
     """The arrays of a batch and of what the network says about it that records consist of, and `is_real`."""
     labels = {name: getattr(batch, name) for name in (*records_of.LABELS, "is_real")}
-    return labels | {f"predicted_{name}": getattr(pose, name) for name in records_of.POSE}
+    said = {name: getattr(pose, name) for name in (*records_of.POSE, *records_of.ANGLES)}
+    return labels | {f"predicted_{name}": values for name, values in said.items() if values is not None}
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
@@ -153,3 +155,11 @@ def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:
     protocol = {"words": PROTOCOL, "switches": {**evaluation.switches, "step": step}}
     content = {**evaluation.metrics, "protocol": protocol}
     write_atomically(folder / "metrics.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _hand_switches(experiment: Experiment) -> dict[str, Any]:
+    """Which points of which hand model the joints of a network of angles are."""
+    model = experiment.model
+    if model.representation != "angles":
+        return {}
+    return {"hand_model": f"MANO, {model.hand_joints}" if model.hand_model else "embedded"}

@@ -45,7 +45,9 @@ POSE = (
     *("hand_probability", "visibility_probability", "keypoints_px", "keypoint_valid", "keypoint_class"),
     *("object_rotation", "object_translation_m"),
 )
-"""The fields of `types.Pose`, which can't be asked here without importing jax."""
+"""The fields of `types.Pose` that are always there; it can't be asked here without importing jax."""
+ANGLES = ("hand_pose", "hand_shape")
+"""Those of a network of angles."""
 PREDICTED = tuple(f"predicted_{name}" for name in POSE)
 
 FACTS = (
@@ -80,6 +82,8 @@ SHAPES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("object_translation_m", "predicted_object_translation_m"), (3,)),
     "predicted_relative_translation_m": (3,),
     "predicted_hand_probability": (2,),
+    "predicted_hand_pose": (2, 48),
+    "predicted_hand_shape": (10,),
     "predicted_root_fit_error_px": (2,),
     "predicted_visibility_probability": (2, 21),
     "object_corners_rest_m": (8, 3),

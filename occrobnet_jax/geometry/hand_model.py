@@ -49,12 +49,13 @@ class HandModel:
     skin: SkinnedPoints
     joints: SkinnedPoints  # 21, InterHand2.6M's order
     faces: Int[np.ndarray, "f 3"]
+    joint_regressor: Float[np.ndarray, "21 p"] | None = None  # where joints are means of skin: from `joints` to them
 
     def joints_m(
         self, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"], translation_m: Float[Any, "*batch 3"]
     ) -> Float[Any, "*batch 21 3"]:
         """The 21 joints of the posed hand."""
-        return self.skinned(self.joints, pose, shape) + translation_m[..., None, :]
+        return self.turned_joints_m(_matrices(pose), shape) + translation_m[..., None, :]
 
     def verts_m(
         self, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"], translation_m: Float[Any, "*batch 3"]
@@ -66,18 +67,33 @@ class HandModel:
         self, points: SkinnedPoints, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"]
     ) -> Float[Any, "*batch p 3"]:
         """Any points of the hand, posed but not translated."""
-        xp = pose.__array_namespace__()
-        rotations = axis_angle_to_matrix(pose.reshape(*pose.shape[:-1], -1, 3))
+        return self.turned(points, _matrices(pose), shape)
+
+    def turned_joints_m(
+        self, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]
+    ) -> Float[Any, "*batch 21 3"]:
+        """The 21 joints of a hand whose first k bones are turned by rotation matrices; not translated."""
+        joints = self.turned(self.joints, rotations, shape)
+        if self.joint_regressor is None:
+            return joints
+        regressor = _asarray(joints.__array_namespace__(), self.joint_regressor, joints)
+        return joints.__array_namespace__().broadcast_to(regressor, (*joints.shape[:-2], *regressor.shape)) @ joints
+
+    def turned(
+        self, points: SkinnedPoints, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]
+    ) -> Float[Any, "*batch p 3"]:
+        """Any points of the hand, its first k bones turned by rotation matrices; not translated."""
+        xp = rotations.__array_namespace__()
         turn, shift = self._bone_transforms(rotations, shape)
         rest = points.shaped(shape)
         if points.pose_m is not None:
             fingers = rotations[..., 1:, :, :]
-            identity = xp.broadcast_to(xp.eye(3, dtype=pose.dtype), fingers.shape)
-            change = (fingers - identity).reshape(*pose.shape[:-1], -1)
-            rest = rest + xp.tensordot(change, _asarray(xp, points.pose_m, pose), axes=1)
-        weights = _asarray(xp, points.weights, pose)
+            identity = xp.broadcast_to(xp.eye(3, dtype=rotations.dtype), fingers.shape)
+            change = (fingers - identity).reshape(*fingers.shape[:-3], -1)
+            rest = rest + xp.tensordot(change, _asarray(xp, points.pose_m, rotations), axes=1)
+        weights = _asarray(xp, points.weights, rotations)
         bones = xp.concat([turn, shift[..., None]], axis=-1)  # (..., bone, 3, 4)
-        weights = xp.broadcast_to(weights, (*pose.shape[:-1], *weights.shape))
+        weights = xp.broadcast_to(weights, (*rotations.shape[:-3], *weights.shape))
         blended = (weights @ bones.reshape(*bones.shape[:-2], 12)).reshape(*rest.shape[:-1], 3, 4)
         return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
 
@@ -125,6 +141,7 @@ def mirrored(model: HandModel) -> HandModel:
         skin=points(model.skin),
         joints=points(model.joints),
         faces=np.ascontiguousarray(model.faces[:, ::-1]),
+        joint_regressor=model.joint_regressor,
     )
 
 
@@ -133,6 +150,11 @@ def mirrored_pose(pose: Float[Any, "*batch r"]) -> Float[Any, "*batch r"]:
     xp = pose.__array_namespace__()
     vectors = pose.reshape(*pose.shape[:-1], -1, 3)
     return (vectors * xp.asarray([1.0, -1.0, -1.0], dtype=pose.dtype)).reshape(pose.shape)
+
+
+def _matrices(pose: Float[Any, "*batch r"]) -> Float[Any, "*batch k 3 3"]:
+    """Rotation matrices of a pose in axis-angle."""
+    return axis_angle_to_matrix(pose.reshape(*pose.shape[:-1], -1, 3))
 
 
 def _apply(turn: Any, points: Any) -> Any:

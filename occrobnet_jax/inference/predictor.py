@@ -50,6 +50,8 @@ class Prediction:
     keypoint_class: Int[np.ndarray, " t"]
     object_rotation: Float[np.ndarray, "3 3"]  # NaN without object heads
     object_translation_m: Float[np.ndarray, "3"]  # from the right wrist, or the left where it is alone
+    hand_pose: Float[np.ndarray, "2 48"] | None = None  # of a network of angles: axis-angle, flat mean
+    hand_shape: Float[np.ndarray, "10"] | None = None
 
     @property
     def num_object_keypoints(self) -> int:
@@ -82,7 +84,7 @@ class Predictor:
         data = dataclasses.replace(self.experiment.data, box_source="stored")
         fields = crop_example(example, data, self.experiment.model.heatmap_stride)
         pose = self.run(jnp.asarray(fields["image"][None]), jnp.asarray(fields["intrinsics"][None]))
-        values = {field.name: np.asarray(getattr(pose, field.name))[0] for field in dataclasses.fields(Pose)}
+        values = _of_the_only_one(pose)
         return Prediction(
             photo=photo,
             box_px=np.array(box or (0, 0, photo.shape[1], photo.shape[0]), np.float64),
@@ -151,6 +153,12 @@ def photo_example(
         "box_px": np.array(box, np.float32),
         "box_known": np.uint8(1),
     }
+
+
+def _of_the_only_one(pose: Pose) -> dict[str, np.ndarray]:
+    """The fields that there are, without the batch axis."""
+    fields = {field.name: getattr(pose, field.name) for field in dataclasses.fields(Pose)}
+    return {name: np.asarray(values)[0] for name, values in fields.items() if values is not None}
 
 
 def _in_photo(values: dict[str, np.ndarray], fields: Fields) -> dict[str, np.ndarray]:

@@ -17,6 +17,9 @@ z away from the camera; what a network has no head for is null):
         root_fit_error_px   mean 2D distance that this leaves
         joints_px           21 x 2
         visibility          21 probabilities of being seen, not hidden
+        pose                of a network of angles: axis-angle of the wrist (camera axes) and 15 finger joints in
+                            MANO's order, radians, fingers from the flat hand
+        shape               of a network of angles: 10 shape numbers of the hand model
     left_minus_right_wrist_m    from the head for two hands
     object              null where no keypoint was taken for one, else num_keypoints, reference_hand, rotation (camera
                         from the object's rest pose, 3 x 3) and translation_m (from the reference hand's wrist)
@@ -127,6 +130,8 @@ def _hand(prediction: Prediction, hand: int) -> dict[str, Any]:
         "root_fit_error_px": round(float(prediction.root_fit_error_px[hand]), DIGITS),
         "joints_px": _plain(prediction.joints_px[hand]),
         "visibility": None if np.isnan(visibility).any() else _plain(visibility),
+        "pose": None if prediction.hand_pose is None else _plain(prediction.hand_pose[hand]),
+        "shape": None if prediction.hand_shape is None else _plain(prediction.hand_shape),
     }
 
 

@@ -73,11 +73,16 @@ class ModelConfig:
     head_mlp: tuple[int, ...] = (256, 256)
 
     # --- Pose
-    representation: Literal["2.5d", "vectors"] = "vectors"
+    representation: Literal["2.5d", "vectors", "angles"] = "vectors"
     bins: int = 128  # of the 2.5D axis heatmaps
     depth_range_m: float = 0.15  # of a parent-relative depth, to either side
     axis_decoding: Literal["argmax", "soft_argmax"] = "argmax"  # soft_argmax: sub-bin [ours]
-    joints_2d_head: bool = True  # 2D joints beside the vectors, for absolute depth and overlays [ours]
+    hand_model: str = ""  # of "angles": folder of MANO_RIGHT.pkl and MANO_LEFT.pkl; "" is the embedded hand
+    hand_joints: Literal["manopth", "smplx", "interhand"] = "manopth"  # which of MANO's points are the joints, see
+    # mano_model.JOINTS; datasets differ [KypT: interhand]
+    rotation_form: Literal["6d", "axis_angle", "axis_angle_from_mean"] = "6d"  # of "angles": 6D about the identity
+    # [ours]; axis-angle, its fingers from the flat hand or from MANO's mean pose [KypT]
+    joints_2d_head: bool = True  # 2D joints beside vectors or angles, for absolute depth and overlays [ours]
     weak_camera_head: bool = True  # [KypT]
     visibility_head: bool = True  # [ours]
     hand_presence: Literal["head", "tokens"] = "head"  # what says which hands are there. "tokens": how many keypoints
@@ -95,6 +100,11 @@ class ModelConfig:
             raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.width % self.heads:
             raise ValueError(f"model.width={self.width} must be a multiple of model.heads={self.heads}")
+        if self.rotation_form == "axis_angle_from_mean" and not self.hand_model:
+            raise ValueError(
+                "model.rotation_form='axis_angle_from_mean' is of MANO's mean pose; set model.hand_model to the folder "
+                "of your MANO files"
+            )
         if self.position_width % 4 or self.position_width >= self.width:
             raise ValueError(
                 f"model.position_width={self.position_width} must be a multiple of 4 (sine and cosine of x and y) "

@@ -9,6 +9,7 @@ from occrobnet_jax.geometry.kinematics import accumulate_bones, accumulate_depth
 from occrobnet_jax.geometry.root_depth import fit_root, root_depth_from_bones
 from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.hand import flat_axis_angle
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Pose, Predictions
 
@@ -54,13 +55,18 @@ def decode(
         keypoint_class=predictions.class_logits[-1].argmax(-1),
         object_rotation=rotation,
         object_translation_m=translation,
+        hand_pose=_hand_pose(predictions, config),
+        hand_shape=None if predictions.hand_shape is None else predictions.hand_shape[-1],
     )
 
 
 def _decode_vectors(
     predictions: Predictions, intrinsics: Float[Array, "b 3 3"], input_size_px: int, config: ModelConfig
 ) -> dict[str, Array]:
-    """Sums the vectors along the fingers, and fits the wrist's place to the network's own 2D points."""
+    """Sums the vectors along the fingers, and fits the wrist's place to the network's own 2D points.
+
+    In "angles" the vectors are those of the posed hand.
+    """
     assert predictions.bone_vectors_m is not None
     joints_rel_m = accumulate_bones(predictions.bone_vectors_m[-1])
     if predictions.joints_crop is not None:
@@ -77,6 +83,14 @@ def _decode_vectors(
     }
 
 
+def _hand_pose(predictions: Predictions, config: ModelConfig) -> Float[Array, "b n 48"] | None:
+    """Pose of the hand model, in "angles"."""
+    if predictions.hand_rotations is None:
+        return None
+    pose = flat_axis_angle(predictions.hand_rotations[-1], config)
+    return pose.reshape(*pose.shape[:2], -1)
+
+
 def weak_projection(predictions: Predictions, joints_rel_m: Float[Array, "b n j 3"]) -> Float[Array, "b n j 2"]:
     """Heatmap pixels of both hands under the predicted weak camera, the left one shifted by the relative translation.
 
@@ -85,7 +99,7 @@ def weak_projection(predictions: Predictions, joints_rel_m: Float[Array, "b n j 
     """
     if predictions.weak_camera is None:
         raise ValueError(
-            "a network of vectors needs 2D points for overlays and depth: "
+            "a network of vectors or angles needs 2D points for overlays and depth: "
             "set model.joints_2d_head or model.weak_camera_head"
         )
     left = predictions.relative_translation_m[-1]

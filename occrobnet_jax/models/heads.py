@@ -2,15 +2,25 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
+from occrobnet_jax.geometry.kinematics import bone_vectors
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.hand import posed_joints_rel_m, rotation_size
 from occrobnet_jax.models.layers import Mlp, layer_norm, small_normal
 from occrobnet_jax.models.queries import QueryLayout
-from occrobnet_jax.skeleton import NUM_HANDS, WRIST
+from occrobnet_jax.skeleton import FINGERS, INTERHAND, NUM_HANDS, POSED_JOINTS, WRIST, permutation
+
+SHAPE_NUMBERS = 10
+
+_ENDS = np.array([POSED_JOINTS.index(f"{finger}3") for finger in FINGERS])
+_TIPS = tuple(f"{finger}4" for finger in FINGERS)
+_JOINTS_OF_ANGLES = np.array(permutation(POSED_JOINTS + _TIPS, INTERHAND))
 
 
 class ClassHead(nn.Module):
@@ -52,7 +62,7 @@ class PoseHeads(nn.Module):
         layout = QueryLayout.of(self.config)
         joints, camera = decoded[:, :, layout.joints], decoded[:, :, layout.camera]
         outputs: dict[str, Any] = {"relative_translation_m": self._mlp("relative_translation", camera, 3)}
-        outputs |= self._axis_heatmaps(joints) if self.config.representation == "2.5d" else self._vectors(joints)
+        outputs |= self._hands(joints, camera)
         outputs |= self._two_dimensional(joints, camera)
         outputs |= self._object(decoded, layout)
         outputs["visibility_logits"] = None
@@ -60,22 +70,37 @@ class PoseHeads(nn.Module):
             outputs["visibility_logits"] = self._per_joint("visibility", joints, camera, 1)[..., 0]
         return outputs
 
-    def _vectors(self, joints: Float[Array, "layers b q d"]) -> dict[str, Any]:
+    def _hands(self, joints: Array, camera: Array) -> dict[str, Any]:
+        """What the representation says of both hands."""
+        outputs = dict.fromkeys(("axis_heatmaps", "bone_vectors_m", "hand_rotations", "hand_shape"))
+        if self.config.representation == "2.5d":
+            return outputs | self._axis_heatmaps(joints)
+        if self.config.representation == "angles":
+            return outputs | self._angles(joints, camera)
         vectors = self._mlp("vectors", joints, 3)
-        return {"bone_vectors_m": vectors.reshape(*vectors.shape[:2], NUM_HANDS, WRIST, 3), "axis_heatmaps": None}
+        return outputs | {"bone_vectors_m": vectors.reshape(*vectors.shape[:2], NUM_HANDS, WRIST, 3)}
+
+    def _angles(self, joints: Array, camera: Array) -> dict[str, Any]:
+        """Rotations and shape, and the bones of the hand that they pose."""
+        rotations = self._mlp("rotations", joints, rotation_size(self.config))
+        rotations = rotations.reshape(*rotations.shape[:2], NUM_HANDS, -1, rotations.shape[-1])
+        shape = self._mlp("shape", camera, SHAPE_NUMBERS)
+        with jax.named_scope("hand_model"):
+            joints_rel_m = posed_joints_rel_m(rotations, shape, self.config)
+        return {"hand_rotations": rotations, "hand_shape": shape, "bone_vectors_m": bone_vectors(joints_rel_m)}
 
     def _axis_heatmaps(self, joints: Float[Array, "layers b q d"]) -> dict[str, Any]:
         axes = [self._mlp(f"heatmap_{axis}", joints, self.config.bins) for axis in ("x", "y", "depth")]
         maps = jnp.stack(axes, axis=3)
-        return {"axis_heatmaps": maps.reshape(*maps.shape[:2], NUM_HANDS, -1, *maps.shape[3:]), "bone_vectors_m": None}
+        return {"axis_heatmaps": maps.reshape(*maps.shape[:2], NUM_HANDS, -1, *maps.shape[3:])}
 
     def _two_dimensional(self, joints: Array, camera: Array) -> dict[str, Any]:
-        """2D joints beside vectors; 2.5D needs neither, its heatmaps are in pixels."""
-        vectors = self.config.representation == "vectors"
+        """2D joints beside vectors and angles; 2.5D needs neither, its heatmaps are in pixels."""
+        in_3d = self.config.representation != "2.5d"
         joints_crop = weak_camera = None
-        if vectors and self.config.joints_2d_head:
+        if in_3d and self.config.joints_2d_head:
             joints_crop = 0.5 + self._per_joint("joints_2d", joints, camera, 2)
-        if vectors and self.config.weak_camera_head:
+        if in_3d and self.config.weak_camera_head:
             weak_camera = self._mlp("weak_camera", camera, 3)
         return {"joints_crop": joints_crop, "weak_camera": weak_camera}
 
@@ -90,11 +115,19 @@ class PoseHeads(nn.Module):
         }
 
     def _per_joint(self, name: str, joints: Array, camera: Array, features: int) -> Float[Array, "layers b n j f"]:
-        """One output a joint; in "vectors" the wrist has no query, so that the camera query speaks for both wrists."""
+        """One output a joint.
+
+        In "vectors" the wrist has no query, so that the camera query speaks for both wrists; in "angles" the tips have
+        none, so that a finger's last joint speaks for its tip too.
+        """
         per_joint = self._mlp(name, joints, features)
         per_joint = per_joint.reshape(*joints.shape[:2], NUM_HANDS, -1, features)
         if self.config.representation == "2.5d":
             return per_joint
+        if self.config.representation == "angles":
+            by_hand = joints.reshape(*joints.shape[:2], NUM_HANDS, len(POSED_JOINTS), -1)
+            tips = self._mlp(f"{name}_tip", by_hand[:, :, :, _ENDS], features)
+            return jnp.concatenate([per_joint, tips], axis=3)[:, :, :, _JOINTS_OF_ANGLES]
         wrists = self._mlp(f"{name}_wrist", camera, NUM_HANDS * features)
         return jnp.concatenate([per_joint, wrists.reshape(*joints.shape[:2], NUM_HANDS, 1, features)], axis=3)
 

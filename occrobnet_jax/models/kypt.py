@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jaxtyping import PyTree
 
+from input_pipeline.mano_model import REGRESSOR_FILE
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.pretrained import (
     COUNTERS,
@@ -29,7 +31,6 @@ DECODER = "decoder_net.resnet_decoder"
 UNUSED = (
     r"norm1\..*",  # dead in KypT's own code too
     r"linear_hand_type\..*",
-    r"linear_shape\..*",  # MANO's shape, which only the angles kind uses
     r"linear_obj_corner_proj\..*",  # trained with weight 0
     COUNTERS,
 )
@@ -47,14 +48,24 @@ class Kind:
     unused: tuple[str, ...] = ()  # besides UNUSED
 
 
+_SHAPE, _CAMERA = r"linear_shape\..*", r"linear_cam\..*"
+
+ANGLES = Kind("angles", "interhand26m", "linear_pose.layers.0.weight", "angles")
 KINDS = (
-    Kind("2.5D", "interhand26m", "linear_joint_2p5d_px.layers.0.weight", "2.5d", (r"linear_cam\..*",)),
-    Kind("3D vectors, object from both wrists", "h2o3d", "linear_obj_left_rel_trans.layers.0.weight", "vectors"),
-    Kind("3D vectors", "ho3d", "linear_joint_vecs.layers.0.weight", "vectors"),
+    Kind("2.5D", "interhand26m", "linear_joint_2p5d_px.layers.0.weight", "2.5d", (_SHAPE, _CAMERA)),
+    Kind(
+        "3D vectors, object from both wrists",
+        "h2o3d",
+        "linear_obj_left_rel_trans.layers.0.weight",
+        "vectors",
+        (_SHAPE,),
+    ),
+    Kind("3D vectors", "ho3d", "linear_joint_vecs.layers.0.weight", "vectors", (_SHAPE,)),
+    ANGLES,
 )
 """In the order in which they are tried."""
 
-ANGLES = "linear_pose.layers.0.weight"  # marker of the kind that is refused
+UNUSED_QUERY = 33  # of the angles kind: between the camera's and the object's, and nothing looks at it
 
 MODULES = (
     (r"heatmap_head/(.*)", r"{head}/\1"),
@@ -78,6 +89,8 @@ MODULES = (
     (r"pose_heads/heatmap_y", "linear_joint_2p5d_py"),
     (r"pose_heads/heatmap_depth", "linear_joint_2p5d_dep"),
     (r"pose_heads/vectors", "linear_joint_vecs"),
+    (r"pose_heads/rotations", "linear_pose"),
+    (r"pose_heads/shape", "linear_shape"),
     (r"pose_heads/relative_translation", "linear_rel_trans"),
     (r"pose_heads/weak_camera", "linear_cam"),
     (r"pose_heads/object_rotation", "linear_obj_rot"),
@@ -91,13 +104,8 @@ def kind_of(state: StateDict, path: Path) -> Kind:
     """Which of the released kinds a state dict is.
 
     Raises:
-        ValueError: none of them, or the one whose output is MANO's angles.
+        ValueError: none of them.
     """
-    if ANGLES in state:
-        raise ValueError(
-            f"{path} is a Keypoint Transformer of the angles kind, whose output are MANO's pose parameters: it can be "
-            "imported once this project has MANO (model.representation='angles'); take a 2.5D or 3D file"
-        )
     kind = next((kind for kind in KINDS if kind.marker in state), None)
     if kind is None:
         raise ValueError(
@@ -107,10 +115,18 @@ def kind_of(state: StateDict, path: Path) -> Kind:
     return kind
 
 
-def model_config(state: StateDict, kind: Kind) -> ModelConfig:
+def model_config(state: StateDict, kind: Kind, mano: Path | None = None) -> ModelConfig:
     """The configuration of our network that is the file's network.
 
     Sizes that the released kinds share are KypT's and stay checked by the arrays' shapes; depths are counted.
+
+    Args:
+        state: of the file.
+        kind: of it.
+        mano: folder of the user's MANO files, that the angles kind needs.
+
+    Raises:
+        ValueError: the kind needs MANO's files, and they are not given.
     """
     with_object = "linear1_obj.layers.0.weight" in state
     big = f"{DECODER}.conv0d.0.weight" not in state
@@ -127,12 +143,24 @@ def model_config(state: StateDict, kind: Kind) -> ModelConfig:
         encoder_layers=_depth(state, "encoder"),
         decoder_layers=_depth(state, "decoder"),
         representation=kind.representation,
+        **(_hand(mano) if kind is ANGLES else {}),
         joints_2d_head=False,
         weak_camera_head=True,
         visibility_head=False,
         hand_presence="tokens",
         left_object_translation="linear_obj_left_rel_trans.layers.0.weight" in state,
     )
+
+
+def _hand(mano: Path | None) -> dict[str, Any]:
+    """KypT's angles: from MANO's mean pose, joints by InterHand2.6M's regressor where it lies beside MANO's files."""
+    if mano is None:
+        raise ValueError(
+            "a Keypoint Transformer of the angles kind poses MANO's hands: name the folder of MANO_RIGHT.pkl and "
+            f"MANO_LEFT.pkl with --mano (and put Keypoint Transformer's {REGRESSOR_FILE} there, for its very joints)"
+        )
+    joints = "interhand" if (mano / REGRESSOR_FILE).is_file() else "manopth"
+    return {"hand_model": str(mano), "hand_joints": joints, "rotation_form": "axis_angle_from_mean"}
 
 
 def variables_of(state: StateDict, kind: Kind, like: PyTree[Any], path: Path) -> PyTree[Any]:
@@ -169,7 +197,7 @@ def source_function(state: StateDict) -> Callable[[str, tuple[int, ...]], Source
             source = backbone_source(path.replace("backbone/", "", 1), shape)
             return dataclasses.replace(source, name=f"backbone_net.resnet.{source.name}")
         if path == "params/decoder/queries":
-            return Source("query_embed.weight", shape, lambda array: array)
+            return _queries(shape, is_angles=ANGLES.marker in state)
         _, *modules, leaf = path.split("/")
         module = _translated("/".join(modules)).format(head=head)
         role = module.rsplit("/", 1)[-1]
@@ -182,6 +210,12 @@ def source_function(state: StateDict) -> Callable[[str, tuple[int, ...]], Source
         return array_source(_numbered(module, hidden), leaf, shape)
 
     return source
+
+
+def _queries(shape: tuple[int, ...], *, is_angles: bool) -> Source:
+    if not is_angles:
+        return Source("query_embed.weight", shape, lambda array: array)
+    return Source("query_embed.weight", (shape[0] + 1, shape[1]), lambda array: np.delete(array, UNUSED_QUERY, axis=0))
 
 
 def _translated(module: str) -> str:

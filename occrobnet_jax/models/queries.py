@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.skeleton import INTERHAND, NUM_HANDS, NUM_JOINTS, WRIST, finger_of
+from occrobnet_jax.skeleton import NUM_HANDS, POSED_JOINTS, WRIST, finger_of
 from occrobnet_jax.types import Keypoints
 
 
@@ -18,13 +18,23 @@ from occrobnet_jax.types import Keypoints
 class QueryLayout:
     """Where each query stands; `object_rotation` and `object_translation` are -1 without object."""
 
-    joints_per_hand: int
+    joint_groups: tuple[str, ...]  # of one hand's queries: those of a group see each other; those of "all" everything
     with_object: bool
+    hands_see_object: bool = False  # whether hand and camera queries see the object's too
 
     @classmethod
     def of(cls, config: ModelConfig) -> "QueryLayout":
-        """The layout of a representation: the wrist has a query of its own in 2.5D only."""
-        return cls(NUM_JOINTS if config.representation == "2.5d" else WRIST, config.with_object)
+        """The layout of a representation: 21 joints in 2.5D, their 20 vectors, or the 16 joints that a pose turns."""
+        if config.representation == "angles":
+            return cls(tuple(joint.rstrip("123") for joint in POSED_JOINTS), config.with_object, config.with_object)
+        fingers = [finger_of(joint) for joint in range(WRIST)]
+        wrist = ["all"] if config.representation == "2.5d" else []
+        return cls((*fingers, *wrist), config.with_object)
+
+    @property
+    def joints_per_hand(self) -> int:
+        """Queries of one hand."""
+        return len(self.joint_groups)
 
     @property
     def joints(self) -> slice:
@@ -54,19 +64,17 @@ class QueryLayout:
     def query_mask(self) -> Bool[np.ndarray, "q q"]:
         """Which queries (columns) each query (row) sees.
 
-        A finger's queries see that finger only, the camera query itself only; wrists and object see everything.
+        A finger's queries see that finger only, the camera query itself only; 2.5D's wrists and the object see
+        everything. In angles the rotation of a whole hand sees itself only, and all of these see the object's queries.
         """
-        group = [
-            (hand, finger_of(joint))
-            for hand in range(NUM_HANDS)
-            for joint in range(NUM_JOINTS)
-            if joint < self.joints_per_hand
-        ]
+        group = [(hand, name) for hand in range(NUM_HANDS) for name in self.joint_groups]
         mask = np.ones((self.size, self.size), bool)
-        for row, (hand, finger) in enumerate(group):
-            if INTERHAND[WRIST] != finger:
-                mask[row] = [i < len(group) and group[i] == (hand, finger) for i in range(self.size)]
+        for row, (hand, name) in enumerate(group):
+            if name != "all":
+                mask[row] = [i < len(group) and group[i] == (hand, name) for i in range(self.size)]
         mask[self.camera] = np.arange(self.size) == self.camera
+        if self.hands_see_object:
+            mask[:, [self.object_rotation, self.object_translation]] = True
         return mask
 
     def memory_mask(self, keypoints: Keypoints) -> Bool[Array, "b q t"]:

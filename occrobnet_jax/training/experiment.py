@@ -16,6 +16,9 @@ from occrobnet_jax.training.losses import LossConfig
 from occrobnet_jax.training.optimiser import OptimiserConfig
 from occrobnet_jax.training.wandb_run import WandbConfig
 
+OF_EMBEDDED_HAND = frozenset({"synthetic_hands"})
+"""Datasets whose pose parameters are the embedded hand's; all others' are MANO's."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -68,6 +71,19 @@ class Experiment:
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"config.{name}={getattr(self, name)} must not be negative")
+
+    @property
+    def loss_in_use(self) -> LossConfig:
+        """Without the terms of pose parameters where the dataset's are of another hand than the network's."""
+        if self.has_pose_labels:
+            return self.loss
+        return dataclasses.replace(self.loss, hand_pose=0.0, hand_shape=0.0)
+
+    @property
+    def has_pose_labels(self) -> bool:
+        """Whether the dataset's `hand_pose` and `hand_shape` are of the hand that a network of angles poses."""
+        names = set(self.data.name.split("+"))
+        return names.isdisjoint(OF_EMBEDDED_HAND) if self.model.hand_model else names <= OF_EMBEDDED_HAND
 
     @property
     def last_step(self) -> int:

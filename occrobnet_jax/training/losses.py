@@ -15,8 +15,9 @@ from jaxtyping import Array, Bool, Float, Num
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.kinematics import accumulate_bones, bone_vectors
-from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
+from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.hand import flat_axis_angle, rotation_matrices
 from occrobnet_jax.skeleton import WRIST
 from occrobnet_jax.training import targets
 from occrobnet_jax.types import Batch, Predictions
@@ -38,6 +39,8 @@ class LossConfig:
     axis_heatmaps: float = 1000.0  # 2.5D
     bone_vectors: float = 1.0  # per mm
     root_relative_joints: float = 0.1  # per mm
+    hand_pose: float = 0.07  # angles; per radian, summed over the three numbers of a rotation
+    hand_shape: float = 5.0  # angles
     weak_joints_2d: float = 0.01  # per px of 128 across the crop
     weak_camera_scale: float = 0.005
     weak_camera_translation: float = 0.05
@@ -129,6 +132,8 @@ def _hand_losses(
     terms: dict[str, Term] = {}
     if predictions.bone_vectors_m is not None:
         terms |= _vector_losses(predictions.bone_vectors_m, batch, mask, config)
+    if predictions.hand_rotations is not None:
+        terms |= _angle_losses(predictions, batch, mask, model_config, config)
     if predictions.axis_heatmaps is not None:
         wanted, valid = targets.axis_targets(batch, model_config, config.axis_sigma_bins)
         error = (predictions.axis_heatmaps - wanted[None]) ** 2
@@ -167,6 +172,36 @@ def _vector_losses(
         "bone_vectors": masked(error, bones[..., None], config.normalise),
         "root_relative_joints": masked(joints, valid[..., None], config.normalise),
     }
+
+
+def _angle_losses(
+    predictions: Predictions, batch: Batch, mask: Float[Array, " b"], model_config: ModelConfig, config: LossConfig
+) -> dict[str, Term]:
+    """Rotations and shape against the parameters of a fit, where there is one (KypT)."""
+    assert predictions.hand_rotations is not None
+    assert predictions.hand_shape is not None
+    known = batch.hand_pose_known * mask[:, None]
+    shape, shape_known = targets.hand_shape(batch)
+    error = jnp.abs(predictions.hand_shape - shape[None])
+    return {
+        "hand_pose": masked(
+            _rotation_errors(predictions.hand_rotations, batch, model_config), known[..., None], config.normalise
+        ),
+        "hand_shape": masked(error, (shape_known * mask)[:, None], config.normalise),
+    }
+
+
+def _rotation_errors(
+    rotations: Float[Array, "l b n k r"], batch: Batch, model_config: ModelConfig
+) -> Float[Array, "l b n k"]:
+    """Distance of each rotation: the sum of the differences of axis-angle numbers (KypT), or in 6D half of that of the
+    matrices' entries, which is about the same for small ones and does not jump at half a turn [ours].
+    """
+    wanted = batch.hand_pose.reshape(*rotations.shape[1:-1], 3)
+    if model_config.rotation_form != "6d":
+        return jnp.abs(flat_axis_angle(rotations, model_config) - wanted[None]).sum(-1)
+    difference = rotation_matrices(rotations, model_config) - axis_angle_to_matrix(wanted)[None]
+    return jnp.abs(difference).sum((-2, -1)) / 2
 
 
 def _weak_camera_losses(

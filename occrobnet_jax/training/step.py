@@ -33,7 +33,7 @@ def make_train_step(experiment: Experiment, model: nn.Module, optimiser: optax.G
 
     def loss_of(params: PyTree[Array], state: TrainState, batch: Batch) -> tuple[Float[Array, ""], tuple]:
         predictions, changed = _forward(experiment, model, params, state, batch)
-        terms = losses.losses(predictions, batch, experiment.model, experiment.loss)
+        terms = losses.losses(predictions, batch, experiment.model, experiment.loss_in_use)
         return losses.total(terms), (terms, predictions, changed["batch_stats"])
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

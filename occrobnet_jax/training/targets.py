@@ -94,6 +94,13 @@ def relative_translation(batch: Batch) -> tuple[Float[Array, "b 3"], Bool[Array,
     return batch.root_cam_m[:, LEFT] - batch.root_cam_m[:, RIGHT], batch.root_known.all(-1)
 
 
+def hand_shape(batch: Batch) -> tuple[Float[Array, "b 10"], Bool[Array, " b"]]:
+    """Mean of the known hands' shapes, since both are one person's (KypT), and where there is one."""
+    known = batch.hand_pose_known
+    total = jnp.where(known[..., None], batch.hand_shape, 0.0).sum(1)
+    return total / jnp.maximum(known.sum(1, keepdims=True), 1), known.any(1)
+
+
 def weak_camera(batch: Batch, grid_px: float) -> tuple[Float[Array, "b 3"], Bool[Array, " b"]]:
     """Scale (grid px per m) and translation (grid px) that fit root-relative x, y to the 2D joints best (ridge).
 
