@@ -47,5 +47,5 @@ def scale_colour(image: UInt8[np.ndarray, "h w 3"], colour: tuple[float, float, 
     """The image with its channels multiplied by the given factors."""
     if colour == NONE.colour:
         return image
-    levels = np.arange(256)[None, :, None] * np.asarray(colour)
-    return cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+    # A LUT gives the same and takes four times as long.
+    return cv2.transform(image, np.diag(np.asarray(colour, np.float32)))

@@ -13,7 +13,8 @@ from jaxtyping import Float, UInt8
 from input_pipeline.augment import NONE, Augmentation
 from occrobnet_jax.geometry.cameras import compose_affine, invert_affine, transform_points
 
-REDUCE_BELOW = 0.75  # crop px per photo px; bilinear sampling alone would begin to skip pixels
+AVERAGE_BELOW = 0.75  # crop px per photo px; bilinear sampling alone would begin to skip pixels
+REDUCTIONS = (8, 4, 2, 1)  # at which JPEG decoders make a photo smaller, in less time than at full size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +56,41 @@ def crop_geometry(
     return CropGeometry(size_px, np.column_stack([scale * turn, shift]), scale, turn, augmentation.flip)
 
 
+def reduction_for(geometry: CropGeometry) -> int:
+    """How many times smaller the photo may be decoded so that the crop still has no more pixels than it."""
+    return next(factor for factor in REDUCTIONS if factor == 1 or geometry.scale * factor <= 1)
+
+
 def crop_image(
-    image: UInt8[np.ndarray, "h w 3"], geometry: CropGeometry, *, averaging: bool = True
+    image: UInt8[np.ndarray, "h w 3"], geometry: CropGeometry, *, averaging: bool = True, reduction: int = 1
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """The pixels in the crop, bilinear, zeros outside the photo; averaged first where the crop is much smaller."""
-    crop_from_image = geometry.crop_from_image
-    if averaging and geometry.scale < REDUCE_BELOW:
-        image, crop_from_image = _reduce(image, geometry)
-    size = (geometry.size_px, geometry.size_px)
-    return cv2.warpAffine(image, crop_from_image, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    """The pixels in the crop, bilinear, zeros outside the photo; averaged where the crop is much smaller.
+
+    Args:
+        image: the photo, or what it became when it was decoded `reduction` times smaller.
+        geometry: of the crop in the whole photo.
+        averaging: False samples alone.
+        reduction: each pixel of `image` covers so many of the photo's, in either direction.
+    """
+    geometry = _in_reduced(geometry, reduction)
+    size, matrix = geometry.size_px, geometry.crop_from_image
+    if averaging and AVERAGE_BELOW > geometry.scale > AVERAGE_BELOW / 2:
+        # The mean of each pixel and its right and lower neighbours lies half a pixel further.
+        image = cv2.blur(image, (2, 2), anchor=(0, 0))
+        matrix = compose_affine(matrix, np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]))
+    if averaging and geometry.scale <= AVERAGE_BELOW / 2:
+        image, matrix = _reduce(image, geometry)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _in_reduced(geometry: CropGeometry, reduction: int) -> CropGeometry:
+    """The same crop of a photo of which each `reduction` x `reduction` pixels became one."""
+    image_from_reduced = _resized((1, 1), (reduction, reduction))
+    return dataclasses.replace(
+        geometry,
+        crop_from_image=compose_affine(geometry.crop_from_image, image_from_reduced),
+        scale=geometry.scale * reduction,
+    )
 
 
 def crop_segmentation(

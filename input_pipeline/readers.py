@@ -17,6 +17,13 @@ MAX_JSON_BYTES = 256 * MEBIBYTE
 MAX_IMAGE_BYTES = 64 * MEBIBYTE
 MAX_PICKLE_BYTES = 4 * MEBIBYTE  # the datasets' have some ten kilobytes
 MAX_MANO_BYTES = 64 * MEBIBYTE
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+"""OpenCV's bits for smaller images; they mean grey ones only where no bit for colours is set."""
 BLACK_BELOW = 10  # an image without any brighter value shows nothing, though InterHand2.6M annotates some
 
 
@@ -134,13 +141,23 @@ def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == shape[0] and all(_has_shape(v, shape[1:]) for v in value)
 
 
-def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
+def decode_image(encoded: bytes, *, name: str, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
     """RGB pixels of an encoded image, turned upright where its EXIF data says so.
+
+    Args:
+        encoded: content of a file.
+        name: for error messages.
+        reduction: 2, 4 or 8 makes a JPEG so many times smaller, sizes rounded up, in less time.
 
     Raises:
         ValueError: it is truncated, corrupt, or not an image.
     """
-    return _decode(encoded, cv2.IMREAD_COLOR_RGB, name)
+    return _decode(encoded, cv2.IMREAD_COLOR_RGB | _REDUCED[reduction], name)
+
+
+def is_jpeg(encoded: bytes) -> bool:
+    """Whether an encoded image is a JPEG, by its first bytes."""
+    return encoded.startswith(b"\xff\xd8")
 
 
 def decode_segmentation(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from input_pipeline.augment import NONE, Augmentation, scale_colour
 from input_pipeline.config import DataConfig
-from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation
-from input_pipeline.readers import BLACK_BELOW, decode_image, decode_segmentation
+from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation, reduction_for
+from input_pipeline.readers import BLACK_BELOW, decode_image, decode_segmentation, is_jpeg
 from input_pipeline.schema import KEY_BYTES, Example
 from occrobnet_jax.geometry.cameras import change_camera, project, transform_points, transform_vectors
 from occrobnet_jax.geometry.hand_model import mirrored_pose
@@ -82,19 +82,13 @@ def _transform(
     example: Example, data: DataConfig, heatmap_stride: int, augmentation: Augmentation, *, mask_black: bool
 ) -> Fields:
     name = f"example {example['key']!r}"
-    photo = decode_image(example["image"], name=f"the image of {name}")
-    if photo.shape[:2] != (example["height"], example["width"]):
-        raise ValueError(
-            f"the image of {name} is {photo.shape[1]} x {photo.shape[0]} px where its record says "
-            f"{example['width']} x {example['height']}; prepare the dataset again"
-        )
     try:
         centre_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
         box, scale = _box(example, data)
         geometry = crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
     except ValueError as error:
         raise ValueError(f"{name} can't be cropped: {error}") from error
-    pixels = crop_image(photo, geometry, averaging=data.crop_averaging)
+    pixels = _pixels(example, geometry, averaging=data.crop_averaging)
     fields = {"image": scale_colour(pixels, augmentation.colour)}
     fields |= _joints(example, geometry) | _hands(example, geometry) | _object(example, geometry)
     fields |= _hand_poses(example, geometry)
@@ -102,6 +96,20 @@ def _transform(
     if augmentation.flip:
         fields = swap_hands(fields)
     return mask_labels(fields) if mask_black and pixels.max() < BLACK_BELOW else fields
+
+
+def _pixels(example: Example, geometry: CropGeometry, *, averaging: bool) -> np.ndarray:
+    """The crop's pixels, of a photo that is decoded no larger than they need."""
+    name = f"the image of example {example['key']!r}"
+    reduction = reduction_for(geometry) if averaging and is_jpeg(example["image"]) else 1
+    photo = decode_image(example["image"], name=name, reduction=reduction)
+    if photo.shape[:2] != (-(-example["height"] // reduction), -(-example["width"] // reduction)):
+        found = decode_image(example["image"], name=name)
+        raise ValueError(
+            f"{name} is {found.shape[1]} x {found.shape[0]} px where its record says "
+            f"{example['width']} x {example['height']}; prepare the dataset again"
+        )
+    return crop_image(photo, geometry, averaging=averaging, reduction=reduction)
 
 
 def swap_hands(fields: Fields) -> Fields:

@@ -1,8 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 
 from input_pipeline.augment import Augmentation
-from input_pipeline.crop import crop_geometry, crop_image, crop_segmentation
+from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation, reduction_for
+from input_pipeline.readers import decode_image
 from occrobnet_jax.geometry.cameras import transform_points
 
 WHOLE = np.array([-0.5, -0.5, 63.5, 63.5])
@@ -76,3 +78,39 @@ def test_segmentation_of_another_resolution_covers_the_same_photo():
 def test_boxes_without_extent_are_refused(box):
     with pytest.raises(ValueError, match="is not x0, y0, x1, y1"):
         crop_geometry(np.array(box, float), 64, 1.0)
+
+
+def photo_of_waves(width: int, height: int, side: float) -> np.ndarray:
+    """Waves in another direction in each channel, as long as they are in any crop of so many pixels."""
+    y, x = np.mgrid[:height, :width] * 260 / side
+    waves = [np.sin(x / 9 + y / 23), np.sin(x / 31 - y / 11), np.sin(y / 14)]
+    return np.rint(127.5 + 120 * np.stack(waves, -1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (639, 477)])  # width, height; odd ones are rounded up
+@pytest.mark.parametrize(("side", "reduction"), [(150, 1), (200, 1), (260, 2), (380, 2), (640, 4), (1100, 8)])
+def test_smaller_decoded_photos_give_the_same_crop(size, side, reduction):
+    photo = photo_of_waves(*size, side)
+    encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    box = np.array([300.0, 220, 300, 220]) + np.array([-1, -1, 1, 1]) * side / 2
+    augmentation = Augmentation(shift=(0.05, -0.1), rotation_rad=0.4, flip=True)
+    geometry = crop_geometry(box, 128, 1.0, augmentation)
+    assert reduction_for(geometry) == reduction
+    small = decode_image(encoded, name="waves", reduction=reduction)
+    assert small.shape[:2] == tuple(-(-length // reduction) for length in photo.shape[:2])
+    got = crop_image(small, geometry, reduction=reduction).astype(float)
+    exact = exact_crop(photo, geometry)
+    inside = cv2.erode((exact > 0).all(-1).astype(np.uint8), np.ones((9, 9))) > 0
+    assert inside.mean() > 0.15
+    error = np.abs(got - exact)[inside]
+    assert error.mean() < 1.5
+    assert abs((got - exact)[inside].mean()) < 0.5
+
+
+def exact_crop(photo: np.ndarray, geometry: CropGeometry) -> np.ndarray:
+    """Each crop pixel as the mean of 8 x 8 bilinear samples in it; zeros outside."""
+    size, fine = geometry.size_px, 8 * geometry.size_px
+    matrix = geometry.crop_from_image * 8
+    matrix[:, 2] += 3.5
+    samples = cv2.warpAffine(photo, matrix, (fine, fine)).astype(float)
+    return samples.reshape(size, 8, size, 8, 3).mean((1, 3))

@@ -14,6 +14,7 @@ from flax import struct
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
+from occrobnet_jax.models.attention import scaled_products, softmax_attention
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, layer_norm
 
@@ -81,7 +82,7 @@ class InjectionBlock(nn.Module):
         """Logits per head and query (and key): the sum over keys is taken before the sigmoid, in O(n)."""
         q, k = q.astype(jnp.float32), k.astype(jnp.float32)
         if self.config.ciet_gate == "elementwise":
-            return _scores(q, k)
+            return scaled_products(q, k)
         pooled = k.sum(1) if self.config.ciet_gate == "sum" else k.mean(1)
         return jnp.einsum("bnhd,bhd->bhn", q, pooled, precision="highest")[..., None] / math.sqrt(q.shape[-1])
 
@@ -92,27 +93,21 @@ class InjectionBlock(nn.Module):
         v: Float[Array, "b n heads dh"],
         gate_logits: Float[Array, "b _ _ _"] | None,
     ) -> Float[Array, "b n heads dh"]:
-        scores = _scores(q, k)
-        weights = nn.sigmoid(scores) / scores.shape[-1] if self.kind == "sigmoid" else jax.nn.softmax(scores, axis=-1)
-        if gate_logits is None:
+        gates = None if gate_logits is None else nn.sigmoid(gate_logits)
+        if self.kind == "sigmoid" or self.config.ciet_gate == "elementwise":
+            scores = scaled_products(q, k)
+            weights = nn.sigmoid(scores) / scores.shape[-1] if self.kind == "sigmoid" else jax.nn.softmax(scores)
+            weights = weights if gates is None else weights * gates
             return jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
-        gates = nn.sigmoid(gate_logits)
-        if self.config.ciet_gate == "elementwise":
-            return jnp.einsum("bhij,bjhd->bihd", (weights * gates).astype(self.dtype), v)
+        mixed = softmax_attention(q, k, v, self.config.ciet_query_block)
         # One gate a query scales the whole row, so it is applied after the sum over keys, with n times less work.
-        mixed = jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
-        return mixed * jnp.swapaxes(gates, 1, 2).astype(self.dtype)
+        return mixed if gates is None else mixed * jnp.swapaxes(gates, 1, 2).astype(self.dtype)
 
     def _mlp(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         init = initializers.normal(self.config.ciet_init_std)
         hidden = nn.Dense(self.config.ciet_mlp_ratio * x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_in")
         out = nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_out")
         return out(nn.gelu(hidden(x), approximate=False))
-
-
-def _scores(q: Float[Array, "b n heads dh"], k: Float[Array, "b n heads dh"]) -> Float[Array, "b heads n n"]:
-    scores = jnp.einsum("bihd,bjhd->bhij", q, k, preferred_element_type=jnp.float32)
-    return scores / math.sqrt(q.shape[-1])
 
 
 class Ciet(nn.Module):

@@ -43,6 +43,7 @@ class ModelConfig:
     ciet: Literal["dual", "softmax", "sigmoid", "off"] = "dual"
     ciet_gate: Literal["sum", "mean", "elementwise"] = "sum"  # over keys, before the sigmoid [FIT: sum]
     ciet_blocks: int = 2  # [FIT]
+    ciet_query_block: int = 0  # queries whose weights are held at a time; 0: as suits the platform
     ciet_heads: int = 4  # [FIT]
     ciet_mlp_ratio: int = 4  # [FIT]
     ciet_stride: Literal[8, 16] = 8  # input px per token; 8 gives 32 x 32 tokens at 256 px
@@ -96,6 +97,8 @@ class ModelConfig:
             raise ValueError(f"model.neck={self.neck!r} (Keypoint Transformer's) has no CIET; set model.ciet='off'")
         if self.neck != "fpn" and self.heatmap_stride != 2:
             raise ValueError(f"model.neck={self.neck!r} makes heatmaps of stride 2, not {self.heatmap_stride}")
+        if self.ciet_query_block < 0:
+            raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")
         if self.max_joint_keypoints < 42:
             raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.width % self.heads:

@@ -133,17 +133,16 @@ def transposed_conv_4x4(
 ) -> Float[Array, "b h2 w2 cout"]:
     """Transposed convolution of stride 2, as the convolution of the zero-spaced input that it is defined by.
 
-    Each of the four phases of the output sees 2 x 2 taps of the kernel, so that no zero is ever multiplied: on a CPU
-    ten times faster than the dilated convolution.
+    Each of the four phases of the output sees 2 x 2 taps of the kernel, so that no zero is ever multiplied. The padding
+    is left to the convolutions: on slices of a padded input they are three times slower on a CPU.
     """
     batch, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     phases = [
         jax.lax.conv_general_dilated(
-            padded[:, dy : dy + height + 1, dx : dx + width + 1],
+            x,
             weights[dy::2, dx::2],
             window_strides=(1, 1),
-            padding="VALID",
+            padding=((1 - dy, dy), (1 - dx, dx)),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         for dy in range(2)

@@ -1,0 +1,110 @@
+"""Softmax attention between many positions: all weights at once, or query block by query block.
+
+The weights of all queries take memory that is quadratic in the positions. Block by block it is linear, since the
+backward pass computes them again from their normaliser (Rabe and Staats, arXiv 2112.05682; Dao et al., arXiv
+2205.14135), and on a CPU also faster: a block stays in the cache.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+CPU_BLOCK = 128  # queries: with 1,024 keys and batches of 8 the weights of a head are 4 MB
+
+Heads = Float[Array, "b n heads dh"]
+Blocks = Float[Array, "blocks b heads m dh"]
+Normalisers = Float[Array, "blocks b heads m 1"]
+
+
+def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
+    """Softmax of the scaled products of queries and keys, times the values; the softmax is in float32.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        block: queries whose weights are in memory at a time; 0 is as many as suits the platform, which is all of them
+            anywhere but on a CPU. Each platform gets the program that is best for it, whoever compiles it.
+    """
+    if block:
+        return blockwise(q, k, v, block)
+    on_cpu = functools.partial(blockwise, block=CPU_BLOCK)
+    return jax.lax.platform_dependent(q, k, v, cpu=on_cpu, default=all_at_once)
+
+
+def all_at_once(q: Heads, k: Heads, v: Heads) -> Heads:
+    """The plain form."""
+    weights = jax.nn.softmax(scaled_products(q, k), axis=-1)
+    return jnp.einsum("bhij,bjhd->bihd", weights.astype(v.dtype), v)
+
+
+def scaled_products(q: Heads, k: Heads) -> Float[Array, "b heads n n"]:
+    """Products of all queries and keys over the root of their length, in float32."""
+    return jnp.einsum("bihd,bjhd->bhij", q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def blockwise(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
+    """The same, `block` queries at a time, or the largest smaller number that divides theirs."""
+    return _forward(q, k, v, block)[0]
+
+
+def _forward(q: Heads, k: Heads, v: Heads, block: int) -> tuple[Heads, tuple[Array, ...]]:
+    """The result, and what the backward pass needs: inputs, result, and the logarithm of each query's normaliser."""
+    keys, values = (jnp.swapaxes(x, 1, 2) for x in (k, v))
+    queries = _blocks(q, block)
+
+    def one_block(q: Float[Array, "b heads m dh"]) -> tuple[Array, Array]:
+        scores = _block_products(q, keys)
+        largest = scores.max(-1, keepdims=True)
+        weights = jnp.exp(scores - largest)
+        total = weights.sum(-1, keepdims=True)
+        mixed = jnp.einsum("bhij,bhjd->bhid", weights.astype(v.dtype), values, preferred_element_type=jnp.float32)
+        return (mixed / total).astype(v.dtype), largest + jnp.log(total)
+
+    mixed, normalisers = jax.lax.map(one_block, queries)
+    return _joined(mixed), (queries, keys, values, mixed, normalisers)
+
+
+def _backward(block: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, Heads, Heads]:
+    queries, keys, values, mixed, normalisers = kept
+    scale = 1 / math.sqrt(keys.shape[-1])
+    product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+
+    def one_block(sums: tuple[Array, Array], block: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
+        q, mixed, normaliser, dy = block
+        weights = jnp.exp(_block_products(q, keys) - normaliser)
+        along = (dy.astype(jnp.float32) * mixed.astype(jnp.float32)).sum(-1, keepdims=True)
+        dscores = weights * (product("bhid,bhjd->bhij", dy, values) - along) * scale
+        dscores, weights = dscores.astype(q.dtype), weights.astype(q.dtype)
+        dk = sums[0] + product("bhij,bhid->bhjd", dscores, q)
+        dv = sums[1] + product("bhij,bhid->bhjd", weights, dy)
+        return (dk, dv), product("bhij,bhjd->bhid", dscores, keys).astype(q.dtype)
+
+    zeros = jnp.zeros(keys.shape, jnp.float32)
+    blocks = (queries, mixed, normalisers, _blocks(gradient, queries.shape[3]))
+    (dk, dv), dq = jax.lax.scan(one_block, (zeros, zeros), blocks)
+    return _joined(dq), *(jnp.swapaxes(x, 1, 2).astype(keys.dtype) for x in (dk, dv))
+
+
+blockwise.defvjp(_forward, _backward)
+
+
+def _block_products(q: Float[Array, "b heads m dh"], keys: Float[Array, "b heads n dh"]) -> Float[Array, "b heads m n"]:
+    products = jnp.einsum("bhid,bhjd->bhij", q, keys, preferred_element_type=jnp.float32)
+    return products / math.sqrt(q.shape[-1])
+
+
+def _blocks(x: Heads, block: int) -> Blocks:
+    """Blocks of positions, one after the other; the batch stays an axis, so that devices can share it."""
+    batch, count, heads, width = x.shape
+    size = max(size for size in range(1, min(block, count) + 1) if count % size == 0)
+    return x.reshape(batch, count // size, size, heads, width).transpose(1, 0, 3, 2, 4)
+
+
+def _joined(x: Blocks) -> Heads:
+    blocks, batch, heads, size, width = x.shape
+    return x.transpose(1, 0, 3, 2, 4).reshape(batch, blocks * size, heads, width)
