@@ -1,0 +1,142 @@
+"""What a compiled program sends between devices, read from its text (HLO)."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from jaxtyping import PyTree
+
+KINDS = (
+    *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
+    *("collective-permute", "collective-broadcast"),
+)
+LARGEST_STATISTICS = 2 * 2048
+"""Elements: two statistics of the widest BatchNorm. Scalars, biases and such are below it too."""
+
+_KINDS = "|".join(KINDS)
+_COLLECTIVE = re.compile(rf"%?\S+ = (?P<type>.*?) (?P<kind>{_KINDS})(?P<start>-start)?\(")
+_ARRAY = re.compile(r"\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\]")
+_COMPUTATION = re.compile(r"(?:ENTRY )?%?(?P<name>[\w.\-]+) .*\{\s*$")
+_CALLED = re.compile(r"(?:body|condition|calls|to_apply|\w+_computation)=%?([\w.\-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_SCOPE = re.compile(r'op_name="([^"]*)"')
+_CHANNEL = re.compile(r"channel_id=(\d+)")
+_PARTITIONS = re.compile(r"num_partitions=(\d+)")
+_GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One operation between devices; XLA puts several arrays into one where it can."""
+
+    kind: str  # of KINDS
+    arrays: tuple[tuple[str, tuple[int, ...]], ...]  # type and shape of each result on one device
+    scope: str  # where in the program it comes from: op_name, the first one's where XLA put several together
+    times: int  # a step; more than 1 in a loop
+    group: int  # devices that take part together
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes a step of the arrays that are reduced, gathered or exchanged, each counted once, whole."""
+        whole = self.group if self.kind == "reduce-scatter" else 1
+        return self.times * whole * sum(_num_bytes(dtype, shape) for dtype, shape in self.arrays)
+
+    @property
+    def num_bytes_sent(self) -> float:
+        """Bytes a step that each device has to send at least, in a ring."""
+        others = (self.group - 1) / self.group
+        return self.num_bytes * {"all-reduce": 2 * others, "collective-permute": 1.0}.get(self.kind, others)
+
+
+def collectives(hlo: str) -> list[Collective]:
+    """Every collective of a compiled program (`compiled.as_text()`), with how often a step runs it.
+
+    All branches of a condition count, and a loop whose length the compiler doesn't know counts once.
+    """
+    times, partitions = _times_called(hlo), _PARTITIONS.search(hlo)
+    num_devices = int(partitions[1]) if partitions else 1
+    found: dict[str, Collective] = {}
+    for computation, line in _instructions(hlo):
+        match = _COLLECTIVE.search(line)
+        if match is None or not times.get(computation):
+            continue
+        arrays = _results(match["kind"], bool(match["start"]), match["type"])
+        scope, channel = _SCOPE.search(line), _CHANNEL.search(line)
+        # An asynchronous collective may stand in several places, its beginning and its parts; its channel is one.
+        name = f"{match['kind']} {channel[1]}" if channel else line.split(" = ")[0] + computation
+        found[name] = Collective(
+            match["kind"], arrays, scope[1] if scope else "", times[computation], _group_size(line, num_devices)
+        )
+    return list(found.values())
+
+
+def on_activations(found: list[Collective], params: PyTree[Any]) -> list[Collective]:
+    """Those that send more than gradients, parameters and statistics, judged by the number of elements of each array.
+
+    In a data-parallel step there should be none.
+    """
+    sizes = {leaf.size for leaf in jax.tree.leaves(params)}
+    return [
+        collective
+        for collective in found
+        if any(
+            math.prod(shape) not in sizes and math.prod(shape) > LARGEST_STATISTICS for _, shape in collective.arrays
+        )
+    ]
+
+
+def _instructions(hlo: str) -> Iterator[tuple[str, str]]:
+    """Lines inside computations, with the computation's name."""
+    name = ""
+    for line in hlo.splitlines():
+        if line[:1] not in ("", " ", "}"):
+            match = _COMPUTATION.match(line)
+            name = match["name"] if match else ""
+        elif name and " = " in line:
+            yield name, line
+
+
+def _times_called(hlo: str) -> dict[str, int]:
+    """How often a step runs each computation."""
+    calls: dict[str, list[tuple[str, int]]] = {}
+    for computation, line in _instructions(hlo):
+        trips = _TRIPS.search(line)
+        times = int(trips[1]) if trips and " while(" in line else 1
+        branches = _BRANCHES.search(line)
+        names = _CALLED.findall(line) + ([b.strip(" %") for b in branches[1].split(",")] if branches else [])
+        calls.setdefault(computation, []).extend((name, times) for name in names)
+    entry = re.search(r"^ENTRY %?([\w.\-]+)", hlo, re.MULTILINE)
+    total: dict[str, int] = {}
+
+    def visit(name: str, times: int) -> None:
+        total[name] = total.get(name, 0) + times
+        for callee, more in calls.get(name, []):
+            visit(callee, times * more)
+
+    if entry:
+        visit(entry[1], 1)
+    return total
+
+
+def _results(kind: str, is_start: bool, types: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    arrays = tuple((dtype, tuple(int(n) for n in dims.split(",") if n)) for dtype, dims in _ARRAY.findall(types))
+    if is_start and kind != "all-reduce":  # its type lists operands, results and, for a permutation, two counters
+        arrays = tuple(array for array in arrays if array != ("u32", ()))
+        return arrays[len(arrays) // 2 :]
+    return arrays
+
+
+def _group_size(line: str, num_devices: int) -> int:
+    groups = _GROUPS.search(line)
+    if groups is None:
+        return num_devices
+    return len(groups[1].split(",")) if groups[1] is not None else int(groups[3])
+
+
+def _num_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    bits = re.search(r"\d+", dtype)
+    return math.prod(shape) * (int(bits[0]) // 8 if bits else 1)
