@@ -7,6 +7,7 @@ The step, its shardings and its compiler are those of train.py on such chips. Me
 the compiler's; the times are bounds that follow from published peaks, not measurements.
 """
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -25,10 +26,12 @@ from occrobnet_jax.parallel.tpu_chips import Chip, chip_of
 from occrobnet_jax.training.abstract_batch import abstract_batch
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import Run, build
+from occrobnet_jax.training.summary import git_sha
 
 Report = dict[str, Any]
 
 MOST_COLLECTIVES_SHOWN = 12
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 def compile_report(experiment: Experiment, topology: str) -> tuple[Report, str]:
@@ -42,18 +45,32 @@ def compile_report(experiment: Experiment, topology: str) -> tuple[Report, str]:
     """
     chip = chip_of(topology)
     run = build(experiment, tpu_devices(topology))
+    lowered = run.train_step.lower(run.state, abstract_batch(experiment, run.mesh))  # type: ignore[attr-defined]
     started = time.perf_counter()
-    compiled = run.train_step.lower(run.state, abstract_batch(experiment, run.mesh)).compile()  # type: ignore[attr-defined]
-    compile_s = time.perf_counter() - started
+    report = _setting(experiment, topology, run)
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        return report | {"fits": False, "reason": _needed(str(error))}, ""
     hlo = compiled.as_text()
+    found = collectives(hlo)
+    costs, memory = _costs(compiled), _memory(compiled) | {"chip_gib": chip.memory_gib}
+    report |= {"fits": True, "compile_s": round(time.perf_counter() - started, 1)} | memory | costs
+    return report | bounds_of(chip, costs, found, report["images"]) | _traffic(found, run), hlo
+
+
+def _setting(experiment: Experiment, topology: str, run: Run) -> Report:
     setting: Report = {"topology": topology, "mesh": dict(run.mesh.shape), "compute_dtype": experiment.compute_dtype}
     setting |= {"remat": experiment.model.remat, "accumulation_steps": experiment.accumulation_steps}
-    setting |= {"images": experiment.global_batch_size / run.mesh.size, "compile_s": round(compile_s, 1)}
-    found = collectives(hlo)
-    costs = _costs(compiled)
-    bounds = bounds_of(chip, costs, found, setting["images"])
-    memory = _memory(compiled) | {"chip_gib": chip.memory_gib}
-    return setting | memory | costs | bounds | _traffic(found, run), hlo
+    setting |= {"images": experiment.global_batch_size / run.mesh.size, "commit": git_sha()}
+    return setting | {name: importlib.metadata.version(name) for name in ("jax", "libtpu")}
+
+
+def _needed(message: str) -> str:
+    """The sentence of the compiler's error that says how much memory is missing."""
+    return next((line.strip() for line in message.splitlines() if "Used " in line), message.splitlines()[0])
 
 
 def tpu_devices(topology: str) -> list[Any]:
@@ -129,6 +146,8 @@ def table(report: Report) -> str:
     """The report for people."""
     chip, lines = chip_of(report["topology"]), []
     lines += [f"{report['topology']} {report['mesh']}, {report['compute_dtype']}, {report['images']:g} images a chip"]
+    if not report["fits"]:
+        return "\n".join([*lines, f"does not fit: {report['reason']}"])
     lines += [f"compiled in {report['compile_s']:.0f} s; numbers are a chip and step"]
     rows = [
         ("memory", f"{report['total_gib']:.2f} GiB of {chip.memory_gib:g}", f"{report['temporary_gib']:.2f} temporary"),

@@ -13,9 +13,6 @@ KINDS = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
     *("collective-permute", "collective-broadcast"),
 )
-LARGEST_STATISTICS = 2 * 2048
-"""Elements: two statistics of the widest BatchNorm. Scalars, biases and such are below it too."""
-
 _KINDS = "|".join(KINDS)
 _COLLECTIVE = re.compile(rf"%?\S+ = (?P<type>.*?) (?P<kind>{_KINDS})(?P<start>-start)?\(")
 _ARRAY = re.compile(r"\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\]")
@@ -77,16 +74,16 @@ def collectives(hlo: str) -> list[Collective]:
 def on_activations(found: list[Collective], params: PyTree[Any]) -> list[Collective]:
     """Those that send more than gradients, parameters and statistics, judged by the number of elements of each array.
 
-    In a data-parallel step there should be none.
+    Statistics are up to two numbers a channel of the widest layer. In a data-parallel step there should be none.
     """
-    sizes = {leaf.size for leaf in jax.tree.leaves(params)}
-    return [
-        collective
-        for collective in found
-        if any(
-            math.prod(shape) not in sizes and math.prod(shape) > LARGEST_STATISTICS for _, shape in collective.arrays
-        )
-    ]
+    leaves = jax.tree.leaves(params)
+    sizes = {leaf.size for leaf in leaves}
+    statistics = 2 * max((leaf.size for leaf in leaves if leaf.ndim == 1), default=1)
+
+    def is_known(shape: tuple[int, ...]) -> bool:
+        return math.prod(shape) in sizes or math.prod(shape) <= statistics
+
+    return [one for one in found if not all(is_known(shape) for _, shape in one.arrays)]
 
 
 def _instructions(hlo: str) -> Iterator[tuple[str, str]]:
