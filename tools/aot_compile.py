@@ -3,8 +3,9 @@
     make aot    # once: the compiler, in .venv-aot
     .venv-aot/bin/python -m tools.aot_compile --config=configs/interhand26m.py --topology=v5e:4x4 [--config.k=v ...]
 
-The step, its shardings and its compiler are those of train.py on such chips. Memory, FLOP, bytes and collectives are
-the compiler's; the times are bounds that follow from published peaks, not measurements.
+The step, its shardings and its compiler are those of train.py on such chips. Memory and FLOP are what the compiler
+says, bytes and collectives are read from its program; the times follow from published peaks: they are bounds, not
+measurements.
 """
 
 import importlib.metadata
@@ -22,6 +23,8 @@ from jax.experimental import topologies
 from occrobnet_jax import command_line
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
+from occrobnet_jax.parallel.hlo import num_bytes
+from occrobnet_jax.parallel.memory_traffic import bytes_moved
 from occrobnet_jax.parallel.tpu_chips import Chip, chip_of
 from occrobnet_jax.training.abstract_batch import abstract_batch
 from occrobnet_jax.training.experiment import Experiment
@@ -56,7 +59,8 @@ def compile_report(experiment: Experiment, topology: str) -> tuple[Report, str]:
         return report | {"fits": False, "reason": _needed(str(error))}, ""
     hlo = compiled.as_text()
     found = collectives(hlo)
-    costs, memory = _costs(compiled), _memory(compiled) | {"chip_gib": chip.memory_gib}
+    costs = {"tflop": compiled.cost_analysis()["flops"] / 1e12, "gb_moved": bytes_moved(hlo) / 1e9}
+    memory = _memory(compiled) | {"chip_gib": chip.memory_gib}
     report |= {"fits": True, "compile_s": round(time.perf_counter() - started, 1)} | memory | costs
     return report | bounds_of(chip, costs, found, report["images"]) | _traffic(found, run), hlo
 
@@ -96,7 +100,7 @@ def bounds_of(chip: Chip, costs: Report, found: list[Collective], images: float)
     times = {
         "compute_s": chip.compute_s(costs["tflop"]),
         "memory_s": chip.memory_s(costs["gb_moved"] * 1e9),
-        "links_s": chip.links_s(sum(collective.num_bytes_sent for collective in found)),
+        "links_s": chip.links_s(sum((collective.num_bytes_sent for collective in found), 0.0)),
     }
     slowest = max(times, key=lambda name: times[name])
     return times | {"roofline_s": times[slowest], "limit": slowest[:-2], "images_per_s_bound": images / times[slowest]}
@@ -109,11 +113,6 @@ def _memory(compiled: Any) -> Report:
     parts = {"arguments_gib": arguments, "temporary_gib": memory.temp_size_in_bytes}
     parts["total_gib"] = sum(parts.values()) + outputs + memory.generated_code_size_in_bytes
     return {name: value / 2**30 for name, value in parts.items()}
-
-
-def _costs(compiled: Any) -> Report:
-    costs = compiled.cost_analysis()
-    return {"tflop": costs["flops"] / 1e12, "gb_moved": costs["bytes accessed"] / 1e9}
 
 
 def _traffic(found: list[Collective], run: Run) -> Report:
@@ -132,14 +131,9 @@ def _traffic(found: list[Collective], run: Run) -> Report:
 
 
 def _row(collective: Collective) -> Report:
-    arrays = [f"{dtype}{list(shape)}" for dtype, shape in collective.arrays]
-    more = {
-        "times": collective.times,
-        "arrays": len(arrays),
-        "largest": max(arrays, key=len),
-        "scope": collective.scope,
-    }
-    return {"kind": collective.kind, "mb": collective.num_bytes / 1e6} | more
+    dtype, shape = max(collective.arrays, key=num_bytes)
+    row: Report = {"kind": collective.kind, "mb": collective.num_bytes / 1e6, "times": collective.times}
+    return row | {"arrays": len(collective.arrays), "largest": f"{dtype}{list(shape)}", "scope": collective.scope}
 
 
 def table(report: Report) -> str:
@@ -178,7 +172,7 @@ def table(report: Report) -> str:
     if more := len(report["all_collectives"]) - len(shown):
         lines += [f"  and {more} smaller ones"]
     if report["accumulation_steps"] > 1:
-        lines += ["XLA counts the body of a loop once: FLOP, bytes and times are those of one microbatch"]
+        lines += ["XLA counts the body of a loop once: FLOP, and the time for them, are those of one microbatch"]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ Known from the paper: a softmax attention gated by a sigmoid attention, between 
 transformer. Everything else is HandOccNet's feature injection (FIT), each choice a field of ModelConfig.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -94,7 +95,8 @@ class InjectionBlock(nn.Module):
         gate_logits: Float[Array, "b _ _ _"] | None,
     ) -> Float[Array, "b n heads dh"]:
         scores = _scores(q, k)
-        weights = nn.sigmoid(scores) / scores.shape[-1] if self.kind == "sigmoid" else jax.nn.softmax(scores, axis=-1)
+        sigmoid = self.kind == "sigmoid"
+        weights = nn.sigmoid(scores) / scores.shape[-1] if sigmoid else softmax_rows(scores, self.dtype)
         if gate_logits is None:
             return jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
         gates = nn.sigmoid(gate_logits)
@@ -109,6 +111,29 @@ class InjectionBlock(nn.Module):
         hidden = nn.Dense(self.config.ciet_mlp_ratio * x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_in")
         out = nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_out")
         return out(nn.gelu(hidden(x), approximate=False))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def softmax_rows(scores: Float[Array, "b heads n n"], dtype: Any) -> Float[Array, "b heads n n"]:
+    """Softmax over the last axis in float32, rounded to `dtype`, which is also all that its gradient keeps.
+
+    Of 1024 tokens the weights are the largest arrays of a training step. JAX's own softmax keeps them in float32
+    besides the rounded ones that the product with the values keeps.
+    """
+    return jax.nn.softmax(scores, axis=-1).astype(dtype)
+
+
+def _softmax_rows_forward(scores: Array, dtype: Any) -> tuple[Array, Array]:
+    weights = softmax_rows(scores, dtype)
+    return weights, weights
+
+
+def _softmax_rows_backward(dtype: Any, weights: Array, gradient: Array) -> tuple[Array]:
+    weights, gradient = weights.astype(jnp.float32), gradient.astype(jnp.float32)
+    return (weights * (gradient - (weights * gradient).sum(-1, keepdims=True)),)
+
+
+softmax_rows.defvjp(_softmax_rows_forward, _softmax_rows_backward)
 
 
 def _scores(q: Float[Array, "b n heads dh"], k: Float[Array, "b n heads dh"]) -> Float[Array, "b heads n n"]:

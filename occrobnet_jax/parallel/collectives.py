@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
+
+from occrobnet_jax.parallel.hlo import Array, arrays_of, instructions, num_bytes, times_called
 
 KINDS = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
@@ -15,11 +16,6 @@ KINDS = (
 )
 _KINDS = "|".join(KINDS)
 _COLLECTIVE = re.compile(rf"%?\S+ = (?P<type>.*?) (?P<kind>{_KINDS})(?P<start>-start)?\(")
-_ARRAY = re.compile(r"\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\]")
-_COMPUTATION = re.compile(r"(?:ENTRY )?%?(?P<name>[\w.\-]+) .*\{\s*$")
-_CALLED = re.compile(r"(?:body|condition|calls|to_apply|\w+_computation)=%?([\w.\-]+)")
-_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _SCOPE = re.compile(r'op_name="([^"]*)"')
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _PARTITIONS = re.compile(r"num_partitions=(\d+)")
@@ -31,7 +27,7 @@ class Collective:
     """One operation between devices; XLA puts several arrays into one where it can."""
 
     kind: str  # of KINDS
-    arrays: tuple[tuple[str, tuple[int, ...]], ...]  # type and shape of each result on one device
+    arrays: tuple[Array, ...]  # type and shape of each result on one device
     scope: str  # where in the program it comes from: op_name, the first one's where XLA put several together
     times: int  # a step; more than 1 in a loop
     group: int  # devices that take part together
@@ -40,7 +36,7 @@ class Collective:
     def num_bytes(self) -> int:
         """Bytes a step of the arrays that are reduced, gathered or exchanged, each counted once, whole."""
         whole = self.group if self.kind == "reduce-scatter" else 1
-        return self.times * whole * sum(_num_bytes(dtype, shape) for dtype, shape in self.arrays)
+        return self.times * whole * sum(num_bytes(array) for array in self.arrays)
 
     @property
     def num_bytes_sent(self) -> float:
@@ -50,14 +46,11 @@ class Collective:
 
 
 def collectives(hlo: str) -> list[Collective]:
-    """Every collective of a compiled program (`compiled.as_text()`), with how often a step runs it.
-
-    All branches of a condition count, and a loop whose length the compiler doesn't know counts once.
-    """
-    times, partitions = _times_called(hlo), _PARTITIONS.search(hlo)
+    """Every collective of a compiled program (`compiled.as_text()`), with how often a step runs it."""
+    times, partitions = times_called(hlo), _PARTITIONS.search(hlo)
     num_devices = int(partitions[1]) if partitions else 1
     found: dict[str, Collective] = {}
-    for computation, line in _instructions(hlo):
+    for computation, line in instructions(hlo):
         match = _COLLECTIVE.search(line)
         if match is None or not times.get(computation):
             continue
@@ -86,41 +79,8 @@ def on_activations(found: list[Collective], params: PyTree[Any]) -> list[Collect
     return [one for one in found if not all(is_known(shape) for _, shape in one.arrays)]
 
 
-def _instructions(hlo: str) -> Iterator[tuple[str, str]]:
-    """Lines inside computations, with the computation's name."""
-    name = ""
-    for line in hlo.splitlines():
-        if line[:1] not in ("", " ", "}"):
-            match = _COMPUTATION.match(line)
-            name = match["name"] if match else ""
-        elif name and " = " in line:
-            yield name, line
-
-
-def _times_called(hlo: str) -> dict[str, int]:
-    """How often a step runs each computation."""
-    calls: dict[str, list[tuple[str, int]]] = {}
-    for computation, line in _instructions(hlo):
-        trips = _TRIPS.search(line)
-        times = int(trips[1]) if trips and " while(" in line else 1
-        branches = _BRANCHES.search(line)
-        names = _CALLED.findall(line) + ([b.strip(" %") for b in branches[1].split(",")] if branches else [])
-        calls.setdefault(computation, []).extend((name, times) for name in names)
-    entry = re.search(r"^ENTRY %?([\w.\-]+)", hlo, re.MULTILINE)
-    total: dict[str, int] = {}
-
-    def visit(name: str, times: int) -> None:
-        total[name] = total.get(name, 0) + times
-        for callee, more in calls.get(name, []):
-            visit(callee, times * more)
-
-    if entry:
-        visit(entry[1], 1)
-    return total
-
-
-def _results(kind: str, is_start: bool, types: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    arrays = tuple((dtype, tuple(int(n) for n in dims.split(",") if n)) for dtype, dims in _ARRAY.findall(types))
+def _results(kind: str, is_start: bool, types: str) -> tuple[Array, ...]:
+    arrays = arrays_of(types)
     if is_start and kind != "all-reduce":  # its type lists operands, results and, for a permutation, two counters
         arrays = tuple(array for array in arrays if array != ("u32", ()))
         return arrays[len(arrays) // 2 :]
@@ -132,8 +92,3 @@ def _group_size(line: str, num_devices: int) -> int:
     if groups is None:
         return num_devices
     return len(groups[1].split(",")) if groups[1] is not None else int(groups[3])
-
-
-def _num_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    bits = re.search(r"\d+", dtype)
-    return math.prod(shape) * (int(bits[0]) // 8 if bits else 1)
