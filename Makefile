@@ -9,7 +9,7 @@ DEMO := $(RUNS)/demo
 DEMO_DATA := $(RUNS)/demo_data
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test testbeam lint format lock clean
+.PHONY: help demo test testbeam aot testaot lint format lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +40,15 @@ testbeam: ## the conversion on Apache Beam, in an environment of its own
 	.venv-beam/bin/uv pip install --quiet --python .venv-beam/bin/python -r requirements-beam.txt pytest
 	PYTHONPATH=. .venv-beam/bin/python -m pytest --noconftest --override-ini addopts= tests/test_prepare_beam.py
 
+aot: ## the TPU compiler for tools/aot_compile.py, in an environment of its own
+	$(PYTHON) -m venv .venv-aot
+	.venv-aot/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-aot/bin/uv pip install --quiet --python .venv-aot/bin/python -r requirements.txt -r requirements-dev.txt -r requirements-aot.txt
+	@echo "next: .venv-aot/bin/python -m tools.aot_compile --config=configs/interhand26m.py --topology=v5e:4x4"
+
+testaot: aot ## the tests that need the TPU compiler
+	.venv-aot/bin/python -m pytest -n 0 tests/test_aot_compile.py
+
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +65,8 @@ lock: $(STAMP) ## requirements.txt from requirements.in: exact, for Python 3.11 
 	    --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	    --custom-compile-command "make lock" requirements-beam.in -o requirements-beam.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements-aot.in -o requirements-aot.txt
 
 clean: ## remove the environment and everything under runs/
 	rm -rf $(VENV) $(RUNS)

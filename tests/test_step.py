@@ -12,8 +12,8 @@ import pytest
 from input_pipeline.config import DataConfig
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import build, make_model
-from occrobnet_jax.training.state import TrainState, leaves_by_path
-from occrobnet_jax.training.step import _forward
+from occrobnet_jax.training.state import leaves_by_path
+from occrobnet_jax.training.step import _draw_forced, _forward
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
 
 EXPERIMENT = Experiment(
@@ -38,8 +38,10 @@ def handed_to_the_network(step: int, experiment: Experiment = EXPERIMENT) -> dic
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("occrobnet_jax.training.step.teacher_keypoints", lambda batch, config: "true keypoints")
         # Past the type checks, which know the stand-ins for what they are.
-        inspect_forward = getattr(_forward, "__wrapped__", _forward)
-        inspect_forward(experiment, model, {}, TrainState(jnp.int32(step), {}, {}, None, ()), batch)
+        draw, forward = (getattr(function, "__wrapped__", function) for function in (_draw_forced, _forward))
+        key = jax.random.fold_in(jax.random.key(experiment.seed), step)
+        inputs: Any = SimpleNamespace(batch=batch, use_forced=draw(experiment, jnp.int32(step), key, 1000))
+        forward(experiment, model, {}, {}, inputs, key)
     return seen
 
 

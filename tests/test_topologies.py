@@ -12,6 +12,7 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import train_batches
+from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import build, make_model
@@ -31,6 +32,7 @@ class Outcome(NamedTuple):
     losses: list[float]
     heatmap: np.ndarray
     keypoints: list[set[tuple[float, ...]]]
+    collectives: list[Collective]
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +73,13 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
     def outcome(config: MeshConfig, devices: list[jax.Device]) -> Outcome:
         mesh = make_mesh(config, devices)
         state = jax.device_put(first, state_sharding(first, mesh, config.fsdp_min_elements))
-        train_step = compile_for(mesh, step, shapes, config.fsdp_min_elements)
         placed, losses = place_batch(batch, mesh), []
+        train_step = compile_for(mesh, step, shapes, config.fsdp_min_elements).lower(state, placed).compile()
         for _ in range(STEPS):
             state, metrics = train_step(state, placed)
             losses.append(float(metrics["loss"]))
         heatmap, keypoints = look(state.variables, placed.image)
-        return Outcome(losses, np.asarray(heatmap), keypoint_sets(keypoints))
+        return Outcome(losses, np.asarray(heatmap), keypoint_sets(keypoints), collectives(train_step.as_text()))
 
     single = outcome(ALONE, jax.devices()[:1])
     return {"alone": single} | {name: outcome(config, jax.devices()) for name, config in TOPOLOGIES.items()}
@@ -100,6 +102,22 @@ def test_detected_keypoints_are_the_same_sets(outcomes, name):
     assert outcomes[name].keypoints == outcomes["alone"].keypoints
     assert min(len(found) for found in outcomes[name].keypoints) >= 8
     np.testing.assert_allclose(outcomes[name].heatmap, outcomes["alone"].heatmap, atol=0.01)  # of 255
+
+
+def test_data_parallelism_sends_gradients_and_statistics_only(outcomes, experiment):
+    params = drawn_variables(experiment)["params"]
+    found, size = outcomes["data"].collectives, sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    assert {one.kind for one in found} == {"all-reduce"}
+    assert on_activations(found, params) == []
+    assert size <= sum(one.num_bytes for one in found) <= 1.1 * size
+    assert outcomes["alone"].collectives == []
+
+
+@pytest.mark.parametrize("name", ["fsdp", "mixed"])
+def test_fsdp_gathers_parameters_and_no_activations(outcomes, experiment, name):
+    params = drawn_variables(experiment)["params"]
+    assert on_activations(outcomes[name].collectives, params) == []
+    assert "all-gather" in {one.kind for one in outcomes[name].collectives}
 
 
 @pytest.mark.parametrize(("name", "parts"), [("data", 1), ("fsdp", 8), ("mixed", 2)])

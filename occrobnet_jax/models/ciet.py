@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from occrobnet_jax.models.attention import scaled_products, softmax_attention
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, layer_norm
+from occrobnet_jax.models.remat import apply_block
 
 SATURATED_LOGIT = 6.0  # beyond it a gate passes less than 0.25 % of its gradient
 
@@ -126,9 +127,8 @@ class Ciet(nn.Module):
         source, x = _to_tokens(primary), _to_tokens(secondary)
         saturated = []
         for i in range(self.config.ciet_blocks):
-            x, share = InjectionBlock(self.config, self.config.ciet, dtype=self.dtype, name=f"block{i}")(
-                x, source, train=train
-            )
+            block = InjectionBlock(self.config, self.config.ciet, dtype=self.dtype, name=f"block{i}")
+            x, share = apply_block(self.config.remat, block, x, source, train=train)
             saturated.append(share)
         merged = self._merge(jnp.concatenate([primary, x.reshape(features.shape)], -1))
         return Enhanced(self._self_enhance(merged, train=train), jnp.stack(saturated).mean())
@@ -145,7 +145,7 @@ class Ciet(nn.Module):
         source = x = _to_tokens(features)
         for i in range(self.config.ciet_self_enhancing_blocks):
             block = InjectionBlock(self.config, "softmax", residual=True, dtype=self.dtype, name=f"enhance{i}")
-            x, _ = block(x, source, train=train)
+            x, _ = apply_block(self.config.remat, block, x, source, train=train)
         return x.reshape(features.shape)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Literal
 
 from occrobnet_jax.choices import check_choices
+from occrobnet_jax.models.remat import Remat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +26,9 @@ class ModelConfig:
     backbone_width: int = 64  # channels of the stem; 64 is the published ResNet
     stem: Literal["7x7", "3x3"] = "7x7"
     backbone_weights: str = ""  # .pth or .safetensors of torchvision or timm, that a new run starts with
-    batch_norm: Literal["trained", "affine_frozen", "frozen"] = "trained"  # of the backbone; statistics are those of
-    # the whole global batch. "affine_frozen": scale and offset keep their pretrained values [KypT]; "frozen": the
-    # statistics too
+    batch_norm: Literal["trained", "affine_frozen", "frozen", "all_frozen"] = "trained"  # of the backbone; statistics
+    # are those of the whole global batch, or microbatch. "affine_frozen": scale and offset keep their pretrained values
+    # [KypT]; "frozen": the statistics too; "all_frozen": and those of neck and CIET, for fine-tuning with small batches
     batch_norm_momentum: float = 0.9  # torch's 0.1
 
     # --- Neck and the maps read off it
@@ -73,6 +74,9 @@ class ModelConfig:
     class_mlp: tuple[int, ...] = (256, 256, 256)
     head_mlp: tuple[int, ...] = (256, 256)
 
+    # --- Memory
+    remat: Remat = "off"  # what the backward pass computes again to save memory: see models/remat.py
+
     # --- Pose
     representation: Literal["2.5d", "vectors", "angles"] = "vectors"
     bins: int = 128  # of the 2.5D axis heatmaps
@@ -113,6 +117,11 @@ class ModelConfig:
                 f"model.position_width={self.position_width} must be a multiple of 4 (sine and cosine of x and y) "
                 f"below model.width={self.width}"
             )
+
+    @property
+    def backbone_norm_is_frozen(self) -> bool:
+        """Whether the backbone normalises with its running statistics in training too."""
+        return self.batch_norm in ("frozen", "all_frozen")
 
     @property
     def num_classes(self) -> int:

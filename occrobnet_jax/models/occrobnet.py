@@ -23,6 +23,7 @@ from occrobnet_jax.models.neck import (
     map_head_widths,
 )
 from occrobnet_jax.models.queries import QueryLayout, attendable
+from occrobnet_jax.models.remat import apply_block
 from occrobnet_jax.models.resnet import ResNet
 from occrobnet_jax.models.tokens import Tokens
 from occrobnet_jax.models.transformer import Decoder, Encoder
@@ -52,20 +53,21 @@ class OccRobNet(nn.Module):
 
         Args:
             image: RGB crop; width and height are multiples of 32.
-            train: batch statistics and dropout.
+            train: batch statistics, unless they are frozen, and dropout.
             forced: keypoints to use instead of detected ones (teacher forcing).
             use_forced: the examples that use them, all by default; may change from step to step without recompilation.
         """
         config = self.config
         taps = ResNet(config, self.dtype, name="backbone")(self._normalised(image), train=train)
-        levels, gates = self._levels(taps, train=train)
+        train_norms = train and config.batch_norm != "all_frozen"
+        levels, gates = self._levels(taps, train=train_norms)
 
-        heatmap = self._map_head("heatmap_head", levels[0], train=train)[..., 0]
+        heatmap = self._map_head("heatmap_head", levels[0], train=train_norms)[..., 0]
         object_map = hand_maps = None
         if config.with_object:
-            object_map = self._map_head("object_head", levels[0], train=train)[..., 0]
+            object_map = self._map_head("object_head", levels[0], train=train_norms)[..., 0]
         if config.hand_maps_head:
-            hand_maps = self._map_head("hand_maps_head", levels[0], maps=NUM_HANDS, train=train)
+            hand_maps = self._map_head("hand_maps_head", levels[0], maps=NUM_HANDS, train=train_norms)
         with jax.named_scope("keypoints"):
             keypoints = self._keypoints(heatmap, object_map, forced, use_forced)
 
@@ -103,7 +105,8 @@ class OccRobNet(nn.Module):
         enhanced = self._enhance(pyramid, train=train)
         rebuilt = RebuiltPyramid(config, self.dtype, name="rebuilt")(enhanced.features, pyramid)
         p2 = rebuilt.p2 if config.localise_from == "ciet" else pyramid.p2
-        finest = FinestLevel(config, self.dtype, name="finest")(p2, taps[0], train=train)
+        block = FinestLevel(config, self.dtype, name="finest")
+        finest = apply_block(config.remat, block, p2, taps[0], train=train)
         return (finest, rebuilt.p2, rebuilt.p3, rebuilt.p4, rebuilt.p5), enhanced.saturated_gates
 
     def _enhance(self, pyramid: Pyramid, *, train: bool) -> Enhanced:

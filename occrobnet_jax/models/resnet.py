@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import BatchNorm, Conv, max_pool_3x3_stride_2
+from occrobnet_jax.models.remat import apply_block
 
 STAGE_SIZES = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 """Residual blocks in each of the four stages."""
@@ -83,7 +84,7 @@ class ResNet(nn.Module):
     def __call__(self, x: Float[Array, "b h w 3"], *, train: bool) -> tuple[Float[Array, "b _ _ _"], ...]:
         """Feature maps at strides 2 (after the stem's ReLU, before pooling), 4, 8, 16 and 32."""
         config, momentum = self.config, self.config.batch_norm_momentum
-        train = train and config.batch_norm != "frozen"
+        train = train and not config.backbone_norm_is_frozen
         x = Conv(config.backbone_width, int(config.stem[0]), 2, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(BatchNorm(momentum, self.dtype, name="bn1")(x, train=train))
         taps = [x]
@@ -93,6 +94,7 @@ class ResNet(nn.Module):
             for i in range(num_blocks):
                 stride = 2 if stage > 0 and i == 0 else 1
                 width = config.backbone_width * 2**stage
-                x = block(width, stride, momentum, self.dtype, name=f"layer{stage + 1}_{i}")(x, train=train)
+                residual = block(width, stride, momentum, self.dtype, name=f"layer{stage + 1}_{i}")
+                x = apply_block(config.remat, residual, x, train=train)
             taps.append(x)
         return tuple(taps)

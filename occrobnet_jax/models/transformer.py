@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import layer_norm
+from occrobnet_jax.models.remat import apply_block
 
 
 class Encoder(nn.Module):
@@ -25,7 +26,8 @@ class Encoder(nn.Module):
         mask = valid[:, None, None, :]
         outputs = []
         for i in range(self.config.encoder_layers):
-            tokens = EncoderLayer(self.config, self.dtype, name=f"layer{i}")(tokens, mask, train=train)
+            layer = EncoderLayer(self.config, self.dtype, name=f"layer{i}")
+            tokens = apply_block(self.config.remat, layer, tokens, mask, train=train)
             outputs.append(tokens)
         return jnp.stack(outputs)
 
@@ -76,7 +78,8 @@ class Decoder(nn.Module):
         outputs = []
         for i in range(self.config.decoder_layers):
             layer = DecoderLayer(self.config, self.dtype, name=f"layer{i}")
-            x = layer(x, queries, memory, query_mask[None, None], memory_mask[:, None], train=train)
+            masks = query_mask[None, None], memory_mask[:, None]
+            x = apply_block(self.config.remat, layer, x, queries, memory, *masks, train=train)
             outputs.append(norm(x))
         return jnp.stack(outputs)
 

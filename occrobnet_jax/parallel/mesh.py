@@ -85,8 +85,12 @@ def place_batch(batch: PyTree[np.ndarray], mesh: Mesh) -> PyTree[jax.Array]:
     return jax.tree.map(lambda local: jax.make_array_from_process_local_data(sharding, local), batch)
 
 
-def check_batch_size(global_batch_size: int, mesh: Mesh) -> None:
-    """Raises a ValueError where a batch can't be split evenly over the devices."""
-    if global_batch_size < 1 or global_batch_size % mesh.size:
-        near = max(1, round(global_batch_size / mesh.size)) * mesh.size
-        raise ValueError(f"{global_batch_size=} must be a multiple of the {mesh.size} devices; try {near}")
+def check_batch_size(global_batch_size: int, mesh: Mesh, accumulation_steps: int = 1) -> None:
+    """Raises a ValueError where a batch can't be split evenly over the devices, and there into microbatches."""
+    parts = mesh.size * accumulation_steps
+    if global_batch_size < 1 or global_batch_size % parts:
+        near = max(1, round(global_batch_size / parts)) * parts
+        microbatches = f" x {accumulation_steps=}" if accumulation_steps > 1 else ""
+        raise ValueError(
+            f"{global_batch_size=} must be a multiple of the {mesh.size} devices{microbatches}; try {near}"
+        )

@@ -30,6 +30,7 @@ class Experiment:
     init_from: str = ""  # workdir or checkpoint whose weights to start with, as far as both networks have them
     init_may_differ: tuple[str, ...] = ()  # parts that start anew where its shapes differ: ("decoder/queries",)
     global_batch_size: int = 32  # over all devices of all hosts
+    accumulation_steps: int = 1  # microbatches that a batch is worked through in, one after another, to save memory
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
     teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones
     teacher_fading_steps: int = 0  # over so many steps after them, ever fewer of the examples do [ours]
@@ -55,6 +56,7 @@ class Experiment:
         for name in (
             "total_steps",
             "global_batch_size",
+            "accumulation_steps",
             "log_every_steps",
             "checkpoint_every_steps",
             "keep_checkpoints",

@@ -79,9 +79,15 @@ def losses(
     return {name: (weights[name] * value, count) for name, (value, count) in terms.items()}
 
 
-def total(terms: dict[str, Term]) -> Float[Array, ""]:
-    """The loss: the sum of all terms' means. A term without any element counts as 0."""
-    return sum((value / jnp.maximum(count, 1.0) for value, count in terms.values()), start=jnp.zeros(()))
+def total(terms: dict[str, Term], counts: dict[str, Float[Array, ""]] | None = None) -> Float[Array, ""]:
+    """The loss: the sum of all terms' means. A term without any element counts as 0.
+
+    Args:
+        terms: of a batch.
+        counts: what to divide by where the batch is a part of a larger one.
+    """
+    counts = {name: count for name, (_, count) in terms.items()} if counts is None else counts
+    return sum((value / jnp.maximum(counts[name], 1.0) for name, (value, _) in terms.items()), start=jnp.zeros(()))
 
 
 def pose_mask(predictions: Predictions, batch: Batch) -> Float[Array, " b"]:

@@ -69,7 +69,7 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
         ValueError: mesh, batch size and devices don't go together.
     """
     mesh = make_mesh(experiment.mesh, devices)
-    check_batch_size(experiment.global_batch_size, mesh)
+    check_batch_size(experiment.global_batch_size, mesh, experiment.accumulation_steps)
     model = make_model(experiment)
     optimiser = make_optimiser(experiment.optimizer, experiment.model, experiment.total_steps)
     create = functools.partial(

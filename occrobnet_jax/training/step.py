@@ -1,5 +1,6 @@
 """One step of training, as a pure function, and its compilation for a mesh."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax import struct
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.parallel.mesh import batch_sharding, replicated, state_sharding
 from occrobnet_jax.training import losses
+from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.optimiser import schedule, update_average
 from occrobnet_jax.training.state import TrainState
@@ -24,6 +27,14 @@ Metrics = dict[str, Float[Array, ""]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
+@struct.dataclass
+class Inputs:
+    """What one forward pass in training is given."""
+
+    batch: Batch
+    use_forced: Bool[Array, " b"] | None  # the examples that take true keypoints; None where no step has any
+
+
 def make_train_step(experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation) -> TrainStep:
     """A pure function from the state and a global batch to the next state and what is worth logging.
 
@@ -31,23 +42,29 @@ def make_train_step(experiment: Experiment, model: nn.Module, optimiser: optax.G
     """
     config = experiment.optimizer
 
-    def loss_of(params: PyTree[Array], state: TrainState, batch: Batch) -> tuple[Float[Array, ""], tuple]:
-        predictions, changed = _forward(experiment, model, params, state, batch)
-        terms = losses.losses(predictions, batch, experiment.model, experiment.loss_in_use)
-        return losses.total(terms), (terms, predictions, changed["batch_stats"])
+    def loss_of(
+        params: PyTree[Array], batch_stats: PyTree[Array], inputs: Inputs, key: Array, counts: Counts | None
+    ) -> tuple[Float[Array, ""], Outcome]:
+        predictions, changed = _forward(experiment, model, params, batch_stats, inputs, key)
+        terms = losses.losses(predictions, inputs.batch, experiment.model, experiment.loss_in_use)
+        return losses.total(terms, counts), Outcome(terms, _activity(predictions), changed["batch_stats"])
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        gradients = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, (terms, predictions, batch_stats)), gradient = gradients(state.params, state, batch)
+        key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
+        inputs = Inputs(batch, _draw_forced(experiment, state.step, key, len(batch.image)))
+        gradient, outcome = gradient_and_outcome(
+            loss_of, state.params, state.batch_stats, inputs, key, experiment.accumulation_steps
+        )
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = state.averaged
         if averaged is not None:
             averaged = update_average(averaged, params, state.step + 1, config.average_decay)
-        metrics = {"loss": loss} | {f"loss/{name}": _mean(*term) for name, term in terms.items()}
-        metrics |= _norms(gradient) | _activity(predictions)
+        metrics = {"loss": losses.total(outcome.terms)}
+        metrics |= {f"loss/{name}": _mean(*term) for name, term in outcome.terms.items()}
+        metrics |= _norms(gradient) | outcome.activity
         metrics["learning_rate"] = config.learning_rate * schedule(config, experiment.total_steps, state.step)
-        return TrainState(state.step + 1, params, batch_stats, averaged, opt_state), metrics
+        return TrainState(state.step + 1, params, outcome.batch_stats, averaged, opt_state), metrics
 
     return train_step
 
@@ -55,12 +72,18 @@ def make_train_step(experiment: Experiment, model: nn.Module, optimiser: optax.G
 def compile_for(mesh: Mesh, step: TrainStep, state: PyTree[jax.ShapeDtypeStruct], fsdp_min_elements: int) -> TrainStep:
     """The step for a mesh: the batch comes split over all devices, the state stays where it lives.
 
-    With these layouts given, XLA finds the rest: it sums gradients over devices and, under fsdp, gathers parameters
-    before their layer and drops them after it. The old state's memory is handed over to the new one.
+    With these layouts given, XLA finds the rest: it sums gradients over devices, and under fsdp keeps a slice of each.
+    The old state's memory is handed over to the new one.
     """
     placed = state_sharding(state, mesh, fsdp_min_elements)
+
+    def step_with_whole_parameters(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Under fsdp parameters are gathered; left to itself XLA gathers activations where it finds that cheaper."""
+        params = jax.lax.with_sharding_constraint(state.params, replicated(mesh))
+        return step(dataclasses.replace(state, params=params), batch)
+
     return jax.jit(
-        step,
+        step_with_whole_parameters if mesh.shape["fsdp"] > 1 else step,
         in_shardings=(placed, batch_sharding(mesh)),
         out_shardings=(placed, replicated(mesh)),
         donate_argnums=0,
@@ -73,19 +96,29 @@ def forced_share(experiment: Experiment, step: Int[Array, ""]) -> Float[Array, "
     return jnp.clip(left / max(1, experiment.teacher_fading_steps), 0.0, 1.0)
 
 
+def _draw_forced(experiment: Experiment, step: Int[Array, ""], key: Array, batch_size: int) -> Bool[Array, " b"] | None:
+    """The examples of a global batch that take true keypoints in place of detected ones."""
+    if not experiment.teacher_forced_steps + experiment.teacher_fading_steps:
+        return None
+    drawn = jax.random.uniform(jax.random.fold_in(key, FORCING_STREAM), (batch_size,))
+    return drawn < forced_share(experiment, step)
+
+
 def _forward(
-    experiment: Experiment, model: nn.Module, params: PyTree[Array], state: TrainState, batch: Batch
+    experiment: Experiment,
+    model: nn.Module,
+    params: PyTree[Array],
+    batch_stats: PyTree[Array],
+    inputs: Inputs,
+    key: Array,
 ) -> tuple[Predictions, dict[str, PyTree[Array]]]:
-    """Predictions and new batch statistics; true keypoints in place of detected ones as the schedule wants it."""
-    key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
+    """Predictions and new batch statistics."""
     forcing: dict[str, Any] = {}
-    if experiment.teacher_forced_steps + experiment.teacher_fading_steps:
-        drawn = jax.random.uniform(jax.random.fold_in(key, FORCING_STREAM), batch.image.shape[:1])
-        forced = teacher_keypoints(batch, experiment.model)
-        forcing = {"forced": forced, "use_forced": drawn < forced_share(experiment, state.step)}
+    if inputs.use_forced is not None:
+        forcing = {"forced": teacher_keypoints(inputs.batch, experiment.model), "use_forced": inputs.use_forced}
     predictions, changed = model.apply(
-        {"params": params, "batch_stats": state.batch_stats},
-        batch.image,
+        {"params": params, "batch_stats": batch_stats},
+        inputs.batch.image,
         train=True,
         rngs={"dropout": key},
         mutable=["batch_stats"],

@@ -1,0 +1,32 @@
+"""Shapes, types and layout of a batch, for programs that are compiled without any data."""
+
+import dataclasses
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from input_pipeline.schema import empty_example
+from input_pipeline.transforms import crop_example
+from occrobnet_jax.parallel.mesh import batch_sharding
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.types import Batch
+
+
+def abstract_batch(experiment: Experiment, mesh: Mesh) -> Batch:
+    """The global batch on a mesh, a `jax.ShapeDtypeStruct` in each field: what the input pipeline makes of a photo."""
+    side = experiment.data.input_size_px
+    photo = cv2.imencode(".png", np.zeros((side, side, 3), np.uint8))[1].tobytes()
+    example = empty_example() | {"image": photo, "height": np.int32(side), "width": np.int32(side)}
+    example |= {"box_px": np.array([0, 0, side, side], np.float32), "box_known": np.uint8(1)}
+    example |= {"intrinsics": np.eye(3, dtype=np.float32)}
+    data = dataclasses.replace(experiment.data, box_source="stored")
+    row = crop_example(example, data, experiment.model.heatmap_stride)
+
+    def global_field(value: np.ndarray) -> Any:
+        shape = (experiment.global_batch_size, *value.shape)
+        return jax.ShapeDtypeStruct(shape, value.dtype, sharding=batch_sharding(mesh))
+
+    return Batch(**{name: global_field(value) for name, value in row.items() if name != "key"})

@@ -1,0 +1,99 @@
+"""Compiles configs/interhand26m.py for several chips, batches, layouts and types, and prints the table of them.
+
+    .venv-aot/bin/python -m tools.aot_table --folder=benchmarks/aot [--only=v5e_bfloat16]
+
+One case after another, each in a process of its own; what is in the folder already isn't compiled again, so that it
+can be stopped at any time. `--show` prints the table of what is there.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CONFIG = "configs/interhand26m.py"
+TOPOLOGIES = {"v5e:4x4": 16, "v6e:4x4": 16, "v5p:2x2x2": 8}
+"""Grids, and how many chips they have."""
+
+IMAGES = 96
+LAYOUTS = {"data": ("-1", "1"), "fsdp": ("1", "-1")}
+TYPES = ("bfloat16", "float32")
+HEADER = (
+    *("chips", "layout", "type", "images a chip", "GiB a chip", "of", "TFLOP", "GB moved", "roofline ms", "limit"),
+    *("images/s a chip, bound", "collectives", "MB"),
+)
+
+
+def cases() -> Iterator[tuple[str, list[str]]]:
+    """Name and flags of each case, the ones that matter most first."""
+    for kind, a_chip, layout, topology in itertools.product(TYPES, (False, True), LAYOUTS, TOPOLOGIES):
+        batch = IMAGES * (TOPOLOGIES[topology] if a_chip else 1)
+        data, fsdp = LAYOUTS[layout]
+        flags = [f"--topology={topology}", f"--config.compute_dtype={kind}", f"--config.global_batch_size={batch}"]
+        flags += [f"--config.mesh.data={data}", f"--config.mesh.fsdp={fsdp}"]
+        yield f"{topology.split(':')[0]}_{kind}_{layout}_{batch}", flags
+
+
+def compile_case(flags: list[str], output: Path) -> None:
+    """Leaves the report of a case in a file.
+
+    Raises:
+        ValueError: it doesn't compile.
+    """
+    command = [sys.executable, "-m", "tools.aot_compile", f"--config={CONFIG}", *flags, f"--json={output}"]
+    if subprocess.run(command).returncode:
+        raise ValueError(f"{' '.join(command)} failed; what it says stands above")
+
+
+def table(reports: dict[str, dict[str, Any]]) -> str:
+    """The reports as a table in Markdown."""
+    rows = [HEADER, ("---",) * len(HEADER), *(_row(report) for report in reports.values())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(report: dict[str, Any]) -> tuple[str, ...]:
+    layout = "fsdp" if report["mesh"]["fsdp"] > 1 else "data"
+    setting = (report["topology"], layout, report["compute_dtype"], f"{report['images']:g}")
+    if not report["fits"]:
+        return (*setting, f"does not fit: {report['reason']}", *[""] * (len(HEADER) - len(setting) - 1))
+    kinds = ", ".join(f"{one['count']} {kind}" for kind, one in report["collectives"].items())
+    return (
+        *setting,
+        f"{report['total_gib']:.2f}",
+        f"{report['chip_gib']:g}",
+        f"{report['tflop']:.2f}",
+        f"{report['gb_moved']:.1f}",
+        f"{1e3 * report['roofline_s']:.1f}",
+        report["limit"],
+        f"{report['images_per_s_bound']:.0f}",
+        kinds,
+        f"{sum(one['mb'] for one in report['collectives'].values()):.0f}",
+    )
+
+
+def main() -> None:
+    """Compiles what is missing, one by one, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/aot"))
+    parser.add_argument("--only", default="", help="part of the names of the cases to compile")
+    parser.add_argument("--show", action="store_true", help="compile nothing")
+    options = parser.parse_args()
+    reports = {}
+    for name, flags in cases():
+        output = options.folder / f"{name}.json"
+        if not output.exists() and not options.show and options.only in name:
+            try:
+                compile_case(flags, output)
+            except ValueError as error:
+                sys.exit(f"error: {error}")
+        if output.exists():
+            reports[name] = json.loads(output.read_text())
+    print(table(reports))
+
+
+if __name__ == "__main__":
+    main()
