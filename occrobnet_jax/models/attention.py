@@ -110,7 +110,8 @@ def _backward(block: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Hea
     zeros = jnp.zeros(keys.shape, jnp.float32)
     blocks = (queries, mixed, normalisers, _blocks(gradient, queries.shape[3]))
     (dk, dv), dq = jax.lax.scan(one_block, (zeros, zeros), blocks)
-    return _joined(dq), *(jnp.swapaxes(x, 1, 2).astype(keys.dtype) for x in (dk, dv))
+    dk, dv = (jnp.swapaxes(x, 1, 2).astype(keys.dtype) for x in (dk, dv))
+    return _joined(dq), dk, dv
 
 
 blockwise.defvjp(_forward, _backward)
