@@ -106,8 +106,9 @@ def take_steps(
         evaluates = (is_last or is_due(step, experiment.eval_every_steps)) and not ends_early
         saves = is_last or is_due(step, experiment.checkpoint_every_steps) or ends_early
         if evaluates or saves:
+            trained = window.read()
             measured = validate(evaluate, run, state, step, writer) if evaluates else {}
-            writer.write(step, window.read() | {f"val/{name}": value for name, value in measured.items()})
+            writer.write(step, trained | {f"val/{name}": value for name, value in measured.items()})
             if saves:
                 save(state, start.after(step, experiment.global_batch_size), measured)
             window.restart_clock()

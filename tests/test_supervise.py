@@ -97,10 +97,17 @@ def test_what_a_restart_may_help_is_started_again(tmp_path, code, flags, status,
     assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, starts)
 
 
-@pytest.mark.parametrize(("ends", "status"), [("sys.exit(0)", 0), ("os.kill(os.getpid(), 9)", 137)])
-def test_sigterm_reaches_the_child_and_is_not_answered_with_a_restart(tmp_path, ends, status):
+@pytest.mark.parametrize(
+    ("ends", "flags", "status"),
+    [
+        ("sys.exit(0)", (), 0),
+        ("sys.exit(0)", ("--asked_status=75",), 75),
+        ("os.kill(os.getpid(), 9)", (), 137),
+    ],
+)
+def test_sigterm_reaches_the_child_and_is_not_answered_with_a_restart(tmp_path, ends, flags, status):
     code = f"signal.signal(signal.SIGTERM, lambda *_: {ends})\nopen('ready', 'w')\ntime.sleep(60)"
-    parent = supervised(tmp_path, code, "--restarts=3", "--pause_s=0.01")
+    parent = supervised(tmp_path, code, "--restarts=3", "--pause_s=0.01", *flags)
     end = time.monotonic() + 60
     while not (tmp_path / "ready").exists() and time.monotonic() < end:
         time.sleep(0.02)

@@ -57,6 +57,7 @@ def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path, m
         run.log_images(first + 5, {"val/overlays": [image, image]})
         run.summarise({"state_sha256": "abc"})
         run.finish(failed=first == 10)
+        time.sleep(1.1)  # wandb names its folders by the second; a restart takes longer
     found = read_run(tmp_path)
 
     starts = [record.run for record in found if record.HasField("run")]

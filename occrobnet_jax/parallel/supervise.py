@@ -5,7 +5,7 @@
 JAX's runtime aborts from C++ when another host is lost, which no Python code of the same process can catch. This
 parent, which never imports jax, reads what the child says on standard error, passes it on, and ends with
 
-- 0 where the child did,
+- 0 where the child did (--asked_status says otherwise for a child that ended, with 0, because SIGTERM asked it to),
 - 75 (EX_TEMPFAIL: start it again) where another host was lost or no step ended for too long,
 - 128 + N where signal N ended the child, else the child's own status.
 
@@ -44,21 +44,22 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Runs a program, and says why it ended.")
     parser.add_argument("--restarts", type=int, default=0, help="so many times at most")
     parser.add_argument("--pause_s", type=float, default=30.0, help="before a restart; more than hosts.heartbeat_s")
+    parser.add_argument("--asked_status", type=int, default=0, help="where SIGTERM ended an unfinished run in order")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="train.py or eval.py with its flags")
     options = parser.parse_args(arguments)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         parser.error("name the program, for example train.py --config=...")
-    return supervise([sys.executable, *command], options.restarts, options.pause_s)
+    return supervise([sys.executable, *command], options.restarts, options.pause_s, options.asked_status)
 
 
-def supervise(command: list[str], restarts: int, pause_s: float) -> int:
+def supervise(command: list[str], restarts: int, pause_s: float, asked_status: int = 0) -> int:
     """Runs the command, again where that may help; returns the exit status of the last time."""
     for left in range(restarts, -1, -1):
         child = Child(command)
         status = child.wait()
         if status == 0:
-            return 0
+            return asked_status if child.was_asked_to_end else 0
         sentence, status_out, may_help = diagnose(status, child.last_lines(), child.hosts())
         print(f"supervise: {sentence}", file=sys.stderr, flush=True)
         if not (left and may_help) or child.was_asked_to_end:

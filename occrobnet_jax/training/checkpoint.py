@@ -84,7 +84,10 @@ class CheckpointWriter:
             OPTIMISER: ocp.args.PyTreeSave(state.opt_state),
             META: ocp.args.JsonSave(dataclasses.asdict(meta)),
         }
-        self._manager.save(meta.step, args=ocp.args.Composite(**items))
+        try:
+            self._manager.save(meta.step, args=ocp.args.Composite(**items))
+        except OSError as error:
+            raise self._failure(error) from error
 
     def __enter__(self) -> "CheckpointWriter":
         """Nothing more to open."""
@@ -96,17 +99,21 @@ class CheckpointWriter:
         self._manager.close()
 
     def _wait(self) -> None:
-        """Waits for the checkpoint that is being written; where it fails, gives its space back."""
+        """Waits for the checkpoint that is being written."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # of tensorstore, orbax or the operating system
-            for unfinished in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
-            others = [step for step in checkpoint_steps(self._folder.parent) if step != self._saving]
-            raise OSError(
-                f"the checkpoint of step {self._saving} can't be written to {self._folder} ({_cause(error)}); "
-                f"those of steps {others} are untouched: make room, then start again"
-            ) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> OSError:
+        """What the user hears where a checkpoint could not be written; gives its space back."""
+        for unfinished in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        others = [step for step in checkpoint_steps(self._folder.parent) if step != self._saving]
+        return OSError(
+            f"the checkpoint of step {self._saving} can't be written to {self._folder} ({_cause(error)}); "
+            f"those of steps {others} are untouched: make room, then start again"
+        )
 
     def _metrics_of(self, step: int) -> dict[str, float]:
         try:
