@@ -3,7 +3,7 @@
     python -m tests.official_trees DIR
 
 makes DIR/{interhand26m,interhand26m_v0.0,ho3d_v2,ho3d_v3,h2o3d}, which `python -m input_pipeline.prepare` converts as
-it would the real ones. Photos are dots on black. DIR/mano holds a hand in the format of MANO's files, and
+it would the real ones. Photos are dots on black. DIR/mano_posed holds a hand in the format of MANO's files, and
 DIR/h2o3d_posed an H2O-3D whose joints and fits are that hand's.
 """
 
@@ -22,8 +22,8 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "ho3d_v2": lambda raw: write_ho3d(raw, "v2", with_ground_truth=True),
     "ho3d_v3": lambda raw: write_ho3d(raw, "v3"),
     "h2o3d": write_h2o3d,
-    "mano": write_mano_hands,
-    "h2o3d_posed": lambda raw: write_h2o3d(raw, mano=load_mano(raw.parent / "mano")),
+    "mano_posed": write_mano_hands,
+    "h2o3d_posed": lambda raw: write_h2o3d(raw, mano=load_mano(raw.parent / "mano_posed")),
 }
 
 
