@@ -13,8 +13,9 @@ from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_e
 from occrobnet_jax.evaluation.report import read_history, report_html
 from occrobnet_jax.evaluation.restore import restore_variables
 from occrobnet_jax.files import write_atomically
-from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import make_mesh
+from occrobnet_jax.training.agreement import check_hosts_agree
 from occrobnet_jax.training.checkpoint import checkpoint_sha256
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_writer import METRICS_FILE
@@ -35,6 +36,7 @@ def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None
         ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
     """
     use_compilation_cache(experiment)
+    check_hosts_agree(experiment)
     mesh = make_mesh(experiment.mesh)
     model = make_model(experiment)
     variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
@@ -66,13 +68,15 @@ def main(arguments: list[str]) -> None:
     """Evaluates what the flags say."""
     if arguments:
         raise ValueError(f"eval.py takes flags only, not {arguments[0]!r}")
-    hosts.initialise()
     experiment = command_line.experiment_of(CONFIG)
-    evaluate(experiment, Path(WORKDIR.value), SPLIT.value or experiment.data.eval_split, STEP.value)
+    command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=False)
+    with watchdog.watching(experiment.hosts.watchdog_minutes):
+        evaluate(experiment, Path(WORKDIR.value), SPLIT.value or experiment.data.eval_split, STEP.value)
 
 
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
+    HOSTS = command_line.define_host_flags()
     WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
     SPLIT = flags.DEFINE_string("split", None, "split to evaluate on; config.data.eval_split by default")
     STEP = flags.DEFINE_integer("step", None, "evaluate this step's checkpoint instead of the newest", lower_bound=0)

@@ -1,6 +1,7 @@
 """Trains a network: python train.py --config=configs/X.py --workdir=DIR [--config.key=value ...].
 
-Started again on the same workdir, it goes on from the newest checkpoint as if it had never stopped.
+Started again on the same workdir, it goes on from the newest checkpoint as if it had never stopped. SIGTERM to any of
+its processes makes all of them save and end, with status 0. docs/multi_host.md says how to start it on several hosts.
 """
 
 import contextlib
@@ -19,8 +20,10 @@ from input_pipeline.pipeline import split_size, train_batches
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate
 from occrobnet_jax.evaluation.pictures import overlays
-from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import place_batch
+from occrobnet_jax.parallel.preemption import Preemption
+from occrobnet_jax.training.agreement import check_hosts_agree
 from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_window import MetricWindow
@@ -35,6 +38,7 @@ Evaluate = Callable[[dict[str, Any]], Evaluation]
 LocalBatches = Generator[dict[str, np.ndarray], None, None]
 
 NUM_OVERLAYS = 8
+Save = Callable[[TrainState, Position, Metrics], None]
 
 
 def train(experiment: Experiment, workdir: Path) -> None:
@@ -48,6 +52,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
     prepare_workdir(workdir)
     use_compilation_cache(experiment)
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
+    check_hosts_agree(experiment)
     run = build(experiment)
     state, start = restore_or_create(run, workdir)
     batches = open_batches(experiment, start)
@@ -57,15 +62,17 @@ def train(experiment: Experiment, workdir: Path) -> None:
     with (
         contextlib.closing(batches),
         open_writer(experiment, workdir, start) as writer,
-        CheckpointWriter(workdir, experiment.keep_checkpoints) as checkpoints,
+        open_checkpoints(experiment, workdir) as checkpoints,
+        Preemption() as preemption,
     ):
         config, code = config_of(experiment), git_sha()
 
-        def save(state: TrainState, position: Position) -> None:
-            checkpoints.save(state, CheckpointMeta(*position, config, code, writer.wandb_id))
+        def save(state: TrainState, position: Position, metrics: Metrics) -> None:
+            finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+            checkpoints.save(state, CheckpointMeta(*position, config, code, writer.wandb_id, finite))
 
-        state = take_steps(run, state, start, batches, evaluate, writer, save)
-        finish(run, state, start, workdir, writer, time.monotonic() - started_s)
+        state, end = take_steps(run, state, start, batches, evaluate, writer, save, preemption.is_due)
+        finish(run, state, end, workdir, writer, time.monotonic() - started_s)
 
 
 def take_steps(
@@ -75,14 +82,15 @@ def take_steps(
     batches: LocalBatches,
     evaluate: Evaluate | None,
     writer: MetricWriter,
-    save: Callable[[TrainState, Position], None],
-) -> TrainState:
-    """The loop.
+    save: Save,
+    must_end: Callable[[int], bool],
+) -> tuple[TrainState, Position]:
+    """The loop; returns the last state and its position, an earlier one than planned where `must_end` said so.
 
     Its order: fetch a batch, hand the step to the device, then write the window before it, so that the device works
     while the host does; then evaluate, then save. Numbers are read, and found finite, before a state is saved.
     """
-    experiment = run.experiment
+    experiment, step = run.experiment, start.step
     window = MetricWindow(experiment.global_batch_size)
     for step in range(start.step + 1, experiment.last_step + 1):
         with window.waiting():
@@ -92,16 +100,20 @@ def take_steps(
         if len(window) and is_due(step - 1, experiment.log_every_steps):
             writer.write(step - 1, window.read())
         window.add(step, metrics)
+        watchdog.beat()
 
-        is_last = step == experiment.last_step
-        evaluates = is_last or is_due(step, experiment.eval_every_steps)
-        saves = is_last or is_due(step, experiment.checkpoint_every_steps)
+        ends_early, is_last = must_end(step), step == experiment.last_step
+        evaluates = (is_last or is_due(step, experiment.eval_every_steps)) and not ends_early
+        saves = is_last or is_due(step, experiment.checkpoint_every_steps) or ends_early
         if evaluates or saves:
-            writer.write(step, window.read() | (validate(evaluate, run, state, step, writer) if evaluates else {}))
+            measured = validate(evaluate, run, state, step, writer) if evaluates else {}
+            writer.write(step, window.read() | {f"val/{name}": value for name, value in measured.items()})
             if saves:
-                save(state, start.after(step, experiment.global_batch_size))
+                save(state, start.after(step, experiment.global_batch_size), measured)
             window.restart_clock()
-    return state
+        if ends_early:
+            break
+    return state, start.after(step, experiment.global_batch_size)
 
 
 def is_due(step: int, every_steps: int) -> bool:
@@ -143,7 +155,7 @@ def validate(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, 
     if writer.shows_images:
         data = run.experiment.data
         writer.write_images(step, {"val/overlays": overlays(evaluation.records, data, data.eval_split, NUM_OVERLAYS)})
-    return {f"val/{name}": value for name, value in evaluation.metrics.items()}
+    return dict(evaluation.metrics)
 
 
 def open_writer(experiment: Experiment, workdir: Path, start: Position) -> MetricWriter:
@@ -155,6 +167,17 @@ def open_writer(experiment: Experiment, workdir: Path, start: Position) -> Metri
         step=start.step,
         last_step=experiment.last_step,
         is_lead=hosts.is_lead(),
+    )
+
+
+def open_checkpoints(experiment: Experiment, workdir: Path) -> CheckpointWriter:
+    """Where states are saved, and which of them stay."""
+    return CheckpointWriter(
+        workdir,
+        experiment.keep_checkpoints,
+        every_steps=experiment.keep_every_steps,
+        best=experiment.keep_best,
+        best_is=experiment.best_is,
     )
 
 
@@ -185,11 +208,12 @@ def keep_config(experiment: Experiment, workdir: Path) -> None:
         write_config(workdir, config_of(experiment))
 
 
-def finish(run: Run, state: TrainState, start: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> None:
+def finish(run: Run, state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> None:
     """Writes summary.json, and the same to Weights & Biases."""
-    end = start.after(max(start.step, run.experiment.last_step), run.experiment.global_batch_size)
     summary = {**end._asdict(), "state_sha256": state_sha256(state), "wall_s": wall_s}
     if hosts.is_lead():
+        if end.step < run.experiment.last_step:
+            print(f"asked to end: step {end.step} is saved; started again, the run goes on from there", flush=True)
         write_summary(workdir, summary)
         writer.summarise(summary)
 
@@ -198,11 +222,14 @@ def main(arguments: list[str]) -> None:
     """Trains what the flags say."""
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
-    hosts.initialise()
-    train(command_line.experiment_of(CONFIG), Path(WORKDIR.value))
+    experiment = command_line.experiment_of(CONFIG)
+    command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=True)
+    with watchdog.watching(experiment.hosts.watchdog_minutes):
+        train(experiment, Path(WORKDIR.value))
 
 
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
+    HOSTS = command_line.define_host_flags()
     WORKDIR = flags.DEFINE_string("workdir", None, "folder that the run is kept in", required=True)
     command_line.run(main)

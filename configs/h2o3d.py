@@ -18,28 +18,17 @@ step; a batch of 16 halves the memory and needs twice the steps.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from configs.recipe import get_recipe
 
 TRAIN_EXAMPLES = 66_034 + 54_900  # HO-3D v2, and about nine tenths of H2O-3D's 60,998
-BATCH = 96
-STEPS_PER_EPOCH = TRAIN_EXAMPLES // BATCH
 
 
 def get_config() -> ConfigDict:
     """Vectors with one decoder layer, 150 epochs of both datasets, true keypoints in the first 25."""
-    config = default.get_config()
-    config.global_batch_size = BATCH
-    config.total_steps = 150 * STEPS_PER_EPOCH
-    config.teacher_forced_steps = 25 * STEPS_PER_EPOCH
-    config.eval_every_steps = 5 * STEPS_PER_EPOCH
-    config.checkpoint_every_steps = 2_000
-    config.compute_dtype = "bfloat16"
-
+    config = get_recipe(TRAIN_EXAMPLES, epochs=150, teacher_forced_epochs=25, evaluation_epochs=5)
     config.data.name = "h2o3d+ho3d_v2"
     config.data.eval_split = "h2o3d/val"
-    config.data.num_workers = 8
 
     config.model.representation = "vectors"
     config.model.left_object_translation = True
-    config.model.visibility_head = False  # neither dataset has labels for it
     return config

@@ -19,29 +19,18 @@ step; a batch of 16 halves the memory and needs twice the steps.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from configs.recipe import get_recipe
 
 TRAIN_EXAMPLES = 66_034  # v2
-BATCH = 96
-STEPS_PER_EPOCH = TRAIN_EXAMPLES // BATCH
 
 
 def get_config() -> ConfigDict:
     """Vectors with six decoder layers, 150 epochs, true keypoints in the first 25, no mirror images."""
-    config = default.get_config()
-    config.global_batch_size = BATCH
-    config.total_steps = 150 * STEPS_PER_EPOCH
-    config.teacher_forced_steps = 25 * STEPS_PER_EPOCH
-    config.eval_every_steps = 0
-    config.checkpoint_every_steps = 2_000
-    config.compute_dtype = "bfloat16"
-
+    config = get_recipe(TRAIN_EXAMPLES, epochs=150, teacher_forced_epochs=25)
     config.data.name = "ho3d_v2"
     config.data.eval_split = "evaluation"
-    config.data.num_workers = 8
     config.data.flip_probability = 0.0  # every hand is a right one
 
     config.model.representation = "vectors"
     config.model.decoder_layers = 6
-    config.model.visibility_head = False  # HO-3D has no labels for it
     return config

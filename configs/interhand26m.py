@@ -17,29 +17,18 @@ a step; a batch of 16 halves the memory and needs twice the steps.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from configs.recipe import get_recipe
 
 TRAIN_EXAMPLES = 1_361_062  # H+M
-BATCH = 96
-STEPS_PER_EPOCH = TRAIN_EXAMPLES // BATCH
 
 
 def get_config() -> ConfigDict:
     """2.5D with one decoder layer, 30 epochs, true keypoints in the first five."""
-    config = default.get_config()
-    config.global_batch_size = BATCH
-    config.total_steps = 30 * STEPS_PER_EPOCH
-    config.teacher_forced_steps = 5 * STEPS_PER_EPOCH
-    config.eval_every_steps = STEPS_PER_EPOCH
-    config.checkpoint_every_steps = 2_000
-    config.compute_dtype = "bfloat16"
-
+    config = get_recipe(TRAIN_EXAMPLES, epochs=30, teacher_forced_epochs=5, evaluation_epochs=1)
     config.data.name = "interhand26m"
     config.data.eval_split = "val"
-    config.data.num_workers = 8
 
     config.model.representation = "2.5d"
     config.model.with_object = False
     config.model.max_joint_keypoints = 100
-    config.model.visibility_head = False  # InterHand2.6M has no labels for it
     return config

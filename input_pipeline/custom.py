@@ -7,6 +7,7 @@
 3D joints are in the camera's frame, 2D ones in pixels of the image.
 """
 
+import collections
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class CustomDataset:
         settings: digest of the labels, so that a dataset made from others is noticed.
 
     Raises:
-        ValueError: `labels.json` is missing, damaged, or names joints, splits or settings that do not exist.
+        ValueError: `labels.json` is missing, damaged, names joints, splits or settings that do not exist, or an
+            image twice.
     """
 
     name = "custom"
@@ -59,6 +61,7 @@ class CustomDataset:
             if not isinstance(split, str) or not split.isidentifier():
                 raise ValueError(f"{place} has the split {split!r}; take a name of letters, digits and _")
             self._images.setdefault(split, []).append(image)
+        self._refuse_repeated()
         self.splits = {split: len(held) for split, held in self._images.items()}
 
     def example(self, split: str, index: int) -> Example:
@@ -87,6 +90,17 @@ class CustomDataset:
             if hand_name in image:
                 self._add_hand(example, hand, image[hand_name], f"{place}, {hand_name} hand")
         return example | _seen(example) | _box(example, image, place)
+
+    def _refuse_repeated(self) -> None:
+        """Keys are made of split and file, and must be unique."""
+        for split, images in self._images.items():
+            numbers = collections.Counter(str(image.get("file")) for image in images)
+            name, count = numbers.most_common(1)[0]
+            if count > 1:
+                raise ValueError(
+                    f"{self._source} names the image {name!r} {count} times in the split {split!r}; put both hands "
+                    "into one entry, and leave repeated ones out"
+                )
 
     def _path(self, name: Any) -> Path:
         path = self._raw / str(name)

@@ -23,6 +23,7 @@ from input_pipeline.ho3d_labels import (
     object_fields,
     root_fields,
 )
+from input_pipeline.occlusion import WITHOUT_OCCLUSION, Occlusion
 from input_pipeline.published_counts import H2O3D as PUBLISHED
 from input_pipeline.readers import pickled_array
 from input_pipeline.schema import Example, empty_example
@@ -59,6 +60,7 @@ class H2O3D:
 
     Args:
         raw: folder of the unpacked archive.
+        occlusion: what tells which joints are hidden, if anything does.
 
     Raises:
         ValueError: nothing of the expected layout is in `raw`, or a list is damaged.
@@ -68,8 +70,8 @@ class H2O3D:
     version = "1.0.0"
     published: Mapping[str, Mapping[str, int]] = PUBLISHED
 
-    def __init__(self, raw: Path) -> None:
-        self._raw = Path(raw)
+    def __init__(self, raw: Path, occlusion: Occlusion | None = None) -> None:
+        self._raw, self._occlusion = Path(raw), occlusion
         lists = read_frame_lists(self._raw)
         self._lists_sha256 = {split: frames.sha256 for split, frames in lists.items()}
         self._frames = {split: list(enumerate(frames.frames)) for split, frames in lists.items()}
@@ -87,7 +89,8 @@ class H2O3D:
     def settings(self) -> dict[str, Any]:
         """The official lists and the validation sequences."""
         held_out = sorted({sequence for _, (sequence, _) in self._frames.get("val", [])})
-        return {"lists_sha256": self._lists_sha256, "validation_sequences": held_out}
+        settings = {"lists_sha256": self._lists_sha256, "validation_sequences": held_out}
+        return settings | (self._occlusion.settings if self._occlusion else {})
 
     @property
     def absent_splits(self) -> Sequence[str]:
@@ -98,8 +101,9 @@ class H2O3D:
     def notes(self) -> Sequence[str]:
         """What is particular about these annotations."""
         held_out = self.settings["validation_sequences"]
-        val = [f"val is ours, sequences of the official train: {', '.join(held_out)}"] if held_out else []
-        return [*val, *(["evaluation has wrists and boxes only"] if "evaluation" in self.splits else [])]
+        notes = [] if self._occlusion else [WITHOUT_OCCLUSION]
+        notes += [f"val is ours, sequences of the official train: {', '.join(held_out)}"] if held_out else []
+        return [*notes, *(["evaluation has wrists and boxes only"] if "evaluation" in self.splits else [])]
 
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split, in the order of its list.
@@ -120,6 +124,7 @@ class H2O3D:
             example |= labels(example, record, files.meta_path)
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
+        example |= self._occlusion.labels(example) if self._occlusion else {}
         example["image"] = files.image()
         example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
         return example | {

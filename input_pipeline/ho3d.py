@@ -20,6 +20,7 @@ from input_pipeline.ho3d_labels import (
     object_fields,
     root_fields,
 )
+from input_pipeline.occlusion import WITHOUT_OCCLUSION, Occlusion
 from input_pipeline.published_counts import HO3D as PUBLISHED
 from input_pipeline.readers import number_array, pickled_array, read_json
 from input_pipeline.schema import Example, empty_example
@@ -40,6 +41,7 @@ class HO3D:
     Args:
         raw: folder of the unpacked archive.
         data_version: "v2" or "v3"; each becomes a dataset of its own, since their results don't compare.
+        occlusion: what tells which joints are hidden, if anything does.
 
     Raises:
         ValueError: nothing of the expected layout is in `raw`, a list is damaged, or it is that of another version.
@@ -47,10 +49,10 @@ class HO3D:
 
     version = "1.0.0"
 
-    def __init__(self, raw: Path, data_version: str) -> None:
+    def __init__(self, raw: Path, data_version: str, occlusion: Occlusion | None = None) -> None:
         if data_version not in VERSIONS:
             raise ValueError(f"HO-3D version {data_version!r} is not one of {VERSIONS}")
-        self._raw, self._data_version = Path(raw), data_version
+        self._raw, self._data_version, self._occlusion = Path(raw), data_version, occlusion
         self._lists = read_frame_lists(self._raw)
         self.splits = {split: len(frames.frames) for split, frames in self._lists.items()}
         _refuse_other_version(self.splits, data_version)
@@ -65,7 +67,8 @@ class HO3D:
     def settings(self) -> dict[str, Any]:
         """The lists, and whether ground truth was there."""
         lists = {split: frames.sha256 for split, frames in self._lists.items()}
-        return {"lists_sha256": lists, "with_evaluation_ground_truth": self._truth_m is not None}
+        settings = {"lists_sha256": lists, "with_evaluation_ground_truth": self._truth_m is not None}
+        return settings | (self._occlusion.settings if self._occlusion else {})
 
     @property
     def absent_splits(self) -> Sequence[str]:
@@ -80,9 +83,10 @@ class HO3D:
     @property
     def notes(self) -> Sequence[str]:
         """What is particular about these annotations."""
+        notes = [] if self._occlusion else [WITHOUT_OCCLUSION]
         if "evaluation" in self.splits and self._truth_m is None:
-            return [f"evaluation has wrists and boxes only: {GROUND_TRUTH_FILE} was not there"]
-        return []
+            notes.append(f"evaluation has wrists and boxes only: {GROUND_TRUTH_FILE} was not there")
+        return notes
 
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split, in the order of its list.
@@ -102,6 +106,7 @@ class HO3D:
             example |= labels(example, record, files.meta_path, index)
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
+        example |= self._occlusion.labels(example) if self._occlusion else {}
         example["image"] = files.image()
         example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
         multi_camera = sequence[:-1] in MULTI_CAMERA

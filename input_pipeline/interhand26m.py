@@ -1,7 +1,6 @@
 """InterHand2.6M: its official folders and JSON files (`interhand26m_layout`) to schema examples.
 
-World coordinates are millimetres, X_cam = R (X_world - campos). The box of the annotations is 1.2 times the tight box
-of the joints; it is stored as given. Licence of the data: CC-BY-NC 4.0.
+Licence of the data: CC-BY-NC 4.0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +8,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from input_pipeline.interhand26m_labels import (
+    METRES_PER_UNIT,
+    annotation_fields,
+    identity_fields,
+    joint_fields,
+    rootnet_fields,
+    seen_fields,
+)
 from input_pipeline.interhand26m_layout import (
     FRAME_RATES,
     OLD_VERSION,
@@ -18,18 +24,17 @@ from input_pipeline.interhand26m_layout import (
     SUBSETS,
     SplitFiles,
     check_frame_rate,
+    dataset_name,
     find_layout,
 )
 from input_pipeline.interhand26m_tables import Tables, build_tables, open_tables
 from input_pipeline.mano_roots import load_mano_roots
+from input_pipeline.occlusion import Occlusion
 from input_pipeline.published_counts import INTERHAND26M_5FPS
 from input_pipeline.readers import read_bytes
 from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
 from input_pipeline.sources import UnusableExample
-from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.skeleton import NUM_HANDS, VISIBILITY, WRIST
-
-METRES_PER_UNIT = 0.001
+from occrobnet_jax.skeleton import NUM_HANDS
 
 
 class InterHand26M:
@@ -41,7 +46,8 @@ class InterHand26M:
         fps: 5 or 30; which of the two image sets is there.
         subset: "all" (H+M), "human" (H) or "machine" (M).
         ids: folder with the lists of annotation ids that v1.0 needs for a subset.
-        mano: folder with the user's MANO files; without them the fits can't be brought into the camera's frame.
+        mano: folder with the user's MANO files; without them the fits can't be brought into the camera's frame, and
+            nothing tells which joints are hidden.
         progress: whether to show how far reading is.
 
     Raises:
@@ -65,6 +71,7 @@ class InterHand26M:
         self.version, self._images, self._files = layout.version, layout.images, layout.splits
         self._fps, self._subset = fps, subset
         self._mano = load_mano_roots(Path(mano)) if mano else None
+        self._occlusion = Occlusion(Path(mano)) if mano else None
         self._tables = {
             split: build_tables(files, subset, Path(index), progress=progress) for split, files in self._files.items()
         }
@@ -75,22 +82,19 @@ class InterHand26M:
     @property
     def name(self) -> str:
         """Each image set and subset is a dataset of its own, so that they can't be taken for each other."""
-        return (
-            "interhand26m"
-            + ("_30fps" if self._fps == 30 else "")
-            + ("" if self._subset == "all" else f"_{self._subset}")
-        )
+        return dataset_name(self._fps, self._subset)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Sizes of the annotation files, and what was chosen."""
         sizes = {file.name: file.stat().st_size for files in self._files.values() for file in files.present()}
-        return {
+        settings = {
             "annotation_bytes": sizes,
             "fps": self._fps,
             "subset": self._subset,
             "with_mano": self._mano is not None,
         }
+        return settings | (self._occlusion.settings if self._occlusion else {})
 
     @property
     def absent_splits(self) -> Sequence[str]:
@@ -116,8 +120,13 @@ class InterHand26M:
         if not self.published:
             notes.append("no counts of these annotations are published: whether they are complete is unknown")
         with_fits = sum(int(self._table(split).fits["known"].any(1).sum()) for split in self._files)
-        if with_fits and self._mano is None:
-            notes.append(f"MANO fits of {with_fits:,} moments are left out: they need your MANO files (--mano DIR)")
+        if not with_fits:
+            notes.append("what hides a joint is unknown: there are no MANO fits")
+        elif self._mano is None:
+            notes.append(
+                f"MANO fits of {with_fits:,} moments are left out, and with them what hides a joint: they need your "
+                "MANO files (--mano DIR)"
+            )
         return notes
 
     def example(self, split: str, index: int) -> Example:
@@ -130,15 +139,16 @@ class InterHand26M:
         annotation, image = tables.annotations[index], tables.images[index]
         camera_row, moment_row = int(tables.camera_rows[index]), int(tables.moment_rows[index])
         _refuse_damaged(tables, annotation=int(annotation["damage"]), camera=camera_row, moment=moment_row)
-        example = empty_example() | _identity(annotation, image, tables.names)
+        example = empty_example() | identity_fields(annotation, image, tables.names)
         example["image"] = _image(self._images / split, image["file_name"].decode(), self._files[split])
-        example |= _hands(annotation)
+        example |= annotation_fields(annotation)
         camera, moment = tables.cameras[camera_row], tables.moments[moment_row]
-        example |= _joints(camera, moment)
-        example |= _seen(example, annotation["in_image"].reshape(HANDS_JOINTS))
-        example |= _rootnet(tables.rootnet[index])
-        if self._mano is not None:
+        example |= joint_fields(camera, moment)
+        example |= seen_fields(example, annotation["in_image"].reshape(HANDS_JOINTS))
+        example |= rootnet_fields(tables.rootnet[index])
+        if self._mano is not None and self._occlusion is not None:
             example |= self._fits(tables.fits[moment_row], camera)
+            example |= self._occlusion.labels(example)
         return example
 
     def _table(self, split: str) -> Tables:
@@ -173,19 +183,6 @@ def _refuse_damaged(tables: Tables, **rows: int) -> None:
             raise UnusableExample("annotation damaged", sentence)
 
 
-def _identity(annotation: np.void, image: np.void, names: dict[str, list[str]]) -> Example:
-    sequence = f"Capture{image['capture']}/{names['sequence'][image['sequence']]}"
-    camera = names["camera"][image["camera"]]
-    return {
-        "key": f"{sequence}/cam{camera}/image{image['frame']}",
-        "sequence": sequence,
-        "camera": camera,
-        "annotation_id": annotation["id"],
-        "height": image["height"],
-        "width": image["width"],
-    }
-
-
 def _image(folder: Path, file_name: str, files: SplitFiles) -> bytes:
     path = PurePosixPath(file_name)
     if path.is_absolute() or ".." in path.parts:
@@ -196,58 +193,3 @@ def _image(folder: Path, file_name: str, files: SplitFiles) -> bytes:
         return read_bytes(folder / path)
     except ValueError as error:
         raise UnusableExample("image missing", str(error)) from error
-
-
-def _hands(annotation: np.void) -> Example:
-    x, y, width, height = annotation["box"]
-    return {
-        "hand_present": annotation["hands"],
-        "hand_present_known": annotation["hands_known"],
-        "labels_complete": np.uint8(1),
-        "box_px": np.array([x, y, x + width, y + height], np.float32),
-        "box_known": np.uint8(width > 0 and height > 0),
-    }
-
-
-def _joints(camera: np.void, moment: np.void) -> Example:
-    """3D joints in the camera frame under the raw 3D mask; joints outside of the mask may hold anything."""
-    (fx, fy), (cx, cy) = camera["focal"], camera["centre"]
-    annotated = moment["annotated"].reshape(HANDS_JOINTS)
-    joints_cam_m = METRES_PER_UNIT * (moment["world_mm"] - camera["position_mm"]) @ camera["rotation"].T
-    joints_cam_m = joints_cam_m.reshape(*HANDS_JOINTS, 3).astype(np.float32) * annotated[..., None]
-    return {
-        "intrinsics": np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32),
-        "joints_cam_m": joints_cam_m,
-        "joints_annotated": annotated,
-        "root_cam_m": joints_cam_m[:, WRIST],
-        "root_known": annotated[:, WRIST],
-    }
-
-
-def _seen(example: Example, in_image: np.ndarray) -> Example:
-    """What follows from the 2D mask: joints inside the image, and all that is known about visibility."""
-    annotated = example["joints_annotated"] > 0
-    outside = annotated & (in_image == 0)
-    return {
-        "joints_in_image": in_image,
-        "visibility": np.where(outside, VISIBILITY.index("outside"), VISIBILITY.index("unknown")).astype(np.uint8),
-        "hand_box_px": hand_boxes(project(example["joints_cam_m"], example["intrinsics"]), annotated),
-    }
-
-
-def _rootnet(row: np.void) -> Example:
-    x, y, width, height = row["box"]
-    return {
-        "rootnet_box_px": np.array([x, y, x + width, y + height], np.float32),
-        "rootnet_depth_m": (METRES_PER_UNIT * row["depth_mm"]).astype(np.float32),
-        "rootnet_known": row["known"],
-    }
-
-
-def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"], annotated: np.ndarray) -> Float[np.ndarray, "2 4"]:
-    """Tight box (x0, y0, x1, y1) of each hand's annotated joints; zeros without any."""
-    boxes = np.zeros((NUM_HANDS, 4), np.float32)
-    for hand in np.flatnonzero(annotated.any(1)):
-        points = joints_px[hand][annotated[hand]]
-        boxes[hand] = np.concatenate([points.min(0), points.max(0)])
-    return boxes

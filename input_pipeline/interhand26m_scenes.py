@@ -59,7 +59,10 @@ def read_moments(
         note_damage(damage, str(number), f"{files.joint_3d} has no entry {'/'.join(key)}")
     if files.mano is not None:
         for key, record in _frames(files.mano, keys, progress):
-            fits[keys[key]] = [_fit(record, hand, files.mano, "/".join(key)) for hand in ("right", "left")]
+            try:
+                fits[keys[key]] = [_fit(record, hand, files.mano, "/".join(key)) for hand in ("right", "left")]
+            except ValueError as error:
+                note_damage(damage, str(keys[key]), error)
     return moments, fits, rows.astype(np.int32)
 
 

@@ -120,7 +120,7 @@ def _read_images(path: Path, names: dict[str, list[str]], progress: bool) -> np.
             lookup(record, key, source=path)
             for key in ("id", "file_name", "width", "height", "capture", "seq_name", "camera", "frame_idx")
         )
-        encoded = str(file_name).encode()
+        encoded = str(file_name).encode(errors="replace")  # half a surrogate pair names no file
         if len(encoded) > MAX_FILE_NAME:
             raise ValueError(f"{path} names an image with more than {MAX_FILE_NAME} characters: {file_name!r}")
         sequence = sequences.setdefault(str(sequence), len(sequences))
@@ -148,7 +148,7 @@ def _read_annotations(path: Path, damage: dict[str, str], progress: bool) -> np.
 def _annotation_values(record: Any, path: Path) -> tuple[Any, ...]:
     identity = record["id"]
     hand_type = lookup(record, "hand_type", source=path)
-    if hand_type not in HAND_TYPES:
+    if not isinstance(hand_type, str) or hand_type not in HAND_TYPES:
         raise ValueError(f"{path}: annotation {identity} has the hand_type {hand_type!r}")
     box = number_array(lookup(record, "bbox", source=path), (4,), np.float64, name=f"{path}: bbox of {identity}")
     in_image = joint_mask(lookup(record, "joint_valid", source=path), f"{path}: joint_valid of {identity}")

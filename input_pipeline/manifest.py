@@ -17,6 +17,8 @@ from input_pipeline.sources import OfficialSource, Source
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 MAX_EXAMPLES_NAMED = 20  # of those that were left out, for each shard
+COUNTS = ("examples", "two_hands", "black", "occlusion_known")
+"""What is counted of each shard; the last: examples of which it is known what hides a joint."""
 _READ_BYTES = 2**22
 
 
@@ -74,7 +76,8 @@ def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
 
     Returns:
         "content_sha256", a hash of all records ("" if unknown); "partial", sentences that say what the dataset
-        lacks (empty where it is complete); "version", that of the dataset's content.
+        lacks (empty where it is complete); "version", that of the dataset's content; "occlusion", a sentence on how
+        many examples know what hides their joints.
 
     Raises:
         ValueError: there is no such dataset, or its manifest is damaged.
@@ -86,6 +89,7 @@ def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
         "content_sha256": _hash_lines(part["content_sha256"] for part in parts),
         "partial": [sentence for part in parts for sentence in part["partial"]],
         "version": "+".join(part["version"] for part in parts),
+        "occlusion": "; ".join(part["occlusion"] for part in parts),
     }
 
 
@@ -120,10 +124,11 @@ def verify(folder: Path, *, progress: bool = True) -> list[str]:
 def report(folder: Path) -> str:
     """The counts of a prepared dataset beside the published ones, and what was left out and why."""
     manifest = _read_manifest(folder)
-    lines = [f"{'split':<12}{'examples':>12}{'two hands':>12}{'black':>8}{'left out':>10}"]
+    lines = [f"{'split':<12}{'examples':>12}{'two hands':>12}{'occlusion':>12}{'black':>8}{'left out':>10}"]
     for split, facts in manifest["splits"].items():
         left_out = sum(facts["left_out"].values())
-        lines.append(f"{split:<12}{facts['examples']:>12,}{facts['two_hands']:>12,}{facts['black']:>8,}{left_out:>10,}")
+        counts = "".join(f"{facts.get(kind, 0):>12,}" for kind in ("examples", "two_hands", "occlusion_known"))
+        lines.append(f"{split:<12}{counts}{facts['black']:>8,}{left_out:>10,}")
     lines += _published_lines(manifest)
     for split, facts in manifest["splits"].items():
         lines += [f"left out of {split}: {count:,}, {reason}" for reason, count in facts["left_out"].items()]
@@ -153,7 +158,7 @@ def _split_facts(split: str, num_rows: int, shards: list[dict[str, Any]]) -> dic
     kept = ("file", "examples", "bytes", "sha256", "content_sha256")
     return {
         "source_examples": num_rows,
-        **{kind: sum(shard[kind] for shard in shards) for kind in ("examples", "two_hands", "black")},
+        **{kind: sum(shard.get(kind, 0) for shard in shards) for kind in COUNTS},
         "left_out": dict(sorted(left_out.items())),
         "left_out_examples": named[: 5 * MAX_EXAMPLES_NAMED],
         "shards": [{name: shard[name] for name in kept} for shard in shards],
@@ -198,9 +203,14 @@ def _one_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
     folder = dataset_folder(data_dir, name)
     if not (folder / MANIFEST_FILE).exists():
         unknown = f"{name}: {folder} has no {MANIFEST_FILE}, so that nothing says whether it is complete"
-        return {"content_sha256": "", "partial": [unknown], "version": folder.name}
+        return {"content_sha256": "", "partial": [unknown], "version": folder.name, "occlusion": f"{name}: unknown"}
     manifest = _read_manifest(folder)
-    return {key: manifest[key] for key in ("content_sha256", "partial", "version")}
+    known = [
+        f"{facts.get('occlusion_known', 0):,} of {facts['examples']:,} of {split}"
+        for split, facts in manifest["splits"].items()
+    ]
+    found = {key: manifest[key] for key in ("content_sha256", "partial", "version")}
+    return found | {"occlusion": f"{name}: known in {', '.join(known)}"}
 
 
 def _read_manifest(folder: Path) -> Any:

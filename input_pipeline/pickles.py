@@ -6,16 +6,15 @@ objects of a few named classes as inert records. All else ends in a ValueError. 
 the bytes of all its elements are there, so that no shape can allocate more than the file holds.
 """
 
-import codecs
 import dataclasses
 import io
-import pickletools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from input_pipeline.pickle_arrays import ElementType, as_bytes, element_type, exact_array, numpy_type, refuse
+from input_pipeline.pickle_instructions import next_instruction
 
 MAX_INSTRUCTIONS = 1_000_000
 
@@ -76,7 +75,7 @@ class _Machine:
 
     def run(self, program: io.BytesIO) -> Any:
         for _ in range(MAX_INSTRUCTIONS):
-            name, argument = _instruction(program)
+            name, argument = next_instruction(program)
             if name == "STOP":
                 value = self._pop()
                 if isinstance(value, (_Global, ElementType)) or value is _MARK:
@@ -229,21 +228,6 @@ class _Machine:
             raise ValueError(f"sets the state of a {type(target).__name__}, which plain data doesn't need")
 
 
-def _instruction(program: io.BytesIO) -> tuple[str, Any]:
-    """The next instruction's name and argument."""
-    code = program.read(1)
-    if not code:
-        raise ValueError("ends before it is complete, perhaps an incomplete download")
-    opcode = _OPCODES.get(code[0])
-    if opcode is None:
-        raise ValueError(f"has an unknown instruction at byte {program.tell() - 1}: it is no pickle, or damaged")
-    if opcode.name == "STRING":  # Python 2's own; the library's reader insists on ASCII
-        quoted = pickletools.read_stringnl(program, decode=False, stripquotes=True)
-        return opcode.name, codecs.escape_decode(quoted)[0].decode("latin-1")
-    return opcode.name, opcode.arg.reader(program) if opcode.arg else None
-
-
-_OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _VALUES = frozenset(
     {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}

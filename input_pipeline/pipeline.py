@@ -2,7 +2,8 @@
 
 Global position i of training shows the same example under the same augmentation whatever the number of hosts and
 workers, and however often training was interrupted: shuffle, repetition and augmentation are functions of (seed, i),
-and hosts take every N-th position. The state of the data is therefore one integer, the examples seen so far.
+and each host takes a block of every global batch, whose order, too, is the same for any number of hosts. The state of
+the data is therefore one integer, the examples seen so far. An epoch that ends within a batch goes on into the next.
 """
 
 import dataclasses
@@ -56,7 +57,7 @@ def train_batches(
     split = open_split(data, data.train_split)
     positions = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
     rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))
-    return _iterate(rows[examples_seen:ENDLESS][host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
+    return _iterate(rows[examples_seen:ENDLESS].batch(share, batch_fn=_stack)[host::num_hosts], data.num_workers)
 
 
 def eval_batches(
@@ -71,7 +72,7 @@ def eval_batches(
     examples = open_split(data, split)
     padded = math.ceil(len(examples) / global_batch_size) * global_batch_size
     rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride))
-    return _iterate(rows[host::num_hosts].batch(share, batch_fn=_stack), data.num_workers)
+    return _iterate(rows.batch(share, batch_fn=_stack)[host::num_hosts], data.num_workers)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from input_pipeline.ho3d import HO3D, VERSIONS
 from input_pipeline.interhand26m import InterHand26M
 from input_pipeline.interhand26m_layout import FRAME_RATES, SUBSETS, dataset_name
 from input_pipeline.manifest import dataset_folder, report, verify
+from input_pipeline.occlusion import Occlusion
 from input_pipeline.shards import write_dataset
 from input_pipeline.sources import Source
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
@@ -47,11 +48,11 @@ def make_source(options: argparse.Namespace) -> Source:
         counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
         return SyntheticHands(counts, options.image_size_px, options.seed)
     if options.dataset == "ho3d":
-        return HO3D(options.raw, options.version)
+        return HO3D(options.raw, options.version, _occlusion(options))
     if options.dataset == "custom":
         return CustomDataset(options.raw)
     if options.dataset == "h2o3d":
-        return H2O3D(options.raw)
+        return H2O3D(options.raw, _occlusion(options))
     return InterHand26M(
         options.raw,
         _index(options),
@@ -69,12 +70,18 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.dataset != "synthetic_hands" and options.raw is None and not options.verify:
         parser.error(f"{options.dataset} needs --raw DIR, the folder of its unpacked archives")
+    if options.dataset in ("ho3d", "h2o3d") and bool(options.mano) != bool(options.object_models):
+        parser.error("--mano and --object_models belong together: both hands and objects hide joints")
     return options
 
 
 def remove_index(options: argparse.Namespace) -> None:
     """Removes what only the conversion needed."""
     shutil.rmtree(_index(options), ignore_errors=True)
+
+
+def _occlusion(options: argparse.Namespace) -> Occlusion | None:
+    return Occlusion(options.mano, options.object_models) if options.mano else None
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -109,19 +116,27 @@ def _parser() -> argparse.ArgumentParser:
     interhand = datasets.add_parser("interhand26m", help="InterHand2.6M from its official tree")
     interhand.add_argument("--fps", type=int, choices=FRAME_RATES, default=5, help="which of the two image sets")
     interhand.add_argument("--subset", choices=SUBSETS, default="all", help="all = H+M, human = H, machine = M")
-    interhand.add_argument("--ids", type=Path, help="folder with aid_human_annot_*.txt, for --subset on v1.0")
-    interhand.add_argument("--mano", type=Path, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl, for the fits")
+    interhand.add_argument("--ids", type=_folder, help="folder with aid_human_annot_*.txt, for --subset on v1.0")
     ho3d = datasets.add_parser("ho3d", help="HO-3D from its official tree; becomes ho3d_v2 or ho3d_v3")
     ho3d.add_argument("--version", choices=VERSIONS, required=True)
     h2o3d = datasets.add_parser("h2o3d", help="H2O-3D v1 from its official tree")
+    for dataset in (interhand, ho3d, h2o3d):
+        dataset.add_argument("--mano", type=_folder, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl")
+    for dataset in (ho3d, h2o3d):
+        dataset.add_argument("--object_models", type=_folder, help="folder with 003_cracker_box.obj, or such folders")
     custom = datasets.add_parser("custom", help="a dataset of your own, see docs/custom_dataset.md")
     for dataset in (interhand, ho3d, h2o3d, custom):
-        dataset.add_argument("--raw", type=Path, help="folder of the unpacked archives, or of your own dataset")
+        dataset.add_argument("--raw", type=_folder, help="folder of the unpacked archives, or of your own dataset")
     for dataset in (synthetic, interhand, ho3d, h2o3d, custom):
-        dataset.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
+        dataset.add_argument("--data_dir", type=_folder, required=True, help="where TFDS datasets live")
         dataset.add_argument("--num_processes", type=_positive, default=os.cpu_count() or 1)
         dataset.add_argument("--verify", action="store_true", help="compare the prepared files with their manifest")
     return parser
+
+
+def _folder(text: str) -> Path:
+    """No shell expands the ~ of --raw=~/downloads."""
+    return Path(text).expanduser()
 
 
 def _positive(text: str) -> int:

@@ -9,39 +9,29 @@ import collections
 import concurrent.futures
 import dataclasses
 import hashlib
-import json
 import multiprocessing
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tqdm import tqdm
 
 from input_pipeline.image_check import check_image
-from input_pipeline.manifest import (
-    MANIFEST_FILE,
-    MAX_EXAMPLES_NAMED,
-    file_facts,
-    make_manifest,
-    unfinished_path,
-    write_json,
-)
+from input_pipeline.manifest import MANIFEST_FILE, MAX_EXAMPLES_NAMED, file_facts, unfinished_path, write_json
+from input_pipeline.metadata import METADATA_FILES, split_template, write_metadata, write_settings
 from input_pipeline.readers import read_json
-from input_pipeline.records import encode_record, features
+from input_pipeline.records import encode_record
 from input_pipeline.schema import Example, validate_example
 from input_pipeline.sources import OfficialSource, Source, UnusableExample
+from occrobnet_jax.skeleton import VISIBILITY
 
-SETTINGS_FILE = "settings.json"
-METADATA_FILES = ("features.json", "dataset_info.json")  # the last one makes the folder a dataset
-_FILE_FORMAT = "array_record"
 _SHARDS_PER_SPLIT = 64
 _FEWEST_PER_SHARD = 100
+_SEEN_OR_HIDDEN = [VISIBILITY.index(name) for name in ("visible", "own_hand", "other_hand", "object")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +82,7 @@ def start(source: Source, data_dir: str | Path) -> Path:
         ValueError: see `write_dataset`.
     """
     folder = dataset_folder(source, data_dir)
-    _write_settings(folder, source)
+    write_settings(folder, source)
     for leftover in folder.glob("*.incomplete-*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     return folder
@@ -129,7 +119,7 @@ def finish(source: Source, folder: Path) -> None:
     if not _is_dataset(folder):
         facts = {split: [read_json(shard.facts_path) for shard in parts] for split, parts in shards.items()}
         _refuse_empty_splits(facts, folder)
-        _write_metadata(source, folder, facts)
+        write_metadata(source, folder, facts)
     for shard in (shard for parts in shards.values() for shard in parts):
         shard.facts_path.unlink(missing_ok=True)
 
@@ -162,7 +152,7 @@ def _single_threaded() -> None:
 
 def _write_examples(source: Source, shard: Shard, writer: Any) -> dict[str, Any]:
     """Writes the examples of a shard that can be used; returns counts, and what was left out and why."""
-    counts = {"examples": 0, "two_hands": 0, "black": 0}
+    counts = {"examples": 0, "two_hands": 0, "black": 0, "occlusion_known": 0}
     left_out: collections.Counter[str] = collections.Counter()
     named: list[str] = []
     content = hashlib.sha256()
@@ -183,6 +173,7 @@ def _write_examples(source: Source, shard: Shard, writer: Any) -> dict[str, Any]
         counts["examples"] += 1
         counts["two_hands"] += int(example["hand_present"].all())
         counts["black"] += is_black
+        counts["occlusion_known"] += int(np.isin(example["visibility"], _SEEN_OR_HIDDEN).any())
     return counts | {"content_sha256": content.hexdigest(), "left_out": left_out, "left_out_examples": named}
 
 
@@ -214,63 +205,8 @@ def _shards(folder: Path, split: str, source: Source) -> list[Shard]:
     count = source.splits[split]
     num_shards = max(1, min(_SHARDS_PER_SPLIT, count // _FEWEST_PER_SHARD))
     edges = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(count), num_shards))])
-    template = _template(folder, source.name, split)
+    template = split_template(folder, source.name, split)
     return [
         Shard(Path(template.sharded_filepath(shard_index=i, num_shards=num_shards)), split, range(*edges[i : i + 2]))
         for i in range(num_shards)
     ]
-
-
-def _template(folder: Path, name: str, split: str) -> tfds.core.ShardedFileTemplate:
-    return tfds.core.ShardedFileTemplate(data_dir=folder, dataset_name=name, split=split, filetype_suffix=_FILE_FORMAT)
-
-
-def _write_settings(folder: Path, source: Source) -> None:
-    """Writes what the examples depend on, or compares it with what is there."""
-    settings: dict[str, Any] = {"name": source.name, "version": source.version, "splits": dict(source.splits)}
-    settings |= json.loads(json.dumps(getattr(source, "settings", {})))
-    written = folder / SETTINGS_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not written.exists():
-            write_json(written, settings)
-        found = json.loads(written.read_text())
-    except OSError as error:
-        raise ValueError(f"can't write to {folder}: {error.strerror}; choose another --data_dir") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{written} is damaged; delete {folder} and start again") from error
-    changed = [
-        f"{key}: {found.get(key)} there, {settings.get(key)} asked for"
-        for key in settings | found
-        if found.get(key) != settings.get(key)
-    ]
-    if changed:
-        raise ValueError(
-            f"{folder} holds a dataset made with other settings ({'; '.join(changed)}); "
-            "choose another --data_dir, or delete that folder"
-        )
-
-
-def _write_metadata(source: Source, folder: Path, facts: dict[str, list[dict[str, Any]]]) -> None:
-    """Manifest, features.json and dataset_info.json, each there as a whole or not at all."""
-    splits = [
-        tfds.core.SplitInfo(
-            name=split,
-            shard_lengths=[shard["examples"] for shard in shards],
-            num_bytes=sum(shard["bytes"] for shard in shards),
-            filename_template=_template(folder, source.name, split),
-        )
-        for split, shards in facts.items()
-    ]
-    identity = tfds.core.DatasetIdentity(
-        name=source.name, version=tfds.core.Version(source.version), data_dir=str(folder), module_name=__name__
-    )
-    info = tfds.core.DatasetInfo(builder=identity, features=features())
-    info.set_file_format(_FILE_FORMAT)
-    info.set_splits(tfds.core.SplitDict(splits))
-    with tempfile.TemporaryDirectory(prefix="metadata.incomplete-", dir=folder) as unfinished:
-        info.write_to_directory(unfinished)
-        files = [file_facts(Path(unfinished, name)) for name in METADATA_FILES]
-        write_json(folder / MANIFEST_FILE, make_manifest(source, facts, [file_facts(folder / SETTINGS_FILE), *files]))
-        for name in METADATA_FILES:
-            Path(unfinished, name).replace(folder / name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from occrobnet_jax.parallel import hosts
 from occrobnet_jax.training.experiment import Experiment, config_names, experiment_from, unknown_name
 
 REPOSITORY = Path(__file__).parents[1]
@@ -39,14 +40,33 @@ def experiment_of(flag: flags.FlagHolder) -> Experiment:
     return experiment_from(flag.value.to_dict())
 
 
+def define_host_flags() -> dict[str, flags.FlagHolder]:
+    """Flags for a run of several processes, by the environment variable that each goes before."""
+    return {
+        hosts.ADDRESS: flags.DEFINE_string(
+            "coordinator", None, 'host:port of the first process; "auto": ask the cluster'
+        ),
+        hosts.COUNT: flags.DEFINE_string("num_processes", None, "how many processes run together"),
+        hosts.INDEX: flags.DEFINE_string("process_id", None, "number of this one, from 0"),
+    }
+
+
+def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, *, saves_on_sigterm: bool) -> None:
+    """Joins the other processes of the run, if flags, environment or cluster say that there are any."""
+    given = {name: flag.value for name, flag in host_flags.items() if flag.value is not None}
+    hosts.initialise(experiment.hosts, given, saves_on_sigterm=saves_on_sigterm)
+
+
 def run(main: Callable[[list[str]], None]) -> None:
     """Parses the flags, calls `main` with what is left of the command line, and exits."""
     try:
         app.run(lambda argv: main(argv[1:]), flags_parser=_parse)
-    except (ValueError, OSError, FloatingPointError) as error:
-        if not _on_purpose(error):
-            raise
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    except Exception as error:
+        sentence = f"{Path(sys.argv[0]).name}: {error}"
+        on_purpose = isinstance(error, ValueError | OSError | FloatingPointError) and _on_purpose(error)
+        print(sentence if on_purpose else traceback.format_exc(), file=sys.stderr)
+        hosts.leave(error)
+        sys.exit(1)
 
 
 def _parse(argv: list[str]) -> list[str]:

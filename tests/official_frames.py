@@ -10,6 +10,8 @@ from tests.fake_datasets import stick_hand
 from tests.marks import joint_colours
 
 DOT_PX = 5
+MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.0957, 0.0064, 0.0062])}
+"""Where MANO's hands have their wrists in rest pose."""
 
 
 WRISTS_M = {RIGHT: np.array([0.07, 0.07, 0.7]), LEFT: np.array([-0.07, 0.07, 0.73])}

@@ -7,17 +7,17 @@ from typing import Any
 
 import cv2
 import numpy as np
+import trimesh
 
 from input_pipeline.mano_model import Mano
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT
 from tests import python2_pickle
 from tests.fake_datasets import rotation_matrix
 from tests.marks import CORNERS_REST_M
-from tests.official_frames import draw_dots, hands_cam_m, project_plainly, write_image
+from tests.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
 from tests.posed_hands import random_parameters, rotation_vector
 
 SIZE_PX = (640, 480)
-MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.0957, 0.0064, 0.0062])}
 HO3D_SEQUENCES = {"train": ("ABF10", "ABF11", "SM2", "SB10"), "evaluation": ("SB11", "SM1")}
 H2O3D_SEQUENCES = {"train": ("BA10", "BA11", "CS12", "DP3", "EW20"), "evaluation": ("FQ10", "GT1")}
 OBJECTS = ("003_cracker_box", "006_mustard_bottle", "025_mug", "021_bleach_cleanser")
@@ -46,6 +46,14 @@ def write_h2o3d(raw: Path, frames: int = 4, *, mano: Mano | None = None) -> Path
     """
     _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta, mano)
     return raw
+
+
+def write_object_models(folder: Path) -> Path:
+    """Writes a box for each object, as YCB's models lie in folders of their names."""
+    for name in {*OBJECTS, *H2O3D_OBJECTS}:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        trimesh.creation.box(bounds=CORNERS_REST_M[[0, -1]]).export(folder / name / "textured_simple.obj")
+    return folder
 
 
 def _write_tree(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tests.fake_datasets import rotation_matrix
-from tests.official_frames import draw_dots, hands_cam_m, project_plainly, write_image
+from tests.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
 
 Layout = Literal["code", "archives", "v0.0"]
 CAMERAS = ("400012", "400264", "410001", "410053")  # 40xxxx are coloured, 41xxxx grey
@@ -115,14 +115,14 @@ def _moment(rng: np.random.Generator, moment: int) -> dict[str, Any]:
 
 
 def _fits(rng: np.random.Generator, moment: dict[str, Any]) -> dict[str, Any]:
-    """MANO parameters in the world, metres; null for a hand that is not there."""
-    sizes = {"pose": 48, "shape": 10, "trans": 3}
-    return {
-        hand: {name: rng.uniform(-0.5, 0.5, size).tolist() for name, size in sizes.items()}
-        if moment["hand_type"] in (hand, "interacting")
-        else None
-        for hand in ("right", "left")
-    }
+    """MANO parameters in the world, metres, the wrist where the joints have it; null for a hand that is not there."""
+    wrists_m = np.array(moment["world_coord"]).reshape(2, 21, 3)[:, -1] / 1000
+    fits: dict[str, Any] = {"right": None, "left": None}
+    for hand, name in enumerate(fits):
+        if moment["hand_type"] in (name, "interacting"):
+            fits[name] = {key: rng.uniform(-0.5, 0.5, size).tolist() for key, size in (("pose", 48), ("shape", 10))}
+            fits[name]["trans"] = (wrists_m[hand] - MANO_ROOT_M[hand]).tolist()
+    return fits
 
 
 def _add_image(data: Any, identity: Any, camera: Any, moment: Any, images_dir: Path, is_black: bool) -> None:

@@ -3,8 +3,9 @@
     python -m tests.official_trees DIR
 
 makes DIR/{interhand26m,interhand26m_v0.0,ho3d_v2,ho3d_v3,h2o3d}, which `python -m input_pipeline.prepare` converts as
-it would the real ones. Photos are dots on black. DIR/mano_posed holds a hand in the format of MANO's files, and
-DIR/h2o3d_posed an H2O-3D whose joints and fits are that hand's.
+it would the real ones, and DIR/{mano,object_models}, files of the formats that users have to bring: hands of tubes, and
+boxes. DIR/mano_posed holds files of the same format that look like hands, and DIR/h2o3d_posed an H2O-3D whose joints and
+fits are theirs. Photos are dots on black.
 """
 
 import argparse
@@ -13,8 +14,9 @@ from pathlib import Path
 
 from input_pipeline.mano_model import load_mano
 from tests.mano_hand import write_mano_hands
-from tests.official_ho3d import write_h2o3d, write_ho3d
+from tests.official_ho3d import write_h2o3d, write_ho3d, write_object_models
 from tests.official_interhand import write_interhand
+from tests.tube_hand import write_tube_hands
 
 TREES: dict[str, Callable[[Path], Path]] = {
     "interhand26m": write_interhand,
@@ -24,6 +26,8 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "h2o3d": write_h2o3d,
     "mano_posed": write_mano_hands,
     "h2o3d_posed": lambda raw: write_h2o3d(raw, mano=load_mano(raw.parent / "mano_posed")),
+    "mano": write_tube_hands,
+    "object_models": write_object_models,
 }
 
 

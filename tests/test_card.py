@@ -116,6 +116,13 @@ def test_a_damaged_checkpoint_is_found(folder: Path, capsys: pytest.CaptureFixtu
     assert "the checkpoint of step 7 is damaged: variables/arrays has changed" in said
 
 
+def test_the_checkpoint_is_found_from_the_split_of_one_dataset_of_several(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(folder, folder.parent / "h2o3d" / "val")
+    assert verdict(folder.parent / "h2o3d" / "val", capsys)[1].endswith("hash of the config, checkpoint\n")
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"format": "x"}', '{"format": "occrobnet-result-card-1"}', "[" * 10_000]
 )

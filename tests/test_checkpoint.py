@@ -1,3 +1,5 @@
+import dataclasses
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -110,6 +112,40 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
     assert checkpoint_steps(tmp_path) == [2, 3]
 
 
+def test_the_periodic_and_the_best_stay_as_well_also_after_a_restart(tmp_path):
+    errors_mm = {1: 9.0, 2: 3.0, 3: 8.0, 4: 7.0, 5: 6.0, 6: 5.0}
+    for steps in ((1, 2, 3), (4, 5, 6)):
+        with CheckpointWriter(tmp_path, 1, every_steps=4, best="mpjpe_mm") as checkpoints:
+            for step in steps:
+                values = {"mpjpe_mm": errors_mm[step]}
+                checkpoints.save(new_state(step), dataclasses.replace(meta(step), metrics=values))
+    assert checkpoint_steps(tmp_path) == [2, 4, 6]
+
+
+def test_what_a_killed_save_has_left_is_removed(two_checkpoints, tmp_path):
+    workdir = shutil.copytree(two_checkpoints, tmp_path / "run")
+    unfinished = workdir / "checkpoints" / "30.orbax-checkpoint-tmp"
+    shutil.copytree(workdir / "checkpoints" / "20", unfinished)
+    save(workdir, {40: new_state(4)})
+    assert checkpoint_steps(workdir) == [10, 20, 40]
+    assert not unfinished.exists()
+
+
+def test_a_full_disk_is_a_clear_error_that_leaves_the_others_intact(two_checkpoints, tmp_path, monkeypatch):
+    workdir = shutil.copytree(two_checkpoints, tmp_path / "run")
+
+    def full(directory: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("occrobnet_jax.training.checkpoint.write_checksums", full)
+    reason = r"step 30 can't be written .*no space left on the device.*\[10, 20\] are untouched"
+    with pytest.raises(OSError, match=reason):
+        save(workdir, {30: new_state(30)})
+    assert [path.name for path in sorted((workdir / "checkpoints").iterdir())] == ["10", "20"]
+    state, _ = restore_state(workdir, abstract(new_state()))
+    assert state_sha256(state) == state_sha256(new_state(20))
+
+
 def test_an_empty_workdir_has_nothing_to_restore(tmp_path):
     assert restore_state(tmp_path, abstract(new_state())) is None
 
@@ -155,8 +191,11 @@ def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(workdir):
     with pytest.raises(ValueError, match=r"checkpoint 20 in .* is damaged: .*_METADATA has changed"):
         restore_for_inference(workdir, 20)
     damage_bit(workdir / "checkpoints" / "10" / "variables" / "_METADATA")
-    with pytest.raises(ValueError, match="damaged"):
+    reasons = r"damaged \(step 20: variables/_METADATA has changed. step 10: variables/_METADATA has changed\)"
+    with pytest.raises(ValueError, match=reasons):
         restore_for_inference(workdir)
+    with pytest.raises(ValueError, match=reasons):  # rather than to begin anew beside them
+        restore_state(workdir, abstract(new_state()))
 
 
 @pytest.mark.parametrize("seal", ["", "[]", "{}", "{"])

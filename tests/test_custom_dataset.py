@@ -47,7 +47,8 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 def write(folder: Path, *images: dict[str, Any], **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
-    cv2.imwrite(str(folder / "a.png"), np.full((120, 160, 3), 90, np.uint8))
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), np.full((120, 160, 3), 90, np.uint8))
     labels = {"joint_order": "interhand26m", "images": list(images or [entry()])} | changes
     (folder / "labels.json").write_text(json.dumps(labels))
     return folder
@@ -60,7 +61,7 @@ def one_example(folder: Path, *images: dict[str, Any], **changes: Any) -> dict[s
 
 
 def test_joints_in_3d_and_in_2d_come_through_shards(tmp_path):
-    write(tmp_path / "raw", entry(), entry(split="val"), entry())
+    write(tmp_path / "raw", entry(), entry(split="val"), entry(file="b.png"))
     assert prepare(["custom", "--raw", str(tmp_path / "raw"), "--data_dir", str(tmp_path), "--num_processes", "1"]) == 0
     data = DataConfig(name="custom", data_dir=str(tmp_path))
     assert [len(open_split(data, split)) for split in ("train", "val")] == [2, 1]
@@ -70,8 +71,14 @@ def test_joints_in_3d_and_in_2d_come_through_shards(tmp_path):
     assert example["joints_annotated"].sum(1).tolist() == [0, 21]
     assert example["joints_px_only"].sum(1).tolist() == [21, 0]
     assert (example["root_known"].tolist(), example["hand_present"].tolist()) == ([0, 1], [1, 1])
-    write(tmp_path / "raw", entry(), entry(split="val"), entry(sequence="another"))
+    write(tmp_path / "raw", entry(), entry(split="val"), entry(file="b.png", sequence="another"))
     assert prepare(["custom", "--raw", str(tmp_path / "raw"), "--data_dir", str(tmp_path)]) == 1
+
+
+def test_an_image_stands_once_in_a_split(tmp_path):
+    left, right = entry(right=None), entry(left=None)
+    with pytest.raises(ValueError, match=r"labels.json names the image 'a.png' 2 times in the split 'train'; put both"):
+        CustomDataset(write(tmp_path, left, entry(split="val"), entry(file="b.png"), right))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +154,7 @@ WRONG = {
     "top level": ({"split": "train"}, r"\['split'\] is not among the names"),
     "image key": ({"images": [entry(bbox=[1, 2, 3, 4])]}, r"image 0: \['bbox'\] is not among .*'box'"),
     "split": ({"images": [entry(split="../x")]}, "takes? the split|has the split '../x'"),
-    "file": ({"images": [entry(file="b.png")]}, r"b\.png can't be read"),
+    "file": ({"images": [entry(file="c.png")]}, r"c\.png can't be read"),
     "outside": ({"images": [entry(file="../a.png")]}, "lies outside of its folder"),
     "hand": ({"images": [entry(left=[1, 2])]}, "left hand: list is not among"),
     "hand key": (

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from configs import tiny
 from occrobnet_jax.training.experiment import Experiment, config_names, config_of, experiment_from
 
-NO_EXPERIMENTS = {"__init__", "workdir"}  # the latter reads a config that a run was kept with
+NO_EXPERIMENTS = {"__init__", "recipe", "workdir"}  # what configs share; a config that a run was kept with
 CONFIGS = sorted({path.stem for path in Path(__file__).parents[1].glob("configs/*.py")} - NO_EXPERIMENTS)
 
 
@@ -16,6 +17,18 @@ def test_every_config_file_is_an_experiment(name):
     config = importlib.import_module(f"configs.{name}").get_config()
     experiment = experiment_from(config.to_dict())
     assert experiment_from(json.loads(json.dumps(config_of(experiment)))) == experiment
+
+
+@pytest.mark.parametrize("name", tiny.EXPERIMENTS)
+def test_the_tiniest_network_has_the_outputs_and_data_of_the_experiment_that_it_stands_for(name):
+    full = experiment_from(importlib.import_module(f"configs.{name}").get_config().to_dict())
+    small = experiment_from(tiny.get_config(name).to_dict())
+    kept = ("with_object", "representation", "visibility_head", "left_object_translation", "weak_camera_head")
+    assert [getattr(small.model, each) for each in kept] == [getattr(full.model, each) for each in kept]
+    assert (small.data.name, small.data.eval_split) == (full.data.name, full.data.eval_split)
+    assert small.model.width < full.model.width
+    with pytest.raises(ValueError, match=r"configs/tiny.py:ho3d_v2 must end in one of interhand26m, ho3d"):
+        tiny.get_config("ho3d_v2")
 
 
 def test_the_default_config_is_the_default_of_every_record():

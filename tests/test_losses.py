@@ -95,6 +95,21 @@ def test_masked_elements_teach_nothing() -> None:
         assert after[name] == pytest.approx(before[name], rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.parametrize("visibility", [0, 5])
+def test_unknown_and_outside_joints_teach_no_visibility(visibility: int) -> None:
+    """Nobody knows whether they are hidden: the logits there may say anything."""
+    batch = BATCH.replace(visibility=BATCH.visibility.at[:, :, 3].set(visibility))
+    spoilt = PERFECT.replace(visibility_logits=PERFECT.visibility_logits.at[..., 3].multiply(-1.0))
+    assert means(spoilt, batch)["visibility"] == pytest.approx(means(PERFECT, batch)["visibility"])
+    assert means(spoilt, BATCH)["visibility"] > 10 * means(PERFECT, BATCH)["visibility"]
+
+
+def test_hands_of_which_nothing_is_said_teach_no_presence() -> None:
+    batch = BATCH.replace(hand_present_known=jnp.zeros_like(BATCH.hand_present_known))
+    wrong = PERFECT.replace(hand_logits=-PERFECT.hand_logits)
+    assert means(wrong, batch)["hand_type"] == 0 < means(wrong, BATCH)["hand_type"]
+
+
 def test_examples_that_only_fill_up_the_batch_teach_nothing() -> None:
     noise = jax.random.normal(jax.random.key(0), PERFECT.bone_vectors_m.shape)
     spoilt = PERFECT.replace(bone_vectors_m=PERFECT.bone_vectors_m + noise, heatmap=PERFECT.heatmap + 50.0)

@@ -151,6 +151,24 @@ def test_lists_that_fit_nothing_are_named(raw, tmp_path):
             opened(raw, subset="human", ids=tmp_path)
 
 
+def test_damaged_records_leave_out_their_own_examples_only(tmp_path):
+    raw = write_interhand(tmp_path, "code", splits=("val",))
+    folder = raw / "annotations" / "val"
+    fits = json.loads((folder / "InterHand2.6M_val_MANO_NeuralAnnot.json").read_text())
+    frame = next(iter(fits["0"]))
+    fits["0"][frame]["right"]["pose"].pop()
+    (folder / "InterHand2.6M_val_MANO_NeuralAnnot.json").write_text(json.dumps(fits))
+    data = json.loads((folder / "InterHand2.6M_val_data.json").read_text())
+    data["annotations"][-1]["hand_type"] = ["right"]
+    data["images"][-2]["file_name"] = "\ud800.jpg"
+    (folder / "InterHand2.6M_val_data.json").write_text(json.dumps(data))
+    said = report(write_dataset(opened(raw), tmp_path / "data", progress=False))
+    assert f"left out of val: {len(CAMERAS) + 1}, annotation damaged" in said
+    assert f"{frame}/right/pose has the shape (47,) where (48,) is expected" in said
+    assert "has the hand_type ['right']" in said
+    assert "left out of val: 1, image missing" in said
+
+
 def test_fits_need_the_users_mano(source):
     assert not any(example["hand_pose_known"].any() for example in examples(source))
     assert any("they need your MANO files" in note for note in source.notes)

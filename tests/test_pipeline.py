@@ -82,8 +82,7 @@ def test_hosts_share_the_batches_of_one(data, num_hosts):
     shares = [take(data, 4, host=host, num_hosts=num_hosts) for host in range(num_hosts)]
     for batch, *parts in zip(alone, *shares, strict=True):
         for name, value in batch.items():
-            interleaved = np.stack([part[name] for part in parts], axis=1).reshape(value.shape)
-            np.testing.assert_array_equal(interleaved, value, err_msg=name)
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value, err_msg=name)
 
 
 @pytest.mark.parametrize("num_hosts", [1, 2])
@@ -97,8 +96,7 @@ def test_restarting_at_a_position_gives_the_tail(data, num_hosts, steps):
 def test_restarting_with_another_number_of_hosts_continues_the_same_order(data):
     whole, parts = take(data, 5), [take(data, 2, host=host, num_hosts=2, examples_seen=12) for host in (0, 1)]
     for batch, *halves in zip(whole[3:], *parts, strict=True):
-        np.testing.assert_array_equal(batch["image"][0::2], halves[0]["image"])
-        np.testing.assert_array_equal(batch["image"][1::2], halves[1]["image"])
+        np.testing.assert_array_equal(batch["image"], np.concatenate([half["image"] for half in halves]))
 
 
 def test_worker_processes_change_nothing(data):

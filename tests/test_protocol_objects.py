@@ -9,8 +9,9 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from input_pipeline.meshes import Mesh
 from input_pipeline.schema import OBJECT_SYMMETRY
-from occrobnet_jax.evaluation.mesh_errors import Mesh, inside, surface_distances
+from occrobnet_jax.evaluation.mesh_errors import inside, surface_distances
 from occrobnet_jax.evaluation.object_models import ObjectModel, read_object_models
 from occrobnet_jax.evaluation.protocols.catalogue import find
 from occrobnet_jax.evaluation.protocols.conventions import Extras, rows_of

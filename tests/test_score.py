@@ -13,6 +13,7 @@ from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation import score as score_command
 from occrobnet_jax.evaluation.predictions_file import Truth, read_predictions
 from occrobnet_jax.evaluation.protocols.catalogue import CONVENTIONS, find
+from occrobnet_jax.evaluation.scores import is_of_a_joint
 from occrobnet_jax.evaluation.submission_format import read_frames
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
 from tests.conftest import REPOSITORY
@@ -48,7 +49,7 @@ def test_every_line_of_numbers_carries_its_protocol(tmp_path: Path, capsys: pyte
     assert len(figures) > 50
     named = ("interhand26m/", "object/own")
     assert all(line.startswith(named) for line in figures)
-    assert "interhand26m/kypt+depth=none" in errors  # no example has a MANO fit
+    assert "not scored under interhand26m/kypt: none of the" in errors  # no example has a MANO fit
     content = json.loads(output.read_text())
     assert content["scores"].keys() >= {"interhand26m/own+depth=none", "interhand26m/two_hand_mesh", "object/own"}
     assert content["switches"]["dataset_version"] == "1.0.0"
@@ -62,6 +63,23 @@ def test_every_line_of_numbers_carries_its_protocol(tmp_path: Path, capsys: pyte
 def test_partial_data_is_named_with_the_numbers(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = write_predictions(tmp_path / "predictions.npz", partial=["test lacks 3 of 12 frames"])
     assert "partial data: test lacks 3 of 12 frames" in scored(capsys, path, "--protocol=h2o3d")[0]
+
+
+def test_only_numbers_of_single_joints_wait_to_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """h2o3d's names end in the wrist that is aligned."""
+    path = write_predictions(tmp_path / "predictions.npz")
+    shown, _ = scored(capsys, path, "--protocol=h2o3d")
+    for name in ("mpjpe_mm/own_wrist ", "mpjpe_mm/own_wrist/left ", "auc_0_50mm/own_wrist ", "mpjpe_mm/right_wrist "):
+        assert f"h2o3d/local  {name}" in shown
+    assert [name for name in ("mpjpe_mm/all/right_wrist", "mpjpe_mm/procrustes/wrist") if not is_of_a_joint(name)] == []
+    assert not is_of_a_joint("mpjpe_mm/all/left")
+
+
+def test_a_convention_that_needs_fits_says_where_they_come_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_predictions(tmp_path / "predictions.npz")
+    said = refused(capsys, path, "--protocol=interhand26m/kypt_gt_depth")
+    assert "is of a frame with a MANO fit" in said
+    assert "prepare the dataset with --mano=DIR" in said
 
 
 def test_list_shows_every_protocol_and_every_switch(capsys: pytest.CaptureFixture) -> None:
@@ -169,6 +187,15 @@ def test_labels_of_another_crop_leave_2p5d_poses_in_their_own(tmp_path: Path, ca
     scored(capsys, ours, *protocols, f"--truth={labels}", f"--output={tmp_path}/b.json")
     name = "interhand26m/own+joints=crop+depth=ground_truth"
     assert numbers_of(tmp_path / "b.json", name) == pytest.approx(numbers_of(tmp_path / "a.json", name))
+
+
+def test_numbers_are_of_the_data_that_the_labels_are_of(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """v0.0 and v1.0 of InterHand2.6M have the same keys, and must not share a table's row."""
+    ours = write_predictions(tmp_path / "predictions.npz", dataset_version="0.0.0")
+    labels = write_predictions(tmp_path / "labels.npz", partial=["test lacks 3 of 12 frames"])
+    shown, _ = scored(capsys, ours, "--protocol=interhand26m/own", f"--truth={labels}", f"--output={tmp_path}/s.json")
+    assert json.loads((tmp_path / "s.json").read_text())["switches"]["dataset_version"] == "1.0.0"
+    assert "partial data: test lacks 3 of 12 frames" in shown
 
 
 def test_a_wrong_joint_order_shows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -325,6 +352,7 @@ def test_plain_files_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture) 
         "joints has the shape": {"joints": [[0.0]]},
         "the key 'x' is there twice": {"keys": ["x"] * 12},
         "keys must be a list of texts": {"keys": [1, 2]},
+        "object_rotation and object_translation belong together": {"object_translation": np.zeros((12, 3)).tolist()},
         "lacks 12 of 12 labelled examples": {"keys": [f"other{row}" for row in range(12)]},
         "neither a submission nor the plain format": {"format": "mine"},
     }

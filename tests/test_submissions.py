@@ -158,6 +158,13 @@ def test_what_a_server_would_refuse_is_refused_before_anything_is_written(
     for message, spoilt in cases.items():
         path = write_predictions(tmp_path / "p.npz", spoilt)
         assert message in refused(capsys, tmp_path / "x.zip", path, "--server=ho3d_v2", f"--frames={frames}")
+    large = write_predictions(tmp_path / "large.npz", cases["are the predictions in metres"])
+    assert (
+        submit_command.main(
+            [str(large), "--server=ho3d_v2", f"--frames={frames}", "--any_size", f"--output={tmp_path}/y.zip"]
+        )
+        == 0
+    )
     path = write_predictions(tmp_path / "p.npz", records)
     assert "each of the 11,524 frames" in refused(capsys, tmp_path / "x.zip", path, "--server=ho3d_v2")
     assert "must end in .zip" in refused(capsys, tmp_path / "x.txt", path, "--server=ho3d_v2", f"--frames={frames}")

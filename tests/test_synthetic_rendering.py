@@ -3,11 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from input_pipeline.synthetic import raycast
+from input_pipeline import raycast
 from input_pipeline.synthetic.look import sample_look
 from input_pipeline.synthetic.objects import make_solid
 from input_pipeline.synthetic.rendering import draw
 from input_pipeline.synthetic.scene import Scene
+from input_pipeline.synthetic.shading import _printed
 from input_pipeline.synthetic.skin import make_subject
 from input_pipeline.synthetic.stage import build_stage
 
@@ -42,6 +43,16 @@ def test_edges_are_antialiased_and_the_inside_is_not_touched():
     levels = [brightness[columns[0]], brightness[columns[-1]], before, brightness[columns[-1] + 1]]
     assert brightness[columns[0] - 3] < 5
     assert any(5 < level < 0.9 * first for level in levels)
+
+
+def test_prints_cover_more_points_than_opencv_takes_at_once():
+    rng = np.random.default_rng(0)
+    scene = Scene((), make_solid("sphere", rng), np.eye(3), np.array([0, 0, 0.8]), INTRINSICS)
+    stage, look = build_stage(scene, make_subject(rng)), sample_look(SIZE_PX, rng, rng)
+    points = rng.uniform(-0.03, 0.03, (40_000, 3))
+    parts = [_printed(part, stage, look) for part in np.split(points, 8)]
+    np.testing.assert_array_equal(_printed(points, stage, look), np.concatenate(parts))
+    assert parts[0].std() > 0.01
 
 
 def test_a_machine_without_the_ray_caster_is_told_so(monkeypatch):

@@ -5,12 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
+from input_pipeline.readers import decode_image
 from input_pipeline.schema import ARRAY_FIELDS
+from input_pipeline.synthetic.builder import SyntheticHandsBuilder
 from input_pipeline.synthetic.hand import load_hand
 from input_pipeline.synthetic.objects import FAMILIES, HELD_OUT_FAMILY, INSTANCES_PER_FAMILY
-from input_pipeline.synthetic.source import SPLITS, SyntheticHands
+from input_pipeline.synthetic.source import SPLITS, VERSION, SyntheticHands
 from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.skeleton import BONES, HAND_NAMES, INTERHAND, SCENE_KINDS, VISIBILITY
+from occrobnet_jax.skeleton import BONES, HAND_NAMES, INTERHAND, SCENE_KINDS, VISIBILITY, WRIST
 
 SIZE_PX = 96
 NUM_EXAMPLES = 12  # three of each kind
@@ -28,6 +30,32 @@ def _hands(examples):
 
 def _segmentation(example):
     return cv2.imdecode(np.frombuffer(example["segmentation"], np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+# Of example 3 of "train" (two hands and an object) at 96 px: what hides each joint, object, joints in mm, mean colour.
+CONTENT = {
+    "1.0.0": (
+        "244422241124112411141111111111111311111111",
+        2599,
+        [[[104.8, -8.25, 510.48], [64.33, 103.24, 475.7]], [[-67.2, 6.6, 431.46], [-97.17, 92.95, 499.32]]],
+        [112.6, 127.9, 105.0],
+    ),
+}
+
+
+def test_other_content_needs_another_version():
+    """Somebody's folder of the old version would otherwise be taken for the new one."""
+    assert VERSION in CONTENT, "describe the content of the new version above"
+    visibility, object_id, joints_mm, colour = CONTENT[VERSION]
+    example = _examples()[3]
+    changed = "examples have changed: raise VERSION in input_pipeline/synthetic/source.py, and describe them above"
+    assert "".join(map(str, example["visibility"].ravel())) == visibility, changed
+    assert example["object_id"] == object_id, changed
+    found_mm = 1000 * example["joints_cam_m"][:, [INTERHAND.index("thumb4"), WRIST]]
+    np.testing.assert_allclose(found_mm, joints_mm, atol=0.02, err_msg=changed)
+    image = decode_image(example["image"], name="image")
+    np.testing.assert_allclose(image.mean((0, 1)), colour, atol=1.0, err_msg=changed)
+    assert str(SyntheticHandsBuilder.VERSION) == SyntheticHands().version == VERSION
 
 
 def test_examples_depend_on_seed_split_and_index_alone():

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from input_pipeline.raycast import RayCaster
 from input_pipeline.synthetic.hand import Pose, load_hand, resting
-from input_pipeline.synthetic.raycast import RayCaster
 from input_pipeline.synthetic.skin import vertex_normals
-from input_pipeline.synthetic.visibility import joint_visibility
+from input_pipeline.visibility import Skin, inside_image, joint_visibility
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, VISIBILITY
 
 FACING_CAMERA = np.diag([1.0, -1.0, -1.0])
@@ -31,7 +31,9 @@ def _seen(hand, plate=None, plate_owner=2, intrinsics=INTRINSICS):
         owner = np.concatenate([owner, np.full(len(plate[1]), plate_owner)])
     caster = RayCaster(verts if plate is None else np.concatenate([verts, plate[0]]), faces)
     normals = vertex_normals(verts, model.faces)
-    return joint_visibility(caster, owner, hand.side, verts, normals, hand.joints_m, intrinsics, 256)
+    skin = Skin(verts, model.faces, normals, load_hand().joint_verts)
+    inside = inside_image(hand.joints_m, intrinsics, (256, 256))
+    return joint_visibility(caster, owner, hand.side, skin, inside, intrinsics, (256, 256))
 
 
 def test_a_flat_open_hand_is_wholly_visible():

@@ -63,7 +63,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, shallow_resnet18: None)
 def undisturbed(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workdir of a run that was never stopped, which also evaluates and reports to Weights & Biases."""
     workdir = tmp_path_factory.mktemp("undisturbed")
-    train(dataclasses.replace(experiment, eval_every_steps=4, wandb=WandbConfig(mode="offline")), workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("occrobnet_jax.training.wandb_run.FINISH_TIMEOUT_S", 600)  # the machine may be busy
+        train(dataclasses.replace(experiment, eval_every_steps=4, wandb=WandbConfig(mode="offline")), workdir)
     return workdir
 
 
@@ -168,12 +170,13 @@ class Loop:
         self.metrics = [{"loss": jnp.float32(loss)} for loss in losses]
         self.experiment = Experiment(total_steps=len(losses), global_batch_size=8, **settings)
         self.workdir, self.events = workdir, []
+        self.asked_at = 0
 
     def step(self, state: int, batch: object) -> tuple[int, dict[str, Any]]:
         self.events.append(f"step {state + 1}")
         return state + 1, self.metrics[state]
 
-    def save(self, state: int, position: Position) -> None:
+    def save(self, state: int, position: Position, metrics: dict[str, float]) -> None:
         assert state == position.step
         self.events.append(f"save {position.step}, {position.examples_seen} examples")
 
@@ -181,13 +184,16 @@ class Loop:
         self.events.append("evaluate")
         return SimpleNamespace(metrics={"mpjpe_mm": 7.0})
 
+    def must_end(self, step: int) -> bool:
+        return step == self.asked_at
+
     def run(self, start: Position = START) -> None:
         run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step)
         writer = MetricWriter(self.workdir, WandbConfig(), {}, step=start.step, last_step=9, is_lead=True)
         with writer, pytest.MonkeyPatch.context() as patch:
             patch.setattr("train.place", lambda fields, run: fields)
             patch.setattr("train.validate", lambda evaluate, run, state, step, writer: evaluate(state).metrics)
-            take_steps(run, start.step, start, iter(lambda: {}, None), self.evaluate, writer, self.save)  # type: ignore[arg-type]
+            take_steps(run, start.step, start, iter(lambda: {}, None), self.evaluate, writer, self.save, self.must_end)  # type: ignore[arg-type]
 
 
 def test_the_loop_evaluates_before_it_saves_and_does_both_at_the_end(tmp_path):
@@ -208,6 +214,14 @@ def test_a_resumed_loop_keeps_the_rhythm_and_the_count_of_examples(tmp_path):
         *("step 3", "save 3, 108 examples"),
         *("step 4", "step 5", "step 6", "save 6, 132 examples"),
     ]
+
+
+def test_a_run_that_is_asked_to_end_saves_that_step_without_evaluating_and_stops(tmp_path):
+    loop = Loop(tmp_path, [1.0] * 5, log_every_steps=1, checkpoint_every_steps=4, eval_every_steps=3)
+    loop.asked_at = 3
+    loop.run()
+    assert loop.events == ["step 1", "step 2", "step 3", "save 3, 24 examples"]
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
 
 
 def test_each_line_of_the_record_averages_the_steps_since_the_one_before(tmp_path):

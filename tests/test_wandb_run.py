@@ -1,6 +1,8 @@
 import json
 import struct
 import sys
+import threading
+import time
 import types
 from pathlib import Path
 
@@ -44,7 +46,8 @@ def as_dict(items) -> dict:
 
 
 @pytest.mark.filterwarnings("ignore")  # what W&B does with its sockets is its own affair
-def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path):
+def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setattr("occrobnet_jax.training.wandb_run.FINISH_TIMEOUT_S", 600)  # the machine may be busy
     config = WandbConfig(mode="offline", project="hands", name="a run", tags=("tiny", "test"))
     image = np.zeros((8, 8, 3), np.uint8)
     for first in (10, 20):
@@ -113,6 +116,38 @@ def test_failures_are_told_once_and_never_raised(tmp_path, monkeypatch, caplog, 
     reporting.finish()
     assert calls.count(breaks_at) == 1
     assert len([r for r in caplog.records if "no route to the server" in r.getMessage()]) == 1
+
+
+def test_a_server_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch, caplog):
+    released = threading.Event()
+    module = types.SimpleNamespace(init=lambda **_: released.wait(60), Settings=lambda **_: None)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.setattr("occrobnet_jax.training.wandb_run.FINISH_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("occrobnet_jax.training.wandb_run.MOST_WAITING", 20)
+    began = time.monotonic()
+    reporting = WandbRun(WandbConfig(mode="online"), tmp_path, {})
+    for step in range(10):
+        reporting.log({"step": step})
+    reporting.finish()
+    assert time.monotonic() - began < 30  # of the server's 60
+    assert "off for the rest of this process: it hasn't taken everything within 0.05 s" in caplog.text
+    assert reporting.id == run_id(tmp_path)
+    released.set()
+    reporting._worker.join(60)
+    assert caplog.text.count("off for the rest of this process") == 1
+
+
+def test_a_slow_server_costs_no_memory_without_end(tmp_path, monkeypatch, caplog):
+    released = threading.Event()
+    module = types.SimpleNamespace(init=lambda **_: released.wait(60), Settings=lambda **_: None)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.setattr("occrobnet_jax.training.wandb_run.MOST_WAITING", 5)
+    reporting = WandbRun(WandbConfig(mode="online"), tmp_path, {})
+    for step in range(50):
+        reporting.log({"step": step})
+    assert caplog.text.count("5 records wait to be sent") == 1
+    released.set()
+    reporting.finish()
 
 
 def test_an_unknown_mode_is_refused():

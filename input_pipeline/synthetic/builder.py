@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline.records import features
 from input_pipeline.schema import Example
-from input_pipeline.synthetic.source import SyntheticHands
+from input_pipeline.synthetic.source import VERSION, SyntheticHands
 
 DESCRIPTION = """Ray-cast scenes of one or two posed CC0 hands, alone, interacting, or holding a procedural object, with
 exact labels: 3D joints, intrinsics, object pose, segmentation, and what hides each joint. `hand_pose` is axis-angle
@@ -24,7 +24,7 @@ class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):
     """Generates the dataset while it is prepared; `source` sets counts, image size and seed."""
 
     name = "synthetic_hands"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(VERSION)
 
     def __init__(self, *, source: SyntheticHands | None = None, **options: Any) -> None:
         """Takes TFDS's usual options besides the source."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from input_pipeline.visibility import skin_around_joints
 from occrobnet_jax.geometry.hand_model import HandModel, SkinnedPoints, mirrored, mirrored_pose
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from occrobnet_jax.skeleton import BONES, FINGERS, INTERHAND, LEFT
@@ -49,6 +50,7 @@ class HandAsset:
     palm_samples: Int[np.ndarray, " _"]
     hand_verts: Int[np.ndarray, " _"]  # without the forearm
     bone_radius_m: Float[np.ndarray, " 20"]  # thickness of the flesh around skeleton.BONES
+    joint_backs: Float[np.ndarray, "21 3"]  # direction from each joint to the back of the hand, in rest pose
     joint_verts: tuple[Int[np.ndarray, " _"], ...]  # skin around each joint, see visibility.py
 
 
@@ -72,6 +74,7 @@ def load_hand() -> HandAsset:
     palmar = _palmar(right)
     spread = _spread_axes(arrays["hinge"], joints)
     radius = _bone_radius(verts[owner != FOREARM_BONE], joints)
+    backs = np.stack([_backwards(name, spread) for name in INTERHAND])
     return HandAsset(
         models=(right, mirrored(right)),
         hinge=arrays["hinge"],
@@ -83,7 +86,8 @@ def load_hand() -> HandAsset:
         palm_samples=_spread_out(np.flatnonzero(owner == 0), palmar, verts, 80),
         hand_verts=np.flatnonzero(owner != FOREARM_BONE),
         bone_radius_m=radius,
-        joint_verts=_skin_around_joints(verts, joints, spread),
+        joint_backs=backs,
+        joint_verts=skin_around_joints(verts, joints, backs),
     )
 
 
@@ -226,24 +230,6 @@ def _bone_radius(verts: np.ndarray, joints: np.ndarray) -> np.ndarray:
     distance = np.linalg.norm(verts[:, None] - start - np.clip(share, 0, 1)[..., None] * along, axis=-1)
     nearest = distance.argmin(1)
     return np.array([np.median(distance[nearest == bone, bone]) for bone in range(len(BONES))], np.float32)
-
-
-def _skin_around_joints(verts: np.ndarray, joints: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Vertices within 1.45 local radii of each joint, the radius taken on the back and on the palm's side by itself.
-
-    A joint lies nearer to the skin of one side, and both must be able to show it.
-    """
-    around = []
-    for name, joint in zip(INTERHAND, joints, strict=True):
-        offset = verts - joint
-        distance = np.linalg.norm(offset, axis=-1)
-        height = offset @ _backwards(name, spread)
-        near = np.zeros(len(verts), bool)
-        for side in (height > 0, height <= 0):
-            local_radius = max(float(np.sort(distance[side])[:8].mean()), 0.005)
-            near |= side & (distance < 1.45 * local_radius)
-        around.append(np.flatnonzero(near))
-    return tuple(around)
 
 
 def _backwards(joint: str, spread: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ import functools
 import cv2
 import numpy as np
 
+from input_pipeline.raycast import Hits, RayCaster
 from input_pipeline.synthetic.look import Look
-from input_pipeline.synthetic.raycast import Hits, RayCaster
 from input_pipeline.synthetic.stage import COLOUR, GLOSS, NORMAL, OBJECT, REST, Stage
 
 _AMBIENT_RAYS, _AMBIENT_REACH_M = 9, 0.09
+_REMAPPED_ROW = 1024  # points; OpenCV takes fewer than 32,768
 _UNDER_SKIN = np.array([1.0, 0.45, 0.3], np.float32)
 """Light that wanders under the skin reddens."""
 
@@ -75,13 +76,13 @@ def _printed(rest: np.ndarray, stage: Stage, look: Look) -> np.ndarray:
     across = np.arctan2(rest[:, 1] / half[1], rest[:, 0] / half[0]) / (2 * np.pi) + 0.5
     along = rest[:, 2] / (2 * half[2]) + 0.5
     size = len(look.print_)
-    columns, rows = across * (size - 1), (1 - along) * (size - 1)
-    return cv2.remap(
-        look.print_.astype(np.float32),
-        columns.astype(np.float32)[None],
-        rows.astype(np.float32)[None],
-        cv2.INTER_LINEAR,
-    )[0]
+    padding = (0, -len(rest) % _REMAPPED_ROW)
+    columns, rows = (
+        np.pad(at.astype(np.float32), padding).reshape(-1, _REMAPPED_ROW)
+        for at in (across * (size - 1), (1 - along) * (size - 1))
+    )
+    printed: np.ndarray = cv2.remap(look.print_.astype(np.float32), columns, rows, cv2.INTER_LINEAR)
+    return printed.reshape(-1, 3)[: len(rest)]
 
 
 def openness(caster: RayCaster, points: np.ndarray, normals: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 from jaxtyping import Float
 
+from input_pipeline.meshes import smooth_normals
 from input_pipeline.synthetic.hand import FOREARM_BONE, load_hand
 
 WRIST_BORDER_M = -0.03
@@ -63,11 +64,4 @@ def _palm_and_redness() -> tuple[np.ndarray, np.ndarray]:
 
 def vertex_normals(verts_m: Float[np.ndarray, "v 3"], faces: np.ndarray) -> Float[np.ndarray, "v 3"]:
     """Smooth outward normals of the right (or left) hand's skin, also across its texture seams."""
-    corner = verts_m[faces]
-    face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    weld = load_hand().weld
-    rows = weld[faces].ravel()
-    repeated = np.repeat(face_normal, 3, axis=0)
-    total = np.stack([np.bincount(rows, repeated[:, axis], minlength=weld.max() + 1) for axis in range(3)], -1)
-    normal = total[weld]
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    return smooth_normals(verts_m, faces, load_hand().weld)

@@ -12,9 +12,12 @@ from input_pipeline.synthetic.objects import FAMILIES, HELD_OUT_FAMILY, INSTANCE
 from input_pipeline.synthetic.rendering import draw
 from input_pipeline.synthetic.scene import Scene, sample_scene
 from input_pipeline.synthetic.skin import make_subject
-from input_pipeline.synthetic.stage import Stage, build_stage
-from input_pipeline.synthetic.visibility import joint_visibility
+from input_pipeline.synthetic.stage import NORMAL, Stage, build_stage
+from input_pipeline.visibility import Skin, inside_image, joint_visibility
 from occrobnet_jax.skeleton import NUM_HANDS, SCENE_KINDS, VISIBILITY
+
+VERSION = "1.0.0"
+"""Of the content: raised whenever an example of the same seed, split and index becomes another one."""
 
 SPLITS = ("train", "val", "test")
 DEFAULT_COUNTS = {"train": 20000, "val": 1000, "test": 1000}
@@ -36,7 +39,7 @@ class SyntheticHands:
     image_size_px: int = DEFAULT_IMAGE_SIZE_PX
     seed: int = 0
     name: str = "synthetic_hands"
-    version: str = "1.0.0"
+    version: str = VERSION
 
     @property
     def settings(self) -> dict[str, int]:
@@ -106,10 +109,10 @@ class SyntheticHands:
         for hand, span in zip(scene.hands, stage.hand_verts, strict=True):
             side = hand.side
             joints = hand.joints_m.astype(np.float32)
-            normals = stage.attributes[span, :3]
-            classes, share = joint_visibility(
-                stage.caster, stage.owner, side, stage.verts_m[span], normals, joints, intrinsics, size
-            )
+            faces, normals = load_hand().models[side].faces, stage.attributes[span, NORMAL]
+            skin = Skin(stage.verts_m[span], faces, normals, load_hand().joint_verts)
+            inside = inside_image(joints, intrinsics, (size, size))
+            classes, share = joint_visibility(stage.caster, stage.owner, side, skin, inside, intrinsics, (size, size))
             labels["joints_cam_m"][side] = joints
             labels["joints_annotated"][side] = 1
             labels["visibility"][side], labels["visible_share"][side] = classes, share

@@ -128,6 +128,6 @@ def _about_checkpoint(card: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _sealed(folder: Path, step: Any) -> Path | None:
-    """The checkpoint in the workdir around an eval/SPLIT folder, if it is there."""
-    directory = folder.resolve().parent.parent / "checkpoints" / str(step)
-    return directory if (directory / CHECKSUMS_FILE).is_file() else None
+    """The checkpoint in the workdir around an eval/SPLIT folder (or eval/DATASET/SPLIT), if it is there."""
+    directories = [around / "checkpoints" / str(step) for around in folder.resolve().parents[1:3]]
+    return next((directory for directory in directories if (directory / CHECKSUMS_FILE).is_file()), None)

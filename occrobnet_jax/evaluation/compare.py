@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from input_pipeline.readers import read_json
+from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.predictions_file import Truth, read_predictions
 from occrobnet_jax.evaluation.protocols.catalogue import find
 from occrobnet_jax.evaluation.protocols.conventions import Extras
@@ -40,17 +41,7 @@ class Run(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares what the command line names; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        runs = [read_run(path, options.protocol or []) for path in options.runs]
-        protocols = common_protocols(runs, options.protocol or [])
-        check_same_data(runs, protocols)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for protocol in protocols:
-        print("\n".join(table(runs, protocol, PUBLISHED if options.published else ())), end="\n\n")
-    return 0
+    return exit_status(_compare, _parser().parse_args(arguments))
 
 
 def read_run(path: Path, protocols: Sequence[str]) -> Run:
@@ -152,6 +143,14 @@ def why_not(row: Published, run: Run, protocol: str) -> str:
     return ""
 
 
+def _compare(options: argparse.Namespace) -> None:
+    runs = [read_run(path, options.protocol or []) for path in options.runs]
+    protocols = common_protocols(runs, options.protocol or [])
+    check_same_data(runs, protocols)
+    for protocol in protocols:
+        print("\n".join(table(runs, protocol, PUBLISHED if options.published else ())), end="\n\n")
+
+
 def _is_meant(name: str, wanted: str) -> bool:
     """Whether a resolved name is what somebody asked for: the same, more precise, or of that benchmark."""
     return name == wanted or name.startswith((f"{wanted}+", f"{wanted}/"))
@@ -172,11 +171,7 @@ def _with_interval(run: Run, protocol: str, name: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m occrobnet_jax.evaluation.compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("compare", __doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--protocol", action="append", metavar="NAME", help="as for score; may be given several times")
     parser.add_argument("--published", action="store_true", help="with published numbers where they are comparable")

@@ -16,16 +16,16 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 from tqdm import tqdm
 
-from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics, compute_metrics
 from occrobnet_jax.evaluation.records import Records, Setting
+from occrobnet_jax.evaluation.switches import data_switches
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
-from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.types import Batch, Pose, Predictions
@@ -75,10 +75,15 @@ def make_evaluate(
     """
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
-    switches = _switches(experiment, split)
+    num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told before the mean pose is read
+    switches = data_switches(data, split) | {
+        "mean_pose_split": data.train_split,
+        "representation": experiment.model.representation,
+        **_hand_switches(experiment),
+        "root_depth": experiment.root_depth,
+    }
     setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
     predict = make_predict_step(experiment, model, mesh)
-    num_batches = math.ceil(split_size(data, split) / size)
 
     def evaluate(variables: Variables) -> Evaluation:
         batches = eval_batches(
@@ -123,6 +128,7 @@ def gather(
         arrays = hosts.fetch(columns(placed, predict(placed)) | as_bytes)
         arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
         parts.append(records_of.from_columns(arrays, joint_slots))
+        watchdog.beat()
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 
@@ -157,23 +163,3 @@ def _hand_switches(experiment: Experiment) -> dict[str, Any]:
     if model.representation != "angles":
         return {}
     return {"hand_model": f"MANO, {model.hand_joints}" if model.hand_model else "embedded"}
-
-
-def _switches(experiment: Experiment, split: str) -> dict[str, Any]:
-    data = experiment.data
-    manifest = dataset_manifest(data.data_dir, data.name)
-    return {
-        "dataset": data.name,
-        "dataset_version": manifest["version"],
-        "dataset_sha256": manifest["content_sha256"],
-        "partial": manifest["partial"],
-        "split": split,
-        "mean_pose_split": data.train_split,
-        "representation": experiment.model.representation,
-        **_hand_switches(experiment),
-        "root_depth": experiment.root_depth,
-        "box_source": data.box_source,
-        "box_scale": data.box_scale,
-        "input_size_px": data.input_size_px,
-        "black_frames": data.black_frames,
-    }

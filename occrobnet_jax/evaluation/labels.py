@@ -10,16 +10,16 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from input_pipeline.config import DataConfig
-from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, split_size
 from occrobnet_jax.evaluation import records as records_of
+from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.records import FACTS, LABELS, Records, Setting
+from occrobnet_jax.evaluation.switches import data_switches
 
 BATCH = 64
 STRIDE = 2  # of the segmentation, of which only the object's share is kept
@@ -27,22 +27,7 @@ STRIDE = 2  # of the segmentation, of which only the object's share is kept
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes what the command line says; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        data = DataConfig(
-            name=options.dataset,
-            data_dir=str(options.data_dir),
-            input_size_px=options.input_size_px,
-            box_source=options.box_source,
-            black_frames="keep",
-        )
-        setting = Setting(data.input_size_px, None, switches_of(data, options.split))
-        records_of.save(options.output, read_labels(data, options.split), setting)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(options.output)
-    return 0
+    return exit_status(_write, _parser().parse_args(arguments))
 
 
 def read_labels(data: DataConfig, split: str) -> Records:
@@ -60,26 +45,21 @@ def read_labels(data: DataConfig, split: str) -> Records:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def switches_of(data: DataConfig, split: str) -> dict[str, Any]:
-    """What the labels were made with."""
-    manifest = dataset_manifest(data.data_dir, data.name)
-    return {
-        "dataset": data.name,
-        "dataset_version": manifest["version"],
-        "dataset_sha256": manifest["content_sha256"],
-        "partial": manifest["partial"],
-        "split": split,
-        "box_source": data.box_source,
-        "black_frames": data.black_frames,
-    }
+def _write(options: argparse.Namespace) -> None:
+    data = DataConfig(
+        name=options.dataset,
+        data_dir=str(options.data_dir),
+        input_size_px=options.input_size_px,
+        box_source=options.box_source,
+        black_frames="keep",
+    )
+    setting = Setting(data.input_size_px, None, data_switches(data, options.split))
+    records_of.save(options.output, read_labels(data, options.split), setting)
+    print(options.output)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m occrobnet_jax.evaluation.labels",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("labels", __doc__)
     parser.add_argument("dataset", metavar="NAME", help="of a prepared dataset")
     parser.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
     parser.add_argument("--split", required=True)

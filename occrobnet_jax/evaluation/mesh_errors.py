@@ -1,21 +1,15 @@
 """Distances between two meshes, and between a hand and the object that it may go through."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
+
+from input_pipeline.meshes import Mesh
 
 MM_PER_M = 1000.0
 MOST_PAIRS = 2_000_000  # of points and triangles, at a time
-
-
-class Mesh(NamedTuple):
-    """A closed surface of triangles."""
-
-    vertices: Float[np.ndarray, "v 3"]
-    triangles: Int[np.ndarray, "f 3"]
 
 
 def f_score(

@@ -3,18 +3,17 @@
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
+from input_pipeline.meshes import MAX_MODEL_BYTES, MESH_SUFFIXES, Mesh, numbered_files, read_mesh
 from input_pipeline.readers import read_bytes
-from occrobnet_jax.evaluation.mesh_errors import Mesh
 
-MAX_MODEL_BYTES = 64 * 2**20
-SUFFIXES = (".npy", ".xyz", ".obj", ".ply")
+SUFFIXES = (".npy", ".xyz", *MESH_SUFFIXES)
 
 
 class ObjectModel(NamedTuple):
@@ -33,10 +32,7 @@ def read_object_models(folder: Path) -> dict[int, ObjectModel]:
     Raises:
         ValueError: there is none, or one can't be read.
     """
-    numbered = [path for path in sorted(folder.glob("[0-9][0-9][0-9]_*")) if _file_of(path) is not None]
-    if not numbered:
-        raise ValueError(f"{folder} holds no object models such as 003_cracker_box{{{','.join(SUFFIXES)}}}")
-    return {int(path.name[:3]): read_object_model(_file_of(path) or path) for path in numbered}
+    return {number: read_object_model(files[0]) for number, files in numbered_files(folder, SUFFIXES).items()}
 
 
 def read_object_model(path: Path) -> ObjectModel:
@@ -62,22 +58,12 @@ def models_from_corners(ids: np.ndarray, corners: np.ndarray) -> Mapping[int, Ob
     return {number: ObjectModel(each, float(pdist(each).max()), None) for number, each in points.items()}
 
 
-def _file_of(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.suffix in SUFFIXES else None
-    found = [file for suffix in SUFFIXES for file in sorted(path.glob(f"*{suffix}"))]
-    return found[0] if found else None
-
-
 def _read_points(path: Path) -> tuple[np.ndarray, Mesh | None]:
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False).astype(np.float64), None
     if path.suffix == ".xyz":
         return np.loadtxt(path, dtype=np.float64, ndmin=2)[:, :3], None
-    import trimesh  # takes a while, and few need it
-
-    loaded: Any = trimesh.load(path, force="mesh", process=False)
-    mesh = Mesh(np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces, np.int64))
+    mesh = read_mesh(path)
     return mesh.vertices, mesh
 
 

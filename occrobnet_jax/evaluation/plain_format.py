@@ -1,5 +1,6 @@
 """The plain format for predictions of any program: one JSON object, or an .npz file of the same entries."""
 
+import collections
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def plain_poses(content: Mapping[str, Any], source: Path) -> tuple[list[str], Po
     missing = sorted(REQUIRED.keys() - content.keys())
     if unknown or missing:
         raise ValueError(f"{source}: entries missing: {missing}, unknown: {unknown}; docs/evaluation.md lists them")
+    if ("object_rotation" in content) != ("object_translation" in content):
+        raise ValueError(f"{source}: object_rotation and object_translation belong together")
     keys = _keys(content["keys"], source)
     order, axes, unit = (
         _chosen(content, name, choices, source)
@@ -63,7 +66,7 @@ def plain_poses(content: Mapping[str, Any], source: Path) -> tuple[list[str], Po
         known["step_m"] = array("relative_translation", 3) * scale
     if "hand_probability" in content:
         known["hand_probability"] = array("hand_probability", 2)
-    if "object_rotation" in content and "object_translation" in content:
+    if "object_rotation" in content:
         known["object_rotation"] = axes[:, None] * array("object_rotation", 3, 3)
         known["object_translation_m"] = array("object_translation", 3) * scale
     if "vertices" in content:
@@ -76,8 +79,8 @@ def _keys(value: Any, source: Path) -> list[str]:
     keys = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
         raise ValueError(f"{source}: keys must be a list of texts")
-    if len(set(keys)) < len(keys):
-        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+    twice, times = collections.Counter(keys).most_common(1)[0]
+    if times > 1:
         raise ValueError(f"{source}: the key {twice!r} is there twice")
     return keys
 

@@ -109,7 +109,7 @@ def _keys(records: Records) -> list[str]:
     return [key.decode(errors="replace") for key in records["key"].tolist()]
 
 
-_IDENTITY = ("dataset", "dataset_sha256", "split")
+_IDENTITY = ("dataset", "dataset_version", "dataset_sha256", "partial", "occlusion_labels", "split")
 _OF_HANDS = (
     *("joints_cam_m", "joint_annotated", "hand_present", "hand_present_known", "root_cam_m", "root_known"),
     *("vertices_cam_m", "vertices_known"),

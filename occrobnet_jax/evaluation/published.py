@@ -46,7 +46,10 @@ def _two_hand_mesh(method: str, joints: float, vertices: float, interacting: flo
         "mpjpe_mm/single": single,
     }
     source = "table of A2P (arXiv 2503.17788)"
-    return Published("interhand26m", method, source, TABLE, "interhand26m/two_hand_mesh", "1.0", "test", 0, numbers)
+    remark = "the table says 5 fps, and no version"
+    return Published(
+        "interhand26m", method, source, TABLE, "interhand26m/two_hand_mesh", "", "test", 0, numbers, remark
+    )
 
 
 _HO3D_NUMBERS = (
@@ -76,7 +79,10 @@ PUBLISHED = (
         mrrpe=29.50,
         remark="its loader reads the withdrawn v0.0 layout",
     ),
-    _interhand("Keypoint Transformer (paper)", "A2J-Transformer, table 2", TABLE, "kypt", "0.0", 10.99, 14.34, 12.78),
+    _interhand(
+        *("Keypoint Transformer (paper)", "A2J-Transformer, table 2", TABLE, "kypt", "0.0", 10.99, 14.34, 12.78),
+        remark="protocol and layout are presumed to be those of its repository",
+    ),
     _interhand("Meng et al. (2022)", "A2J-Transformer, table 2", TABLE, "", "", 8.51, 13.12, 10.97),
     Published(
         *("interhand26m", "OccRobNet (2025)", "a published summary of arXiv 2503.21723", SUMMARY, "", "", "test", 0),

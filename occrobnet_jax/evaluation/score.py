@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.hashes import file_sha256
 from occrobnet_jax.evaluation.object_models import read_object_models
 from occrobnet_jax.evaluation.predictions_file import Truth, read_ids, read_predictions
@@ -25,12 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print(in_words())
         return 0
-    try:
-        _score(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(_score, options)
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -68,11 +64,7 @@ def _extras(options: argparse.Namespace) -> Extras:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m occrobnet_jax.evaluation.score",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("score", __doc__)
     parser.add_argument("predictions", type=Path, nargs="?", metavar="PREDICTIONS")
     parser.add_argument("--protocol", action="append", metavar="NAME", help="may be given several times")
     parser.add_argument("--list", action="store_true", help="every protocol in words, and its switches")

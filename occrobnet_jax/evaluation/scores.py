@@ -12,7 +12,7 @@ from occrobnet_jax.evaluation.measures import Score, score, sequence_numbers
 from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras, rows_of
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.files import write_atomically
-from occrobnet_jax.skeleton import INTERHAND
+from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND
 
 SEED = 0  # of the bootstrap
 
@@ -86,8 +86,12 @@ def as_lines(result: Result, with_joints: bool) -> list[str]:
 
 
 def is_of_a_joint(name: str) -> bool:
-    """Whether the number of that name is a single joint's."""
-    return name.split("/")[-1].split("_")[-1] in INTERHAND
+    """Whether the number of that name is a single joint's: metric/alignment/[hand_]joint."""
+    parts = name.split("/")  # h2o3d's mpjpe_mm/right_wrist is aligned at that wrist, and of all joints
+    return len(parts) > 2 and parts[-1] in _JOINT_NAMES
+
+
+_JOINT_NAMES = frozenset(f"{hand}{joint}" for joint in INTERHAND for hand in ("", *(f"{name}_" for name in HAND_NAMES)))
 
 
 def write_scores(path: Path, results: Sequence[Result], refused: Mapping[str, str], about: Mapping[str, Any]) -> None:

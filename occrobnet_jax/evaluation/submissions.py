@@ -42,7 +42,7 @@ class Submission:
     vertices_m: Float[np.ndarray, "n h 778 3"] | None  # None writes zeros for HO-3D, and nothing for H2O-3D
 
 
-def submission_of(records: Records, server: Server, num_frames: int, root: str) -> Submission:
+def submission_of(records: Records, server: Server, num_frames: int, root: str, any_size: bool = False) -> Submission:
     """The frames of predictions, in order and checked.
 
     Args:
@@ -51,6 +51,7 @@ def submission_of(records: Records, server: Server, num_frames: int, root: str) 
         num_frames: that evaluation.txt lists.
         root: HO-3D only. Where the wrist is put: "given", at the one that the evaluation split tells; "own", where
             the network puts it; "none", at the origin. H2O-3D's frames are relative to the right wrist.
+        any_size: whether hands may be of any size, as an untrained network's are.
 
     Raises:
         ValueError: frames are missing, twice there or not finite, or the hands have no size of hands.
@@ -58,7 +59,9 @@ def submission_of(records: Records, server: Server, num_frames: int, root: str) 
     order = _order(records, num_frames)
     relative = records["predicted_joints_rel_m"].astype(np.float64)[order]
     relative = relative - relative[:, :, WRIST : WRIST + 1]
-    _check(relative[:, : server.hands])
+    _check_finite(relative[:, : server.hands])
+    if not any_size:
+        _check_size(relative[:, : server.hands])
     mesh = records.get("predicted_vertices_rel_m")
     vertices = None if mesh is None else mesh[order].astype(np.float64)[:, : server.hands]
     if server.hands == 2:
@@ -128,21 +131,25 @@ def _order(records: Records, num_frames: int) -> Int[np.ndarray, " n"]:
         wrong = int(np.argmax(seen != 1)) if (seen != 1).any() else int(rows.max())
         raise ValueError(
             f"the predictions must hold each of the {num_frames:,} frames of evaluation.txt once; {len(rows):,} are "
-            f"there, and frame {wrong} is there {int((rows == wrong).sum())} times"
+            f"there, and frame {wrong} is there {int((rows == wrong).sum())} times; "
+            "--frames=FILE takes another evaluation.txt"
         )
     return np.argsort(rows)
 
 
-def _check(relative: Float[np.ndarray, "n h 21 3"]) -> None:
+def _check_finite(relative: Float[np.ndarray, "n h 21 3"]) -> None:
     finite = np.isfinite(relative).all(axis=(1, 2, 3))
     if not finite.all():
         raise ValueError(f"{int((~finite).sum())} frames aren't finite, the first is frame {int(np.argmin(finite))}")
+
+
+def _check_size(relative: Float[np.ndarray, "n h 21 3"]) -> None:
     palm = np.linalg.norm(relative[:, :, MIDDLE_BASE], axis=-1)
     low, high = PALM_M
     if not low < np.median(palm) < high:
         raise ValueError(
             f"the median length from wrist to middle base is {np.median(palm):.4g} m where hands have {low} to {high}: "
-            "are the predictions in metres, and from a trained network?"
+            "are the predictions in metres, and from a trained network? (--any_size writes them all the same)"
         )
 
 

@@ -11,25 +11,24 @@ from pathlib import Path
 
 from input_pipeline.readers import read_bytes
 from occrobnet_jax.evaluation import records as records_of
+from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.predictions_file import MAX_LIST_BYTES
 from occrobnet_jax.evaluation.submissions import ROOTS, SERVERS, submission_of, write_submission
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes what the command line says; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    return exit_status(_submit, _parser().parse_args(arguments))
+
+
+def _submit(options: argparse.Namespace) -> None:
     (server,) = (each for each in SERVERS if each.name == options.server)
-    try:
-        records, _ = records_of.load(options.predictions)
-        frames = server.num_frames if options.frames is None else _num_lines(options.frames)
-        submission = submission_of(records, server, frames, options.root)
-        write_submission(options.output, submission)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    records, _ = records_of.load(options.predictions)
+    frames = server.num_frames if options.frames is None else _num_lines(options.frames)
+    submission = submission_of(records, server, frames, options.root, options.any_size)
+    write_submission(options.output, submission)
     mesh = "with meshes" if submission.vertices_m is not None else "without meshes"
     print(f"{options.output}: {frames:,} frames for {server.name}, {mesh}")
-    return 0
 
 
 def _num_lines(path: Path) -> int:
@@ -37,15 +36,12 @@ def _num_lines(path: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m occrobnet_jax.evaluation.submit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("submit", __doc__)
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS")
     parser.add_argument("--server", choices=[each.name for each in SERVERS], required=True)
     parser.add_argument("--output", type=Path, required=True, help="pred.zip, or pred.json")
     parser.add_argument("--root", choices=ROOTS, default="given", help="HO-3D: where the wrist is put")
+    parser.add_argument("--any_size", action="store_true", help="write hands that have no size of hands, too")
     parser.add_argument("--frames", type=Path, help="evaluation.txt, if not the published one")
     return parser
 

@@ -10,28 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from occrobnet_jax.evaluation.card import CARD, checked_parts, contradictions
+from occrobnet_jax.evaluation.commands import command_parser, exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verifies the folder that the command line names; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m occrobnet_jax.evaluation.verify",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with card.json, metrics.json, predictions.npz")
-    folder = parser.parse_args(arguments).folder
-    try:
-        found = contradictions(folder)
-        parts = checked_parts(folder)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(_verify, _parser().parse_args(arguments))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    folder = options.folder
+    found, parts = contradictions(folder), checked_parts(folder)
     if found:
         print(f"{folder / CARD} is not true:", *found, sep="\n  ", file=sys.stderr)
         return 1
     print(f"{folder / CARD} is true; checked: {', '.join(parts)}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("verify", __doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with card.json, metrics.json, predictions.npz")
+    return parser
 
 
 if __name__ == "__main__":

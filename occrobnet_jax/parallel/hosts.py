@@ -4,7 +4,15 @@ Every host runs the same program and the same jitted calls in the same order. On
 screen asks `is_lead()`; no collective ever stands behind it.
 """
 
+import dataclasses
+import json
 import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,24 +20,58 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
+from occrobnet_jax.parallel import coordination
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE
+
 ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 """The environment variables that make this process one of several."""
+AUTO = "auto"
+"""In place of an address: JAX asks the cluster (SLURM, Open MPI, TPU VMs, GKE) who the others are."""
+START_LIMIT_S = 300
+LEAD_STAYS_S = 2.0  # the coordination service ends with the lead: others first read why the run ends
+FROM_THE_NETWORK = re.compile(r"Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|coordination|[Cc]onnection")
+
+_heartbeat_s = 0
 
 
-def initialise() -> None:
-    """Joins the other processes where the environment names a coordinator; call it before anything asks for devices.
+@dataclasses.dataclass(frozen=True)
+class HostsConfig:
+    """Fields of `config.hosts`."""
+
+    heartbeat_s: int = 20  # a host that gave no sign of life for so long is lost, and the run ends on all others
+    watchdog_minutes: float = 30.0  # without the end of a step: stacks are printed and the process ends; 0 is never
+
+    def __post_init__(self) -> None:
+        if self.heartbeat_s < 1 or self.watchdog_minutes < 0:
+            raise ValueError(
+                f"hosts.heartbeat_s={self.heartbeat_s} must be at least 1, and "
+                f"hosts.watchdog_minutes={self.watchdog_minutes} not negative"
+            )
+
+
+def initialise(config: HostsConfig, given: Mapping[str, str] | None = None, *, saves_on_sigterm: bool = False) -> None:
+    """Joins the other processes where there are any; call it before anything asks for devices.
+
+    Args:
+        config: how long to wait for a sign of life.
+        given: values of the three variables that go before the environment's.
+        saves_on_sigterm: SIGTERM is then only noted, on all hosts (see `preemption`); otherwise it ends the process.
 
     Raises:
         ValueError: only some of the three variables are set, or they are not numbers.
     """
-    given = {name: os.environ[name] for name in (ADDRESS, COUNT, INDEX) if name in os.environ}
-    if not given:
+    global _heartbeat_s
+    address = _address({**os.environ, **(given or {})})
+    if address is None:
         return
-    if len(given) < 3 or not given[COUNT].isdecimal() or not given[INDEX].isdecimal():
-        raise ValueError(
-            f"a run of several processes needs {ADDRESS}=host:port and the numbers {COUNT} and {INDEX}, got {given}"
-        )
-    jax.distributed.initialize(given[ADDRESS], int(given[COUNT]), int(given[INDEX]))
+    _heartbeat_s = config.heartbeat_s
+    jax.config.update("jax_enable_preemption_service", saves_on_sigterm)
+    jax.distributed.initialize(
+        **address, heartbeat_timeout_seconds=config.heartbeat_s, initialization_timeout=START_LIMIT_S
+    )
+    names = coordination.introduce(f"{socket.gethostname()}, process {os.getpid()}")
+    if path := os.environ.get(HOSTS_FILE_VARIABLE):
+        Path(path).write_text(json.dumps({"host": host_index(), "names": names}))
 
 
 def host_index() -> int:
@@ -47,6 +89,23 @@ def is_lead() -> bool:
     return jax.process_index() == 0
 
 
+def leave(error: BaseException) -> None:
+    """Ends this process after an error that has been shown, where there are others; returns where it is alone.
+
+    An orderly end would wait for them, while they wait for it in a collective. Where the error may come from another
+    host's loss, the coordination service gets the time to say who was lost; that ends the process, too.
+    """
+    if not jax.distributed.is_initialized():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if FROM_THE_NETWORK.search(str(error)) and not isinstance(error, TimeoutError):
+        time.sleep(_heartbeat_s + 5)
+    elif is_lead():
+        time.sleep(LEAD_STAYS_S)
+    os._exit(1)
+
+
 def fetch(tree: PyTree[Any]) -> PyTree[np.ndarray]:
     """The whole of every array of a tree, as NumPy, on every host; all hosts must call it."""
     return jax.tree.map(_fetch_array, tree)
@@ -56,3 +115,30 @@ def _fetch_array(array: jax.Array) -> np.ndarray:
     if isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated):
         return np.asarray(multihost_utils.process_allgather(array, tiled=True))
     return np.asarray(array)
+
+
+def _address(variables: Mapping[str, str]) -> dict[str, Any] | None:
+    """Arguments of `jax.distributed.initialize`; None where this process is alone."""
+    given = {name: variables[name] for name in (ADDRESS, COUNT, INDEX) if variables.get(name)}
+    if given == {ADDRESS: AUTO} or (not given and _is_one_of_a_cluster(variables)):
+        os.environ.pop(ADDRESS, None)  # JAX reads it as well
+        return {}
+    if not given:
+        return None
+    if len(given) < 3 or not given[COUNT].isdecimal() or not given[INDEX].isdecimal():
+        raise ValueError(
+            f"a run of several processes needs {ADDRESS}=host:port and the numbers {COUNT} and {INDEX}, got {given}; "
+            f"or {ADDRESS}={AUTO} alone"
+        )
+    return {
+        "coordinator_address": given[ADDRESS],
+        "num_processes": int(given[COUNT]),
+        "process_id": int(given[INDEX]),
+    }
+
+
+def _is_one_of_a_cluster(variables: Mapping[str, str]) -> bool:
+    """Whether SLURM's srun or GKE started this process as one of several."""
+    by_srun = "SLURM_STEP_NODELIST" in variables and variables.get("SLURM_NTASKS", "1") not in ("", "1")
+    on_gke = "," in variables.get("TPU_WORKER_HOSTNAMES", "") or "MEGASCALE_COORDINATOR_ADDRESS" in variables
+    return by_srun or on_gke

@@ -6,9 +6,11 @@ imports orbax.
 """
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
+import typing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +20,15 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jaxtyping import PyTree
 
-from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, seal_sha256, write_checksums
+from occrobnet_jax.training.retention import Retention
 from occrobnet_jax.training.state import TrainState, leaves_by_path
 
 FOLDER = "checkpoints"
 VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
 LISTED = 10  # of the parameters that don't fit, so many are named
+CHECK_LIMIT_S = 3600.0  # in which the lead reads every byte of the newest checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,7 @@ class CheckpointMeta:
     config: dict[str, Any]
     git_sha: str
     wandb_id: str
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # if it was evaluated
 
 
 class Restored(NamedTuple):
@@ -49,21 +54,30 @@ class Restored(NamedTuple):
 class CheckpointWriter:
     """Saves in the background; a checkpoint gets its final name when everything, its checksums too, is on disk."""
 
-    def __init__(self, workdir: Path, keep: int):
-        """Prepares for saving the newest `keep` checkpoints of a workdir."""
+    def __init__(self, workdir: Path, keep: int, **rule: Any):
+        """Prepares for saving; the newest `keep` stay, and what else the fields `rule` of `Retention` say.
+
+        What a killed run has left unfinished is removed.
+        """
         self._folder = (workdir / FOLDER).resolve()
         self._saving = 0
         self._manager = ocp.CheckpointManager(
             self._folder,
             item_handlers={VARIABLES: _array_writer(), OPTIMISER: _array_writer(), META: ocp.JsonCheckpointHandler()},
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, async_options=ocp.AsyncOptions(post_finalization_callback=self._seal)
+                preservation_policy=Retention(keep, metrics_of=self._metrics_of, **rule),
+                cleanup_tmp_directories=True,
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
             ),
         )
 
     def save(self, state: TrainState, meta: CheckpointMeta) -> None:
-        """Copies the state from the device and starts to write it; all hosts must call it."""
-        self._manager.wait_until_finished()  # what failed to be written is known now, not at the end
+        """Copies the state from the device and starts to write it; all hosts must call it.
+
+        Raises:
+            OSError: this checkpoint, or the one before, could not be written; those before that are as they were.
+        """
+        self._wait()  # what failed to be written is known now, not at the end
         self._saving = meta.step
         items = {
             VARIABLES: ocp.args.PyTreeSave(_variables_of(state)),
@@ -78,8 +92,27 @@ class CheckpointWriter:
 
     def __exit__(self, *error: object) -> None:
         """Waits until everything is written, whatever ended the run."""
-        self._manager.wait_until_finished()
+        self._wait()
         self._manager.close()
+
+    def _wait(self) -> None:
+        """Waits for the checkpoint that is being written; where it fails, gives its space back."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # of tensorstore, orbax or the operating system
+            for unfinished in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            others = [step for step in checkpoint_steps(self._folder.parent) if step != self._saving]
+            raise OSError(
+                f"the checkpoint of step {self._saving} can't be written to {self._folder} ({_cause(error)}); "
+                f"those of steps {others} are untouched: make room, then start again"
+            ) from error
+
+    def _metrics_of(self, step: int) -> dict[str, float]:
+        try:
+            return _meta(self._folder / str(step)).metrics
+        except (OSError, ValueError, TypeError):  # being written, or damaged
+            return {}
 
     def _seal(self) -> None:
         """Called by orbax when the files are complete, before the folder gets its final name."""
@@ -99,15 +132,19 @@ def checkpoint_steps(workdir: Path) -> list[int]:
 def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
     """The newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is none.
 
-    Newer ones that are damaged are reported and put aside under another name.
+    The lead checks, all hosts restore what it found. Newer ones that are damaged are reported and put aside under
+    another name. All hosts must call it.
 
     Raises:
-        ValueError: the checkpoint's arrays have other names or shapes than those of `state`.
+        ValueError: all checkpoints are damaged, this host doesn't see the one that the lead found, or its arrays have
+            other names or shapes than those of `state`.
     """
-    step = _newest_sound(workdir)
+    step = coordination.from_lead("newest checkpoint", _newest_sound(workdir) if hosts.is_lead() else 0, CHECK_LIMIT_S)
     if step is None:
         return None
     directory = _directory(workdir, step)
+    if not directory.is_dir():
+        raise ValueError(f"this host doesn't see {directory}; --workdir must be a folder that all hosts share")
     _check_fits(directory, _stored(directory), _variables_of(state))
     variables = _read(directory / VARIABLES, _variables_of(state))
     opt_state = _read(directory / OPTIMISER, state.opt_state)
@@ -176,20 +213,44 @@ def _find(path: Path, step: int | None) -> Path:
     steps = checkpoint_steps(workdir)
     if not steps or (step is not None and step not in steps):
         raise ValueError(f"no checkpoint {'' if step is None else f'of step {step} '}in {workdir}; there are {steps}")
-    found = _newest_sound(workdir) if step is None else step
-    damage = [] if found is None else find_damage(_directory(workdir, found))
-    if found is None or damage:
-        raise ValueError(f"checkpoint {steps if found is None else found} in {workdir} is damaged: {damage[:3]}")
-    return _directory(workdir, found)
+    if step is None:
+        return _directory(workdir, typing.cast(int, _newest_sound(workdir)))
+    if damage := find_damage(_directory(workdir, step)):
+        raise ValueError(f"checkpoint {step} in {workdir} is damaged: {_listed(damage)}")
+    return _directory(workdir, step)
 
 
 def _newest_sound(workdir: Path) -> int | None:
+    """Step of the newest checkpoint without damage; None where there is none at all.
+
+    Raises:
+        ValueError: all of them are damaged; says how.
+    """
+    damaged = []
     for step in reversed(checkpoint_steps(workdir)):
         damage = find_damage(_directory(workdir, step))
         if not damage:
             return step
-        logging.error("checkpoint %s is damaged and not used: %s", _directory(workdir, step), "; ".join(damage[:3]))
+        damaged.append(f"step {step}: {_listed(damage)}")
+        logging.error("checkpoint %s is damaged and not used: %s", _directory(workdir, step), _listed(damage))
+    if damaged:
+        raise ValueError(
+            f"every checkpoint in {workdir / FOLDER} is damaged ({'. '.join(damaged)}); put a sound copy there, or "
+            "take the folder away to begin anew"
+        )
     return None
+
+
+def _listed(damage: list[str]) -> str:
+    more = f" and {len(damage) - LISTED} more" if len(damage) > LISTED else ""
+    return "; ".join(damage[:LISTED]) + more
+
+
+def _cause(error: BaseException) -> str:
+    """The reason in an error of the libraries below, in one line."""
+    if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+        return "no space left on the device"
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def _put_damaged_aside(workdir: Path, newest_sound: int) -> None:

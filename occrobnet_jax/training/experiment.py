@@ -10,6 +10,7 @@ from typing import Any, Literal
 from input_pipeline.config import DataConfig
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 from occrobnet_jax.training.losses import LossConfig
 from occrobnet_jax.training.optimiser import OptimiserConfig
@@ -36,8 +37,12 @@ class Experiment:
     eval_every_steps: int = 2_000  # and at the end; 0: never, that is left to eval.py
     checkpoint_every_steps: int = 2_000  # and always at the end
     keep_checkpoints: int = 3  # the newest ones
+    keep_every_steps: int = 0  # and those of every so many steps; 0: none
+    keep_best: str = "mpjpe_mm"  # and the one whose evaluation is best in this metric; "": none
+    best_is: Literal["lowest", "highest"] = "lowest"
     root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
     compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off
+    hosts: HostsConfig = dataclasses.field(default_factory=HostsConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -56,7 +61,14 @@ class Experiment:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"config.{name}={getattr(self, name)} must be at least 1")
-        for name in ("seed", "stop_after_steps", "teacher_forced_steps", "teacher_fading_steps", "eval_every_steps"):
+        for name in (
+            "seed",
+            "stop_after_steps",
+            "teacher_forced_steps",
+            "teacher_fading_steps",
+            "eval_every_steps",
+            "keep_every_steps",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"config.{name}={getattr(self, name)} must not be negative")
 

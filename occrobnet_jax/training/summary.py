@@ -41,7 +41,7 @@ def config_changes(workdir: Path, config: Mapping[str, Any]) -> list[str]:
     path = workdir / CONFIG_FILE
     if not path.is_file():
         return []
-    old, new = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
+    old, new = flat(json.loads(path.read_text())), flat(json.loads(json.dumps(config)))
     return [
         f"{name}: {old.get(name)} -> {new.get(name)}" for name in sorted(old | new) if old.get(name) != new.get(name)
     ]
@@ -78,8 +78,9 @@ def git_sha() -> str:
     return described.stdout.strip()
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under names such as "model.ciet"."""
+    found: dict[str, Any] = {}
     for name, value in config.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

@@ -1,7 +1,13 @@
-"""A Weights & Biases run that can neither stop the training nor slow it."""
+"""A Weights & Biases run that can neither stop the training nor slow it.
+
+Everything that wandb does happens in a thread of its own, which takes its orders from a queue: where the server
+rejects, hangs or goes away, the training doesn't notice. metrics.jsonl is the record, this is its copy.
+"""
 
 import dataclasses
+import queue
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +20,8 @@ from occrobnet_jax.files import write_atomically
 
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30
+FINISH_TIMEOUT_S = 60.0  # for what is still to be sent at the end of a run
+MOST_WAITING = 1000  # orders; what comes while so many wait is left out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,30 +39,43 @@ class WandbConfig:
 
 
 class WandbRun:
-    """The run of a workdir, the same one after every restart. The first failure is logged and ends the reporting."""
+    """The run of a workdir, the same one after every restart. The first failure is logged and ends the reporting.
+
+    No method waits for wandb but `finish`, and that for `FINISH_TIMEOUT_S` at most.
+    """
 
     def __init__(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]):
         """Starts the run, or the next part of it, with `run_config` shown beside its curves."""
         self._run: Any = None
         self._alive = config.mode != "disabled"
         self.id = run_id(workdir) if self._alive else ""
-        self._attempt(lambda: self._start(config, workdir, run_config))
+        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
+        self._worker = threading.Thread(target=self._work, name="wandb", daemon=True)  # its hanging doesn't keep us
+        if self._alive:
+            self._worker.start()
+        self._order(lambda: self._start(config, workdir, run_config))
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Sends numbers; "step" among them is their place on the axis."""
-        self._attempt(lambda: self._run.log(dict(values)))
+        row = dict(values)
+        self._order(lambda: self._run.log(row))
 
     def log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
         """Sends lists of RGB images."""
-        self._attempt(lambda: self._log_images(step, images))
+        self._order(lambda: self._log_images(step, images))
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Sends what the run has come to."""
-        self._attempt(lambda: self._run.summary.update(dict(summary)))
+        self._order(lambda: self._run.summary.update(dict(summary)))
 
     def finish(self, *, failed: bool = False) -> None:
         """Ends the run, which is shown as finished or as failed."""
-        self._attempt(lambda: self._run.finish(exit_code=int(failed)))
+        self._order(lambda: self._run.finish(exit_code=int(failed)))
+        self._order(None)
+        if self._worker.ident:
+            self._worker.join(FINISH_TIMEOUT_S)
+        if self._alive and self._worker.is_alive():
+            self._give_up(f"it hasn't taken everything within {FINISH_TIMEOUT_S:g} s")
 
     def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
         import wandb  # here, because it takes a second that most runs can do without
@@ -80,14 +101,27 @@ class WandbRun:
 
         self._run.log({"step": step} | {name: [Image(image) for image in group] for name, group in images.items()})
 
-    def _attempt(self, action: Callable[[], None]) -> None:
+    def _order(self, action: Callable[[], None] | None) -> None:
+        """Leaves work for the thread; None is its end."""
         if not self._alive:
             return
         try:
-            action()
-        except Exception as error:  # whatever it is, the training goes on
-            self._alive = False
-            logging.warning("Weights & Biases is off for the rest of this process: %s", error)
+            self._orders.put_nowait(action)
+        except queue.Full:
+            self._give_up(f"{MOST_WAITING} records wait to be sent")
+
+    def _work(self) -> None:
+        while self._alive and (action := self._orders.get()) is not None:
+            try:
+                action()
+            except Exception as error:  # whatever it is, the training goes on
+                self._give_up(str(error) or type(error).__name__)
+
+    def _give_up(self, reason: str) -> None:
+        """Both threads may have a reason; the first is told."""
+        was_alive, self._alive = self._alive, False
+        if was_alive:
+            logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
 
 
 def run_id(workdir: Path) -> str:

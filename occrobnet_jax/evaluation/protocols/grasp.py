@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
+from input_pipeline.meshes import Mesh
 from occrobnet_jax.evaluation.measures import Measure, pooled
-from occrobnet_jax.evaluation.mesh_errors import Mesh, inside, surface_distances
+from occrobnet_jax.evaluation.mesh_errors import inside, surface_distances
 from occrobnet_jax.evaluation.objects import true_translation_m
 from occrobnet_jax.evaluation.protocols.conventions import Convention, Extras, need
 from occrobnet_jax.evaluation.protocols.depth import MM_PER_M

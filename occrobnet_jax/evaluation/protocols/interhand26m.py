@@ -85,7 +85,7 @@ class InterHand(Convention):
         if self.subset != "H+M":
             rows &= _in_subset(records, extras, self.subset)
         if self.frames == "with_mano":
-            rows &= need(records, "hand_fit_known", "frames=with_mano").any(axis=1)
+            rows &= _with_fit(records)
         if self.black == "dropped":
             rows &= ~need(records, "is_black", "black=dropped").astype(bool)
         return rows
@@ -226,6 +226,16 @@ def _in_subset(records: Records, extras: Extras, subset: str) -> Bool[np.ndarray
     if not members.any():
         raise ValueError(f"none of the {len(ids):,} predictions has an annotation id of subset {subset}")
     return members
+
+
+def _with_fit(records: Records) -> Bool[np.ndarray, " n"]:
+    with_fit: np.ndarray = np.asarray(need(records, "hand_fit_known", "frames=with_mano").astype(bool).any(axis=1))
+    if not with_fit.any():
+        raise ValueError(
+            f"none of the {len(with_fit):,} predictions is of a frame with a MANO fit, which frames=with_mano asks "
+            "for; prepare the dataset with --mano=DIR, or score with +frames=all"
+        )
+    return with_fit
 
 
 def _check_black(convention: InterHand, records: Records, setting: Setting) -> None:

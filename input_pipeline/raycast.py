@@ -43,8 +43,8 @@ class RayCaster:
         global _device
         if EmbreeScene is None:
             raise ValueError(
-                "synthetic_hands is drawn with the package embreex, which is not installed and exists for x86-64 only; "
-                "generate the dataset on an x86-64 machine and copy its folder here"
+                "what hides what is found with the package embreex, which is not installed and exists for x86-64 only; "
+                "prepare the dataset on an x86-64 machine and copy its folder here"
             )
         if _device is None:
             _device = EmbreeDevice()

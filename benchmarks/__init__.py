@@ -1,0 +1,1 @@
+"""How fast the project is, beside PyTorch doing the same: `make bench`. See docs/performance.md."""

@@ -1,0 +1,53 @@
+"""CIET on a map of 32 x 32, batch 8: forward and backward to weights and input, beside PyTorch's fused attention."""
+
+import copy
+from typing import Any
+
+import jax
+import torch
+
+from benchmarks.networks import flops_of
+from benchmarks.results import Measurement, measurement
+from benchmarks.timing import alternate
+from benchmarks.torch_mirror.ciet import Ciet as MirrorCiet
+from benchmarks.torch_mirror.weights import load
+from occrobnet_jax.models.ciet import Ciet
+from occrobnet_jax.models.config import ModelConfig
+
+BATCH_SIZE, SIDE = 8, 32
+
+
+def measure(name: str, runs: int) -> Measurement:
+    """Seconds a pass through the batch."""
+    config = ModelConfig()
+    model = Ciet(config)
+    features = jax.random.normal(jax.random.key(0), (BATCH_SIZE, SIDE, SIDE, config.neck_channels))
+    variables = jax.jit(lambda: model.init(jax.random.key(0), features[:1], train=False))()
+
+    def loss_of(params: Any, features: jax.Array) -> tuple[jax.Array, Any]:
+        kept = variables | {"params": params}
+        enhanced, changed = model.apply(kept, features, train=True, mutable=["batch_stats"])
+        return (enhanced.features**2).mean(), changed
+
+    ours = jax.jit(jax.grad(loss_of, argnums=(0, 1), has_aux=True))
+    mirror = MirrorCiet(config, SIDE**2)
+    load(mirror, jax.device_get(variables))
+    mirror = mirror.to(memory_format=torch.channels_last).train()
+    maps = torch.from_numpy(jax.device_get(features).copy()).permute(0, 3, 1, 2).requires_grad_()
+    compiled = torch.compile(copy.deepcopy(mirror))
+    contestants = {
+        "ours": lambda: jax.block_until_ready(ours(variables["params"], features)),
+        "PyTorch eager": lambda: forward_backward(mirror, maps),
+        "torch.compile": lambda: forward_backward(compiled, maps),
+    }
+    times = alternate(contestants, runs)
+    memory = ours.lower(variables["params"], features).compile().memory_analysis()
+    details = {"temporary memory of ours in MB": memory.temp_size_in_bytes / 2**20}
+    return measurement(times, "s/pass", flops=flops_of(ours, variables["params"], features), details=details)
+
+
+def forward_backward(network: Any, maps: torch.Tensor) -> None:
+    """Mean of the squares of what CIET makes, and its gradient."""
+    network.zero_grad(set_to_none=True)
+    maps.grad = None
+    (network(maps) ** 2).mean().backward()

@@ -1,0 +1,46 @@
+"""Wall-clock times of contestants that take turns, so that whatever else the machine does hits all of them alike."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+Times = dict[str, list[float]]
+
+
+def alternate(contestants: Mapping[str, Callable[[], object]], runs: int, warm_up: int = 1) -> Times:
+    """Seconds of each run of each contestant, after the warm-up.
+
+    Each must wait for its own result. One that prepares something first returns the seconds that count.
+    """
+    times: Times = {name: [] for name in contestants}
+    for run in range(-warm_up, runs):
+        for name, contestant in contestants.items():
+            started_s = time.perf_counter()
+            own_s = contestant()
+            elapsed_s = own_s if isinstance(own_s, float) else time.perf_counter() - started_s
+            print(f"  {name:24s}{'warm-up' if run < 0 else f'run {run + 1}':10s}{elapsed_s:9.4f} s", flush=True)
+            if run >= 0:
+                times[name].append(elapsed_s)
+    return times
+
+
+def repeated(function: Callable[[], object], count: int) -> Callable[[], None]:
+    """A contestant that is short, `count` times in a row."""
+
+    def all_of_them() -> None:
+        for _ in range(count):
+            function()
+
+    return all_of_them
+
+
+def spread(values: list[float]) -> float:
+    """From the fastest to the slowest run, as a share of the median."""
+    return (max(values) - min(values)) / statistics.median(values)
+
+
+def use_one_core() -> None:
+    """Keeps this process, and threads that it starts later, on one core; does nothing where the system can't."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

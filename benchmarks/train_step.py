@@ -1,0 +1,47 @@
+"""The paper's network at 256 x 256, batch 8: forward, losses, backward, optimiser."""
+
+from benchmarks.memory import peak_memory_mb
+from benchmarks.networks import (
+    MirrorStep,
+    OurStep,
+    mirror_of,
+    paper_experiment,
+    prepared,
+    step_contestants,
+    synthetic_batch,
+)
+from benchmarks.results import Measurement, measurement
+from benchmarks.timing import alternate
+from occrobnet_jax.training.experiment import Experiment
+
+BATCH_SIZE = 8
+
+
+def measure(name: str, runs: int) -> Measurement:
+    """Seconds a step, and each side's peak memory when it is alone."""
+    return measure_step(paper_experiment(BATCH_SIZE), runs, with_memory=True)
+
+
+def measure_step(experiment: Experiment, runs: int, *, with_memory: bool) -> Measurement:
+    """The same for any experiment."""
+    contestants, flops = step_contestants(experiment)
+    times = alternate(contestants, runs, warm_up=2)
+    memory = {}
+    if with_memory:
+        for side in ("ours", "PyTorch eager"):
+            memory[f"{side}, peak memory in MB"] = peak_memory_mb("benchmarks.train_step", "take_step", side)
+    return measurement(times, "s/step", flops=flops, details=memory)
+
+
+def take_step(side: str) -> None:
+    """Two steps of one side alone, for its memory."""
+    experiment = paper_experiment(BATCH_SIZE)
+    run, state = prepared(experiment)
+    batch = synthetic_batch(BATCH_SIZE)
+    if side == "ours":
+        step = OurStep(run, state, batch)
+    else:
+        step = MirrorStep(experiment, mirror_of(experiment, state.variables), batch, compiled=False)
+        del state
+    step()
+    step()

@@ -1,0 +1,26 @@
+"""The instructions of a pickle one by one, as the library's own tables describe them; see `pickles`."""
+
+import codecs
+import io
+import pickletools
+from typing import Any
+
+_OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
+
+
+def next_instruction(program: io.BytesIO) -> tuple[str, Any]:
+    """The next instruction's name and argument.
+
+    Raises:
+        ValueError: there is none, or it is unknown; the readers of arguments raise others, too.
+    """
+    code = program.read(1)
+    if not code:
+        raise ValueError("ends before it is complete, perhaps an incomplete download")
+    opcode = _OPCODES.get(code[0])
+    if opcode is None:
+        raise ValueError(f"has an unknown instruction at byte {program.tell() - 1}: it is no pickle, or damaged")
+    if opcode.name == "STRING":  # Python 2's own; the library's reader insists on ASCII
+        quoted = pickletools.read_stringnl(program, decode=False, stripquotes=True)
+        return opcode.name, codecs.escape_decode(quoted)[0].decode("latin-1")
+    return opcode.name, opcode.arg.reader(program) if opcode.arg else None

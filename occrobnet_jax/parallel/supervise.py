@@ -1,0 +1,164 @@
+"""Runs a program of this project as a child process, and says in one sentence why it ended.
+
+    python -m occrobnet_jax.parallel.supervise [--restarts=N] train.py --config=... --workdir=...
+
+JAX's runtime aborts from C++ when another host is lost, which no Python code of the same process can catch. This
+parent, which never imports jax, reads what the child says on standard error, passes it on, and ends with
+
+- 0 where the child did,
+- 75 (EX_TEMPFAIL: start it again) where another host was lost or no step ended for too long,
+- 128 + N where signal N ended the child, else the child's own status.
+
+With --restarts it starts a child anew, up to N times, that a signal, a lost host or the watchdog ended; the program
+goes on from its newest checkpoint. An error that the program itself reports would only come again, so it ends the run.
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+HOSTS_FILE_VARIABLE = "OCCROBNET_HOSTS_FILE"
+"""Names the file in which a child leaves its own number and the names of all hosts."""
+LOST_STATUS = 75
+LINES_KEPT = 400
+
+COORDINATOR_LOST = re.compile(r"Failed to send RPC to coordination service|RPC: .*CoordinationService/Heartbeat")
+SOMEBODY_LOST = re.compile(r"JAX distributed service detected fatal errors")
+HOST_LOST = re.compile(r"[Tt]ask:? ?(\d+) heartbeat timeout")
+HOSTS_LOST = re.compile(r"stopped sending heartbeats\):\n((?:\S*\d+\n)+)")  # one a line: "1", or ".../task:1"
+WATCHDOG = re.compile(r"^Timeout \((.*)\)!", re.MULTILINE)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs what the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Runs a program, and says why it ended.")
+    parser.add_argument("--restarts", type=int, default=0, help="so many times at most")
+    parser.add_argument("--pause_s", type=float, default=30.0, help="before a restart; more than hosts.heartbeat_s")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="train.py or eval.py with its flags")
+    options = parser.parse_args(arguments)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        parser.error("name the program, for example train.py --config=...")
+    return supervise([sys.executable, *command], options.restarts, options.pause_s)
+
+
+def supervise(command: list[str], restarts: int, pause_s: float) -> int:
+    """Runs the command, again where that may help; returns the exit status of the last time."""
+    for left in range(restarts, -1, -1):
+        child = Child(command)
+        status = child.wait()
+        if status == 0:
+            return 0
+        sentence, status_out, may_help = diagnose(status, child.last_lines(), child.hosts())
+        print(f"supervise: {sentence}", file=sys.stderr, flush=True)
+        if not (left and may_help) or child.was_asked_to_end:
+            return status_out
+        print(f"supervise: started again in {pause_s:g} s, {left} of {restarts} restarts left", file=sys.stderr)
+        time.sleep(pause_s)
+    raise AssertionError("the last round returns")
+
+
+class Child:
+    """A running program; its standard error goes on to ours, the last lines are kept."""
+
+    def __init__(self, command: list[str]) -> None:
+        handle, path = tempfile.mkstemp(prefix="occrobnet_hosts_")
+        os.close(handle)
+        self._hosts_file = Path(path)
+        self.was_asked_to_end = False
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=os.environ | {HOSTS_FILE_VARIABLE: path}, text=True, errors="replace"
+        )
+        self._lines: collections.deque[str] = collections.deque(maxlen=LINES_KEPT)
+        self._reader = threading.Thread(target=self._pass_on, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._forward)
+
+    def wait(self) -> int:
+        """Status of the child: negative where a signal ended it."""
+        status = self._process.wait()
+        self._reader.join(timeout=5.0)  # grandchildren may keep the pipe open
+        return status
+
+    def last_lines(self) -> str:
+        """The end of what it said on standard error."""
+        return "".join(self._lines)
+
+    def hosts(self) -> tuple[int, list[str]]:
+        """The child's number and the names of all hosts, as far as it came to know them; once."""
+        known = read_hosts(self._hosts_file)
+        self._hosts_file.unlink(missing_ok=True)
+        return known
+
+    def _pass_on(self, pipe: IO[str]) -> None:
+        for line in pipe:
+            self._lines.append(line)
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    def _forward(self, number: int, frame: object) -> None:
+        self.was_asked_to_end = True
+        self._process.send_signal(number)
+
+
+def read_hosts(path: Path) -> tuple[int, list[str]]:
+    """What `hosts.initialise` has left in a file: the host's own number, and the names of all."""
+    try:
+        known = json.loads(path.read_text())
+        return int(known["host"]), [str(name) for name in known["names"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, []
+
+
+def diagnose(status: int, said: str, hosts: tuple[int, list[str]]) -> tuple[str, int, bool]:
+    """Why a child ended.
+
+    Args:
+        status: of the child; negative for a signal.
+        said: the end of its standard error.
+        hosts: its number, and the names of all hosts.
+
+    Returns:
+        One sentence; the status to end with; whether starting it again may help.
+    """
+    own, names = hosts
+    here = _name(own, names) if names else "this process"
+    lost = lost_hosts(said, own)
+    if lost or (status < 0 and SOMEBODY_LOST.search(said)):
+        who = " and ".join(_name(host, names) for host in lost) or "another host, JAX doesn't say which"
+        return f"{here} lost {who}: it died, hangs or can't be reached; see its log", LOST_STATUS, True
+    if found := WATCHDOG.search(said):
+        return f"{here} hung: no step ended for {found[1]}; its stacks are above", LOST_STATUS, True
+    if status < 0:
+        return f"{here} was ended by {signal.Signals(-status).name}", 128 - status, True
+    return f"{here} ended with status {status}; its last words are above", status, False
+
+
+def lost_hosts(said: str, own: int) -> list[int]:
+    """Numbers of the hosts that JAX's runtime says were lost."""
+    found = {int(number) for number in HOST_LOST.findall(said)}
+    for block in HOSTS_LOST.findall(said):
+        found |= {int(number) for number in re.findall(r"(\d+)$", block, re.MULTILINE)}
+    found -= {own}
+    if not found and COORDINATOR_LOST.search(said) and own != 0:
+        found = {0}
+    return sorted(found)
+
+
+def _name(host: int, names: list[str]) -> str:
+    return f"host {host} ({names[host]})" if host < len(names) else f"host {host}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

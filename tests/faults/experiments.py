@@ -1,0 +1,252 @@
+"""The experiments of the fault laboratory; `tools/fault_lab.py` runs them in full, the test suite in small.
+
+Each returns a `Finding`. Runs start from one dataset and one compilation cache in the laboratory's folder.
+"""
+
+import dataclasses
+import json
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from occrobnet_jax.parallel.supervise import LOST_STATUS
+from occrobnet_jax.training.checkpoint import FOLDER, checkpoint_steps
+from tests.fake_datasets import write_fake_dataset
+from tests.faults.network import Link
+from tests.faults.processes import Host, ending, start, wait_until
+from tests.faults.wandb_servers import server
+from tests.tiny import INPUT_SIZE_PX
+
+EXAMPLES = 52  # seven batches of 8 less 4: no epoch ends with a batch
+BATCH = 8
+HEARTBEAT_S = 10
+LIMIT_S = 600.0  # for what takes seconds on an idle machine
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What an experiment came to."""
+
+    verdict: str  # one line
+    holds: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """A folder with what all runs share."""
+
+    folder: Path
+    tell: Callable[[str], None] = print  # one line of a table
+
+    @classmethod
+    def prepare(cls, folder: Path) -> "Lab":
+        """Writes the dataset where it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "data").is_dir():
+            write_fake_dataset(folder / "data", EXAMPLES, INPUT_SIZE_PX)
+        return cls(folder)
+
+    def workdir(self, name: str) -> Path:
+        """A workdir in which nothing has run yet."""
+        for path in (self.folder / name, self.folder / f"{name}_logs"):
+            shutil.rmtree(path, ignore_errors=True)
+        return self.folder / name
+
+    def command(self, workdir: Path, *flags: str, program: str = "train.py") -> list[str]:
+        """A program of ours with the tiny config."""
+        return [
+            program,
+            "--config=tests/faults/tiny_config.py",
+            f"--workdir={workdir}",
+            f"--config.data.data_dir={self.folder / 'data'}",
+            f"--config.compilation_cache_dir={self.folder / 'cache'}",
+            f"--config.hosts.heartbeat_s={HEARTBEAT_S}",
+            *(f"--{flag}" for flag in flags),
+        ]
+
+    def run(self, workdir: Path, *flags: str, **topology: Any) -> list[int]:
+        """Runs to the end; the exit statuses of all hosts."""
+        with ending(start(self.command(workdir, *flags), workdir, **topology)) as hosts:
+            return [host.wait(LIMIT_S) for host in hosts]
+
+
+def summary(workdir: Path) -> dict[str, Any]:
+    """What the run came to."""
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def losses(workdir: Path) -> dict[int, float]:
+    """By step."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def batches(workdir: Path, turn: int, hosts: int) -> list[list[str]]:
+    """Keys of the global batches that a start took, the hosts' shares one after the other."""
+    shares = [
+        [json.loads(line) for path in folder_of(workdir, turn, host) for line in path.read_text().splitlines()]
+        for host in range(hosts)
+    ]
+    return [[key for share in parts for key in share] for parts in zip(*shares, strict=False)]
+
+
+def folder_of(workdir: Path, turn: int, host: int) -> Iterator[Path]:
+    """The one record of a host."""
+    return workdir.with_name(workdir.name + "_logs").glob(f"keys_{turn}/*.{host}-of-*.jsonl")
+
+
+def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, steps: int = 20) -> Finding:
+    """The same training as so many hosts x devices each; the first layout runs twice."""
+    runs = []
+    for number, (hosts, devices) in enumerate([*layouts, layouts[0]]):
+        workdir = lab.workdir(f"topology_{number}")
+        flags = (f"config.stop_after_steps={steps}", f"config.checkpoint_every_steps={steps}")
+        statuses = lab.run(workdir, *flags, hosts=hosts, devices=devices, network=network)
+        if any(statuses):
+            return Finding(f"{hosts} x {devices} ended with {statuses}", False)
+        taken = batches(workdir, 0, hosts)[:steps]
+        runs.append((f"{hosts} x {devices}", taken, losses(workdir), summary(workdir)["state_sha256"]))
+    first = runs[0]
+    same_keys = all(run[1] == first[1] for run in runs)
+    apart = [max(abs(run[2][step] / first[2][step] - 1) for step in first[2]) for run in runs]
+    for run, away in zip(runs, apart, strict=True):
+        lab.tell(f"{run[0]}: losses differ by at most {away:.1e} of their size, state {run[3][:16]}")
+    repeats = runs[-1][3] == first[3]
+    holds = same_keys and max(apart) <= 1e-5 and repeats and len(first[1]) == steps
+    verdict = (
+        f"{steps} batches of the same keys in the same order: {same_keys}; losses apart by at most {max(apart):.1e}; "
+        f"{first[0]} twice has the same state: {repeats}"
+    )
+    return Finding(verdict, holds)
+
+
+def kills(lab: Lab, numbers: range, *, steps: int = 24, every: int = 6, seed: int = 0) -> Finding:
+    """SIGKILL at random moments, where the number is odd during a save; each run is started again and compared."""
+    flags = (f"config.total_steps={steps}", f"config.checkpoint_every_steps={every}")
+    undisturbed = lab.folder / f"undisturbed_{steps}"
+    if not (undisturbed / "summary.json").exists():
+        lab.run(undisturbed, *flags)
+    wanted, same, saving = summary(undisturbed)["state_sha256"], 0, 0
+    for number in numbers:
+        workdir, rng = lab.workdir(f"killed_{number}"), random.Random(f"{seed}/{number}")
+        with ending(start(lab.command(workdir, *flags), workdir)) as hosts:
+            during = wait_for_moment(workdir, hosts[0], rng, during_save=number % 2 == 1, steps=steps)
+            hosts[0].send(signal.SIGKILL)
+            status = hosts[0].wait(LIMIT_S)
+        left, unfinished = checkpoint_steps(workdir), len(list(workdir.glob(f"{FOLDER}/*tmp*")))
+        saving += during and unfinished > 0
+        again = lab.run(workdir, *flags)
+        equal = again == [0] and summary(workdir)["state_sha256"] == wanted
+        same += equal
+        lab.tell(f"{number}: status {status}, checkpoints {left}, {unfinished} unfinished; resumed, the same: {equal}")
+    verdict = (
+        f"{same} of {len(numbers)} killed runs ended, resumed, with the undisturbed run's state; "
+        f"{saving} of those that were to die in a save did"
+    )
+    return Finding(verdict, same == len(numbers))
+
+
+def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_save: bool, steps: int) -> bool:
+    """Waits for a random moment of a run, or of a random save of it; whether it was during a save."""
+    record, after_steps = workdir / "metrics.jsonl", rng.randrange(0, steps - 6)
+    ended = lambda: not host.process.is_alive()  # noqa: E731
+    wait_until(
+        lambda: ended() or (record.exists() and record.read_text().count("\n") >= after_steps), LIMIT_S, "a step"
+    )
+    if during_save:
+        wait_until(lambda: ended() or any(workdir.glob(f"{FOLDER}/*tmp*")), LIMIT_S, "a save")
+        return not ended()
+    time.sleep(rng.uniform(0.0, 0.2))
+    return False
+
+
+def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
+    """The second of two hosts is "killed" or "stopped", or its `link` is "cut"; then the run is started again."""
+    workdir = lab.workdir(f"lost_{how}")
+    flags = ("config.total_steps=100000", "config.checkpoint_every_steps=10", "config.log_every_steps=5")
+    place = {"namespaces": link.namespaces, "address": link.addresses[0]} if link else {}
+    with ending(start(lab.command(workdir, *flags), workdir, hosts=2, **place)) as hosts:
+        wait_until(lambda: checkpoint_steps(workdir) or not hosts[0].process.is_alive(), LIMIT_S, "a checkpoint")
+        began = time.monotonic()
+        match how:
+            case "killed":
+                hosts[1].send(signal.SIGKILL)
+            case "stopped":
+                hosts[1].send(signal.SIGSTOP)
+            case "cut":
+                assert link is not None
+                link.cut()
+        survivors = hosts if how == "cut" else hosts[:1]
+        ends = [(host.wait(LIMIT_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
+    for status, took_s, (said, out, _) in ends:
+        lab.tell(f"status {status} after {took_s:.1f} s: {said}; supervise exits with {out}")
+    saved = max(checkpoint_steps(workdir))
+    again = lab.run(workdir, f"config.total_steps={saved + 5}")  # on one host: as many as are left
+    lab.tell(f"started again: statuses {again}, from step {saved} to {summary(workdir)['step']}")
+    named = all(" lost host " in said and out == LOST_STATUS and status != 0 for status, _, (said, out, _) in ends)
+    slowest_s = max(took_s for _, took_s, _ in ends)
+    verdict = f"host {how}: every survivor named it and left within {slowest_s:.1f} s: {named}; started again: {again}"
+    return Finding(verdict, named and slowest_s <= 30 and again == [0])
+
+
+def sigterm(lab: Lab, host: int = 1) -> Finding:
+    """SIGTERM to one of two hosts."""
+    workdir = lab.workdir("sigterm")
+    flags = ("config.total_steps=100000", "config.checkpoint_every_steps=100000")
+    with ending(start(lab.command(workdir, *flags), workdir, hosts=2)) as hosts:
+        record = workdir / "metrics.jsonl"
+        wait_until(lambda: record.exists() and record.read_text().count("\n") >= 3, LIMIT_S, "a step")
+        began = time.monotonic()
+        hosts[host].send(signal.SIGTERM)
+        statuses = [one.wait(LIMIT_S) for one in hosts]
+        took_s = time.monotonic() - began
+    saved, end = checkpoint_steps(workdir), summary(workdir)["step"]
+    lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; ended at step {end}")
+    again = lab.run(workdir, f"config.total_steps={end + 2}")
+    lab.tell(f"started again: statuses {again}, from step {end} to {summary(workdir)['step']}")
+    holds = statuses == [0, 0] and saved == [end] and took_s <= 30 and again == [0]
+    return Finding(f"both saved step {end} and ended with {statuses} within {took_s:.1f} s; went on: {again}", holds)
+
+
+def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8))) -> Finding:
+    """A run whose number of hosts changes at each restart; `plan` has hosts and the step that they go on to."""
+    workdir, taken, began = lab.workdir("elastic"), [], 0
+    for turn, (hosts, until) in enumerate(plan):
+        flags = (f"config.stop_after_steps={until}", "config.checkpoint_every_steps=100")
+        statuses = lab.run(workdir, *flags, hosts=hosts, devices=4 // hosts)
+        if any(statuses):
+            return Finding(f"{hosts} hosts ended with {statuses}", False)
+        taken += batches(workdir, turn, hosts)[: until - began]
+        lab.tell(f"{hosts} hosts: steps {began + 1} to {until}, {(until - began) * BATCH} examples")
+        began = until
+    keys = [key for batch in taken for key in batch]
+    epoch, beyond = Counter(keys[:EXAMPLES]), Counter(keys[EXAMPLES:])
+    once = len(epoch) == EXAMPLES and set(epoch.values()) == {1} and set(beyond.values()) <= {1}
+    verdict = (
+        f"of {EXAMPLES} keys {len(epoch)} came in the epoch, the most often {max(epoch.values())} times; the batch at "
+        f"its end went on with {len(beyond)} keys of the next"
+    )
+    return Finding(verdict, once and len(keys) == plan[-1][1] * BATCH)
+
+
+def reporting(lab: Lab, how: str, steps: int = 12) -> Finding:
+    """Weights & Biases' server "hangs", "rejects" or is "away"; the run is stopped and started again meanwhile."""
+    workdir, ids, statuses, took_s = lab.workdir(f"wandb_{how}"), [], [], []
+    with server(how) as address:
+        variables = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
+        for until in (steps // 2, steps):
+            flags = ("config.wandb.mode=online", f"config.stop_after_steps={until}")
+            began = time.monotonic()
+            statuses += lab.run(workdir, *flags, environment=variables)
+            ids.append((workdir / "wandb_id.txt").read_text())
+            took_s.append((summary(workdir)["wall_s"], time.monotonic() - began))
+    for loop_s, whole_s in took_s:
+        lab.tell(f"{how}: trained and saved within {loop_s:.1f} s, process ended after {whole_s:.1f} s")
+    complete = list(losses(workdir)) == list(range(1, steps + 1))
+    verdict = f"server {how}: statuses {statuses}, every step recorded: {complete}, same id: {ids[0] == ids[1]}"
+    return Finding(verdict, statuses == [0, 0] and complete and ids[0] == ids[1])

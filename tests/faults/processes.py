@@ -1,0 +1,157 @@
+"""Real processes that train together, to be killed, stopped and cut off.
+
+They are forked from a server that has imported everything: what the tests and the laboratory are about begins after
+the imports, and those take longer than all the rest.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, diagnose, read_hosts
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.faults.processes", "tests.faults.worker", "train", "eval"])
+CLONE_NEWNS, CLONE_NEWNET, MS_BIND, MS_PRIVATE_EVERYWHERE = 0x20000, 0x40000000, 0x1000, 0x44000
+POLL_S = 0.02
+
+
+class Host:
+    """One process of a run, with its log; the host's number and names are found as `supervise` finds them."""
+
+    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str], namespace: str = ""):
+        self.log, self._hosts_file = log, log.with_suffix(".hosts")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = environment | {HOSTS_FILE_VARIABLE: str(self._hosts_file)}
+        self.process = CONTEXT.Process(target=_inside, args=(arguments, str(log), environment, namespace))
+        self.process.start()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal; one that comes too late is no error."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, number)
+
+    def wait(self, limit_s: float) -> int:
+        """The exit status, negative for a signal."""
+        self.process.join(limit_s)
+        if self.process.exitcode is None:
+            raise TimeoutError(f"{self.log} goes on after {limit_s:g} s:\n{self.log.read_text()[-3000:]}")
+        return self.process.exitcode
+
+    def diagnosis(self) -> tuple[str, int, bool]:
+        """What `supervise` would say of its end."""
+        return diagnose(self.process.exitcode or 0, self.log.read_text(), read_hosts(self._hosts_file))
+
+
+def start(
+    arguments: list[str],
+    workdir: Path,
+    *,
+    hosts: int = 1,
+    devices: int = 1,
+    network: str = "stand_in",
+    namespaces: tuple[str, ...] = (),
+    address: str = "127.0.0.1",
+    environment: Mapping[str, str] | None = None,
+) -> list[Host]:
+    """Starts a program as so many hosts with so many devices each; logs and keys go to a folder beside `workdir`."""
+    coordinator = f"{address}:{free_port()}"
+    beside = workdir.with_name(workdir.name + "_logs")
+    turn = len(list(beside.glob("*.0.log")))
+    found = []
+    for host in range(hosts):
+        variables = {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
+            "RECORD_KEYS": str(beside / f"keys_{turn}"),
+            "NETWORK": network,
+            **(environment or {}),
+        }
+        if hosts > 1:
+            names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+            variables |= dict(zip(names, (coordinator, str(hosts), str(host)), strict=True))
+        namespace = namespaces[host] if namespaces else ""
+        found.append(Host(arguments, beside / f"{turn}.{host}.log", variables, namespace))
+    return found
+
+
+@contextlib.contextmanager
+def ending(hosts: list[Host]) -> Iterator[list[Host]]:
+    """Whatever happens in the block, no process outlives it."""
+    try:
+        yield hosts
+    finally:
+        for host in hosts:
+            if host.process.is_alive():
+                host.send(signal.SIGKILL)
+                host.process.join()
+
+
+def wait_until(condition, limit_s: float, what: str) -> None:  # type: ignore[no-untyped-def]
+    """Looks again and again."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not happen within {limit_s:g} s")
+        time.sleep(POLL_S)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _inside(arguments: list[str], log: str, environment: dict[str, str], namespace: str) -> None:
+    """What the forked process does: a start like the shell's, then the program, then an end like Python's."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(environment)
+    status = 1
+    try:
+        if namespace:
+            enter_namespace(namespace)
+        from tests.faults import worker
+
+        worker.run(arguments)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def enter_namespace(name: str) -> None:
+    """What `ip netns exec` does: the network of that name, and its own /etc/hosts from /etc/netns/NAME/hosts."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def check(result: int) -> None:
+        if result:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    with open(f"/run/netns/{name}") as file:
+        check(libc.setns(file.fileno(), CLONE_NEWNET))
+    check(libc.unshare(CLONE_NEWNS))
+    check(libc.mount(b"none", b"/", None, MS_PRIVATE_EVERYWHERE, None))
+    check(libc.mount(f"/etc/netns/{name}/hosts".encode(), b"/etc/hosts", None, MS_BIND, None))
+
+
+def scratch() -> Path:
+    """A folder of one's own."""
+    return Path(tempfile.mkdtemp(prefix="occrobnet_faults_"))

@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.parallel import coordination
+from occrobnet_jax.training import agreement
+from occrobnet_jax.training.experiment import Experiment
+
+
+@pytest.fixture
+def facts(monkeypatch):
+    """What would be compared."""
+    told = {}
+    monkeypatch.setattr(coordination, "check_same", lambda name, facts: told.update(json.loads(json.dumps(facts))))
+    monkeypatch.setattr(
+        agreement, "dataset_manifest", lambda data_dir, name: {"version": "1.0.0", "content_sha256": f"of {name}"}
+    )
+    agreement.check_hosts_agree(Experiment(seed=7, data=DataConfig(name="ho3d_v2")))
+    return told
+
+
+def test_config_code_libraries_and_data_are_compared(facts):
+    assert facts["config.seed"] == 7
+    assert facts["config.model.ciet"] == "dual"
+    assert {"git_sha", "python", "jax", "source_sha256"} <= set(facts)
+    assert (facts["dataset.version"], facts["dataset.content_sha256"]) == ("1.0.0", "of ho3d_v2")
+
+
+def test_the_checksum_of_the_code_sees_names_and_contents(tmp_path):
+    package = tmp_path / "occrobnet_jax"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1")
+    first = agreement.source_sha256(tmp_path)
+    (package / "a.py").write_text("x = 2")
+    second = agreement.source_sha256(tmp_path)
+    (package / "a.py").rename(package / "b.py")
+    assert len({first, second, agreement.source_sha256(tmp_path)}) == 3
+    assert agreement.source_sha256() == agreement.source_sha256()

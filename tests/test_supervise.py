@@ -1,0 +1,114 @@
+"""The parent process, with children that end as real ones do; what they say is what JAX 0.10.2 said."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, LOST_STATUS, diagnose
+
+REPOSITORY = Path(__file__).parents[1]
+NAMES = ["node0, process 10", "node1, process 11", "node2, process 12"]
+STOPPED = """\
+E1124 12:12:35.8 20031 coordination_service.cc:1549] [613] Use error polling to propagate the following error to all \
+tasks: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
+1
+The tasks have crashed. Check the task logs for an earlier error, or scheduler events to debug further.
+F1124 12:12:35.8 20042 client.h:80] Terminating process because the JAX distributed service detected fatal errors.
+"""
+DIED = "Barrier failed because: task is set to ERROR: UNAVAILABLE: Task 1 heartbeat timeout. This indicates"
+LEAD_DIED = "absl::Status: UNAVAILABLE: Failed to send RPC to coordination service. Either the leader task was"
+OLDER = "(stopped sending heartbeats):\n/job:jax_worker/replica:0/task:1\n/job:jax_worker/replica:0/task:2\nThe tasks"
+
+
+CUT_OFF = """\
+F1124 12:47:12.2 6525 client.h:80] Terminating process because the JAX distributed service detected fatal errors. \
+absl::Status: DEADLINE_EXCEEDED: Deadline Exceeded
+
+RPC: /xla.coordination.CoordinationService/Heartbeat
+"""
+UNKNOWN = "Terminating process because the JAX distributed service detected fatal errors. absl::Status: INTERNAL: ?"
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "lost"),
+    [
+        (STOPPED, 0, "host 1 (node1, process 11)"),
+        (DIED, 2, "host 1 (node1, process 11)"),
+        (LEAD_DIED, 1, "host 0 (node0, process 10)"),
+        (CUT_OFF, 1, "host 0 (node0, process 10)"),
+        (UNKNOWN, 1, "another host, JAX doesn't say which"),
+        (UNKNOWN + DIED, 1, "another host, JAX doesn't say which"),  # it was cut off, and hears of itself
+        (OLDER, 0, "host 1 (node1, process 11) and host 2 (node2, process 12)"),
+    ],
+)
+def test_an_abort_becomes_a_sentence_that_names_the_lost_host(said, own, lost):
+    sentence, status, may_help = diagnose(-signal.SIGABRT, said, (own, NAMES))
+    assert sentence == f"host {own} ({NAMES[own]}) lost {lost}: it died, hangs or can't be reached; see its log"
+    assert (status, may_help) == (LOST_STATUS, True)
+
+
+def test_a_hang_is_told_from_a_crash_and_from_an_error():
+    assert diagnose(1, "Timeout (0:30:00)!\nThread 0x1", (0, []))[:2] == (
+        "this process hung: no step ended for 0:30:00; its stacks are above",
+        LOST_STATUS,
+    )
+    assert diagnose(-signal.SIGKILL, "", (0, [])) == ("this process was ended by SIGKILL", 137, True)
+    assert diagnose(1, "train.py: --config is missing", (0, []))[1:] == (1, False)
+
+
+def supervised(tmp_path: Path, code: str, *flags: str) -> subprocess.Popen:
+    """A parent whose child runs `code`; `count` is the file that holds how often it was started."""
+    start = "import os, sys, signal, time, json\ncount = 'count'\nopen(count, 'a').write('x')\n"
+    (tmp_path / "child.py").write_text(start + code)
+    command = [sys.executable, "-m", "occrobnet_jax.parallel.supervise", *flags, "child.py"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_child_is_named_as_it_named_itself_and_its_words_are_passed_on(tmp_path):
+    parent = supervised(
+        tmp_path,
+        f"open(os.environ['{HOSTS_FILE_VARIABLE}'], 'w').write(json.dumps({{'host': 2, 'names': {NAMES}}}))\n"
+        f"sys.stderr.write({STOPPED!r}); sys.stderr.flush(); os.abort()",
+    )
+    _, said = parent.communicate(timeout=60)
+    assert parent.returncode == LOST_STATUS
+    assert STOPPED in said
+    assert "supervise: host 2 (node2, process 12) lost host 1 (node1, process 11)" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("code", "flags", "status", "starts"),
+    [
+        ("sys.exit(0 if os.path.getsize(count) == 3 else os.kill(os.getpid(), 9))", ("--restarts=5",), 0, 3),
+        ("os.kill(os.getpid(), 9)", ("--restarts=2",), 137, 3),
+        ("sys.exit('train.py: a mistake')", ("--restarts=2",), 1, 1),
+        ("os.kill(os.getpid(), 9)", (), 137, 1),
+    ],
+)
+def test_what_a_restart_may_help_is_started_again(tmp_path, code, flags, status, starts):
+    parent = supervised(tmp_path, code, "--pause_s=0.01", *flags)
+    parent.communicate(timeout=60)
+    assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, starts)
+
+
+@pytest.mark.parametrize(("ends", "status"), [("sys.exit(0)", 0), ("os.kill(os.getpid(), 9)", 137)])
+def test_sigterm_reaches_the_child_and_is_not_answered_with_a_restart(tmp_path, ends, status):
+    code = f"signal.signal(signal.SIGTERM, lambda *_: {ends})\nopen('ready', 'w')\ntime.sleep(60)"
+    parent = supervised(tmp_path, code, "--restarts=3", "--pause_s=0.01")
+    end = time.monotonic() + 60
+    while not (tmp_path / "ready").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    parent.send_signal(signal.SIGTERM)
+    parent.communicate(timeout=60)
+    assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, 1)
+
+
+def test_the_parent_imports_no_jax():
+    code = "import sys, occrobnet_jax.parallel.supervise; sys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)
