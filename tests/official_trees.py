@@ -4,8 +4,8 @@
 
 makes DIR/{interhand26m,interhand26m_v0.0,ho3d_v2,ho3d_v3,h2o3d}, which `python -m input_pipeline.prepare` converts as
 it would the real ones, and DIR/{mano,object_models}, files of the formats that users have to bring: hands of tubes, and
-boxes. DIR/mano_posed holds files of the same format that look like hands, and DIR/h2o3d_posed an H2O-3D whose joints and
-fits are theirs. Photos are dots on black.
+boxes. DIR/mano_posed holds files of the same format that look like hands, and DIR/h2o3d_posed an H2O-3D that they pose:
+their fits are true. Photos are dots on black.
 """
 
 import argparse
