@@ -86,7 +86,11 @@ def rotations_of(pose: jax.Array, config: ModelConfig) -> jax.Array:
     return vectors - jnp.asarray(np.pad(mean, ((0, 0), (1, 0), (0, 0))))[None]
 
 
-posed = jax.jit(hands.posed_joints_rel_m, static_argnames="config")
+@functools.partial(jax.jit, static_argnames="config")
+def posed(rotations: jax.Array, shape: jax.Array, config: ModelConfig) -> jax.Array:
+    """Of one layer, beside another."""
+    both = hands.posed_joints_rel_m(jnp.stack([0 * rotations, rotations]), jnp.stack([0 * shape, shape]), config)
+    return both[1]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -293,7 +297,7 @@ def test_bones_of_the_posed_hand_are_those_that_the_rest_of_the_network_sees() -
     heads = PoseHeads(ANGLES)
     decoded = 30 * jax.random.normal(jax.random.key(0), (1, 1, 35, 32))
     outputs = jax.jit(lambda x: heads.init_with_output(jax.random.key(1), x)[0])(decoded)
-    joints = posed(outputs["hand_rotations"], outputs["hand_shape"], ANGLES)
+    joints = posed(outputs["hand_rotations"][0], outputs["hand_shape"][0], ANGLES)[None]
     np.testing.assert_allclose(outputs["bone_vectors_m"], bone_vectors(joints), atol=1e-6)
     np.testing.assert_allclose(accumulate_bones(outputs["bone_vectors_m"]), joints, atol=1e-6)
     assert outputs["axis_heatmaps"] is None

@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from input_pipeline.h2o3d import H2O3D
 from input_pipeline.mano_model import REGRESSOR_FILE, TIP_VERTS, load_mano
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, RIGHT
 from tests.fake_mano import mano_record, write_mano
 from tests.mano_by_hand import mano_by_hand
+from tests.mano_hand import write_mano_hands
+from tests.official_ho3d import write_h2o3d
 
 HANDS = pytest.mark.parametrize("hand", [RIGHT, LEFT], ids=HAND_NAMES)
 
@@ -149,3 +152,17 @@ def test_files_that_are_no_hand_are_named(records, tmp_path, key, change, messag
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"MANO_RIGHT.pkl can't be read"):
         load_mano(tmp_path)
+
+
+def test_converted_fits_pose_the_annotated_joints(tmp_path):
+    """An H2O-3D whose joints are MANO's, in HO-3D's axes and order: what is stored poses them in ours."""
+    mano = load_mano(write_mano_hands(tmp_path / "mano"))
+    source = H2O3D(write_h2o3d(tmp_path / "h2o3d", frames=1, mano=mano))
+    for index in range(source.splits["train"]):
+        example = source.example("train", index)
+        assert example["hand_pose_known"].all()
+        for hand in (RIGHT, LEFT):
+            fit = (example[name][hand].astype(float) for name in ("hand_pose", "hand_shape", "hand_translation_m"))
+            known = example["joints_annotated"][hand] > 0
+            posed = mano.models[hand].joints_m(*fit)
+            np.testing.assert_allclose(posed[known], example["joints_cam_m"][hand][known], atol=1e-6)

@@ -15,7 +15,7 @@ from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.hand_model import HandModel
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS
+from occrobnet_jax.skeleton import NUM_HANDS
 
 IDENTITY_6D = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """What 6D rotations are predicted relative to, so that a head that says nothing is the hand at rest."""
@@ -69,17 +69,24 @@ def flat_axis_angle(rotations: Float[Array, "*b n k r"], config: ModelConfig) ->
 
 
 def posed_joints_rel_m(
-    rotations: Float[Array, "*b n k r"], shape: Float[Array, "*b s"], config: ModelConfig
-) -> Float[Array, "*b n 21 3"]:
+    rotations: Float[Array, "l b n k r"], shape: Float[Array, "l b s"], config: ModelConfig
+) -> Float[Array, "l b n 21 3"]:
     """Joints of both hands, each relative to its own wrist, camera axes.
 
     Raises:
         ValueError: see `load_hands`.
     """
     models = load_hands(config.hand_model, config.hand_joints).models
-    # One batch axis only: XLA's CPU compiler fails on small matrix products with several (seen with jaxlib 0.10).
-    leading, shape = rotations.shape[:-3], shape.reshape(-1, shape.shape[-1])
-    turned = rotation_matrices(rotations, config).reshape(-1, *rotations.shape[-3:-1], 3, 3)
+    layers, batch = rotations.shape[:2]
+    # One leading axis only: XLA's CPU compiler fails on small matrix products with several (jaxlib 0.10.2). Examples
+    # come first in it, so that it stays split over devices as they are.
+    turned = _examples_first(rotation_matrices(rotations, config))
+    shapes = _examples_first(shape)
     with jax.default_matmul_precision("highest"):
-        joints = [model.turned_joints_m(turned[:, hand], shape) for hand, model in enumerate(models)]
-    return root_relative(jnp.stack(joints, axis=1)).reshape(*leading, len(models), NUM_JOINTS, 3)
+        joints = [model.turned_joints_m(turned[:, hand], shapes) for hand, model in enumerate(models)]
+    joints_rel_m = root_relative(jnp.stack(joints, axis=1))
+    return joints_rel_m.reshape(batch, layers, *joints_rel_m.shape[1:]).swapaxes(0, 1)
+
+
+def _examples_first(values: Float[Array, "l b *rest"]) -> Float[Array, "bl *rest"]:
+    return values.swapaxes(0, 1).reshape(-1, *values.shape[2:])
