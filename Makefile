@@ -9,7 +9,10 @@ DEMO := $(RUNS)/demo
 DEMO_DATA := $(RUNS)/demo_data
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test testbeam aot testaot lint format lock clean
+BENCH := .venv-bench
+BENCH_STAMP := $(BENCH)/.installed
+
+.PHONY: help demo test testbeam aot testaot bench lint format lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +51,16 @@ aot: ## the TPU compiler for tools/aot_compile.py, in an environment of its own
 
 testaot: aot ## the tests that need the TPU compiler
 	.venv-aot/bin/python -m pytest -n 0 tests/test_aot_compile.py
+
+$(BENCH_STAMP): requirements.txt requirements-dev.txt benchmarks/requirements.txt
+	@echo "environment: $(BENCH), with PyTorch and torchvision (some gigabytes)"
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv -r benchmarks/requirements.txt
+	@$(BENCH)/bin/uv pip install --quiet --python $(BENCH)/bin/python -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+bench: $(BENCH_STAMP) ## benchmarks beside PyTorch, in runs/bench/results.json; ARGS="--quick --only ciet"
+	$(BENCH)/bin/python -m benchmarks.run $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

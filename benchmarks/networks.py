@@ -28,7 +28,7 @@ Contestants = dict[str, Callable[[], object]]
 
 def paper_experiment(batch_size: int, **model: Any) -> Experiment:
     """The paper's network as `configs/synthetic.py` trains it, with detected keypoints from the first step on."""
-    experiment = experiment_from(synthetic.get_config())
+    experiment = experiment_from(synthetic.get_config().to_dict())
     return dataclasses.replace(
         experiment,
         global_batch_size=batch_size,
@@ -41,7 +41,7 @@ def paper_experiment(batch_size: int, **model: Any) -> Experiment:
 @functools.cache
 def synthetic_rows(count: int) -> list[dict[str, np.ndarray]]:
     """Cropped synthetic examples, all four kinds in turn."""
-    source, data = SyntheticHands(), experiment_from(synthetic.get_config()).data
+    source, data = SyntheticHands(), experiment_from(synthetic.get_config().to_dict()).data
     return [crop_example(source.example("train", i), data, 2) for i in range(count)]
 
 

@@ -28,7 +28,7 @@ class UpConvBnRelu(nn.ConvTranspose2d):
         super().__init__(given, made, 4, 2, 1, bias=False)
         self.norm = nn.BatchNorm2d(made)
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor) -> Tensor:
         """Applies the three in turn."""
         return F.relu(self.norm(super().forward(x)))
 

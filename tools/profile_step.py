@@ -1,0 +1,99 @@
+"""Where a training step's time goes: python tools/profile_step.py --config=configs/X.py --output=DIR.
+
+Needs no dataset: the batch is grey photos without labels. Prints the share of the network's parts, and leaves a trace
+in DIR that TensorBoard and https://ui.perfetto.dev open. Operations of several threads count as often as they run.
+"""
+
+import collections
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+from absl import flags
+
+from input_pipeline.transforms import crop_example
+from occrobnet_jax import command_line
+from occrobnet_jax.inference.predictor import photo_example
+from occrobnet_jax.parallel.mesh import place_batch
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.setup import Run, build, use_compilation_cache
+from occrobnet_jax.types import Batch
+
+STEPS = 3
+PARTS = (
+    *("backbone", "fpn", "unet", "ciet", "rebuilt", "finest", "heatmap_head", "object_head", "hand_maps_head"),
+    *("keypoints", "tokens", "encoder", "decoder", "class_head", "hand_head", "pose_heads"),
+)
+"""Named scopes of the network, as they stand in operations' names; the rest is losses, metrics and optimiser."""
+
+OPERATION = re.compile(r'%?([\w.-]+) = .*metadata=\{[^}]*op_name="([^"]*)"')
+
+
+def main(arguments: list[str]) -> None:
+    """Profiles what the flags say."""
+    if arguments:
+        raise ValueError(f"only flags are taken, not {arguments[0]!r}")
+    experiment, folder = command_line.experiment_of(CONFIG), Path(OUTPUT.value)
+    use_compilation_cache(experiment)
+    run = build(experiment)
+    state, batch = run.create_state(), blank_batch(run)
+    print("compiling ...", flush=True)
+    step = run.train_step.lower(state, batch).compile()  # type: ignore[attr-defined]
+    state, _ = jax.block_until_ready(step(state, batch))
+    with jax.profiler.trace(str(folder)):
+        for _ in range(STEPS):
+            state, metrics = step(state, batch)
+        jax.block_until_ready((state, metrics))
+    newest = max(folder.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime)
+    print(table(time_of_parts(newest, parts_of_operations(step.as_text()))))
+    print(f"trace: {newest}")
+
+
+def blank_batch(run: Run) -> Batch:
+    """Grey photos on the devices."""
+    experiment: Experiment = run.experiment
+    photo = np.full((experiment.data.input_size_px,) * 2 + (3,), 128, np.uint8)
+    encoded = cv2.imencode(".png", photo)[1].tobytes()
+    example = photo_example(encoded, photo, "grey", None, None, experiment.data.box_scale)
+    row = crop_example(example, experiment.data, experiment.model.heatmap_stride)
+    fields = {name: np.stack([value] * experiment.global_batch_size) for name, value in row.items() if name != "key"}
+    return Batch(**place_batch(fields, run.mesh))
+
+
+def parts_of_operations(program: str) -> dict[str, str]:
+    """The network's part that each operation of a compiled program belongs to."""
+    return {name: part_of(scope) for name, scope in OPERATION.findall(program)}
+
+
+def part_of(scope: str) -> str:
+    """The outermost part in a name such as "jit(train_step)/transpose(jvp(OccRobNet))/ciet/block0/dot_general"."""
+    return next((word for word in re.split(r"[/()]", scope) if word in PARTS), "losses and optimiser")
+
+
+def time_of_parts(trace: Path, parts: dict[str, str]) -> dict[str, float]:
+    """Seconds of each part in a trace, over all threads and steps."""
+    events: list[dict[str, Any]] = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    seconds: collections.Counter[str] = collections.Counter()
+    for event in events:
+        operation = event.get("args", {}).get("hlo_op")
+        if operation in parts and "dur" in event:
+            seconds[parts[operation]] += event["dur"] / 1e6
+    return dict(seconds.most_common())
+
+
+def table(seconds: dict[str, float]) -> str:
+    """Parts with their times a step and their shares."""
+    total = sum(seconds.values()) or 1.0
+    lines = [f"{name:24s}{value / STEPS:9.4f} s{value / total:8.1%}" for name, value in seconds.items()]
+    return "\n".join([f"{'part':24s}{'a step':>11s}{'share':>8s}", *lines])
+
+
+if __name__ == "__main__":
+    CONFIG = command_line.define_config_flag()
+    OUTPUT = flags.DEFINE_string("output", "runs/profile", "folder for the trace")
+    command_line.run(main)
