@@ -113,13 +113,6 @@ def test_data_parallelism_sends_gradients_and_statistics_only(outcomes, experime
     assert outcomes["alone"].collectives == []
 
 
-@pytest.mark.parametrize("name", ["fsdp", "mixed"])
-def test_fsdp_gathers_parameters_and_no_activations(outcomes, experiment, name):
-    params = drawn_variables(experiment)["params"]
-    assert on_activations(outcomes[name].collectives, params) == []
-    assert "all-gather" in {one.kind for one in outcomes[name].collectives}
-
-
 @pytest.mark.parametrize(("name", "parts"), [("data", 1), ("fsdp", 8), ("mixed", 2)])
 def test_fsdp_divides_the_memory_of_parameters_and_optimiser(name, parts):
     """Of the paper's network, with the threshold that is the default."""
