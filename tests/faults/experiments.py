@@ -169,7 +169,7 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
     """The second of two hosts is "killed" or "stopped", or its `link` is "cut"; then the run is started again."""
     workdir = lab.workdir(f"lost_{how}")
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=10", "config.log_every_steps=5")
-    place = {"namespaces": link.namespaces, "address": link.addresses[0]} if link else {}
+    place: dict[str, Any] = {"namespaces": link.namespaces, "address": link.addresses[0]} if link else {}
     with ending(start(lab.command(workdir, *flags), workdir, hosts=2, **place)) as hosts:
         wait_until(lambda: checkpoint_steps(workdir) or not hosts[0].process.is_alive(), LIMIT_S, "a checkpoint")
         began = time.monotonic()

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, diagnose, read_hosts
@@ -96,7 +96,7 @@ def ending(hosts: list[Host]) -> Iterator[list[Host]]:
                 host.process.join()
 
 
-def wait_until(condition, limit_s: float, what: str) -> None:  # type: ignore[no-untyped-def]
+def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> None:
     """Looks again and again."""
     end = time.monotonic() + limit_s
     while not condition():

@@ -56,4 +56,4 @@ def train_step_of(experiment: Experiment, model: nn.Module, optimiser: optax.Gra
 def use_stand_in() -> None:
     """From now on runs are built with it."""
     setup.make_model = lambda experiment: StandIn()  # type: ignore[assignment, return-value]
-    setup.make_train_step = train_step_of  # type: ignore[assignment]
+    setup.make_train_step = train_step_of

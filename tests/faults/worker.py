@@ -40,7 +40,7 @@ def record_keys(folder: Path) -> None:
         batches = open_batches(*arguments, examples_seen=examples_seen, host=host, num_hosts=num_hosts, **named)
         return recorded(batches, folder / f"{examples_seen}.{host}-of-{num_hosts}.jsonl")
 
-    pipeline.train_batches = train_batches
+    pipeline.train_batches = train_batches  # type: ignore[assignment]
 
 
 def recorded(batches: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
