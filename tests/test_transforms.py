@@ -237,7 +237,7 @@ def test_a_photo_with_nothing_but_a_box_can_be_cropped(marks):
 
 def test_labels_of_black_frames_count_where_the_config_says_so(marks):
     black = cv2.imencode(".png", np.full((300, 360, 3), 3, np.uint8))[1].tobytes()
-    example = marks | {"image": black}
+    example = marks | {"image": black, "hand_pose_known": np.ones_like(marks["hand_pose_known"])}
     for choice, trains, evaluates in (("keep", 1, 1), ("mask_in_training", 0, 1), ("mask", 0, 0)):
         data = DataConfig(black_frames=choice)
         for fields, counts in (
