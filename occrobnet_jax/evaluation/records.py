@@ -45,7 +45,7 @@ POSE = (
     *("hand_probability", "visibility_probability", "keypoints_px", "keypoint_valid", "keypoint_class"),
     *("object_rotation", "object_translation_m"),
 )
-"""The fields of `types.Pose` that are always there, and `ANGLES` after them; they can't be asked for here without importing jax."""
+"""The fields of `types.Pose` that are always there; it can't be asked here without importing jax."""
 ANGLES = ("hand_pose", "hand_shape")
 """Those of a network of angles."""
 PREDICTED = tuple(f"predicted_{name}" for name in POSE)
