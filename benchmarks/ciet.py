@@ -42,7 +42,7 @@ def measure(name: str, runs: int) -> Measurement:
     }
     times = alternate(contestants, runs)
     memory = ours.lower(variables["params"], features).compile().memory_analysis()
-    details = {"temporary memory of ours in MB": memory.temp_size_in_bytes / 2**20}
+    details = {} if memory is None else {"temporary memory of ours in MB": memory.temp_size_in_bytes / 2**20}
     return measurement(times, "s/pass", flops=flops_of(ours, variables["params"], features), details=details)
 
 

@@ -1,5 +1,6 @@
 """Our batches of augmented photos on one core, beside a PyTorch DataLoader that makes the same of the same files."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -44,9 +45,8 @@ class PlainCode(OurTransforms):
         example = decode_record(self.records[index % len(self.records)])
         rng = np.random.default_rng((SEED, index))
         size, matrix, is_flipped = self.data.input_size_px, *self._affine(example, rng)
-        photo = cv2.cvtColor(
-            cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
-        )
+        encoded = np.frombuffer(example["image"], np.uint8)
+        photo = cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
         image = cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)
         image = np.clip(image * rng.uniform(0.8, 1.2, 3).astype(np.float32), 0, 255).astype(np.uint8)
         return {name: torch.as_tensor(value) for name, value in self._labels(example, matrix, is_flipped).items()} | {
@@ -60,7 +60,7 @@ class PlainCode(OurTransforms):
         centre = (float((x0 + x1) / 2 + shift[0]), float((y0 + y1) / 2 + shift[1]))
         angle = 45 * np.clip(rng.normal(), -2, 2) if rng.random() < 0.6 else 0.0
         scale = self.data.input_size_px / (side * (1 + 0.25 * np.clip(rng.normal(), -1, 1)))
-        matrix = cv2.getRotationMatrix2D(centre, float(angle), float(scale))
+        matrix: Any = cv2.getRotationMatrix2D(centre, float(angle), float(scale))
         matrix[:, 2] += self.data.input_size_px / 2 - np.array(centre)
         is_flipped = rng.random() < 0.5
         if is_flipped:
@@ -117,7 +117,7 @@ def measure(name: str, runs: int) -> Measurement:
         )
     }
     contestants: dict[str, Iterator[Any]] = {"ours": ours} | loaders
-    times = alternate({name: lambda it=it: drain(it) for name, it in contestants.items()}, runs)
+    times = alternate({name: functools.partial(drain, it) for name, it in contestants.items()}, runs)
     ours.close()
     return measurement(times, "s/example", BATCHES * BATCH_SIZE)
 

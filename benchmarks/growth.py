@@ -1,5 +1,6 @@
 """Whether time grows as it should: not with the number of examples, and with the batch no more than in proportion."""
 
+import functools
 import statistics
 
 import jax
@@ -21,7 +22,7 @@ def measure(name: str, runs: int) -> Measurement:
     records = photo_records()
     sides = {"ours": batches(DataConfig(), Photos(records, LARGE))}
     sides["10 thousand examples"] = batches(DataConfig(), Photos(records, SMALL))
-    times = alternate({name: lambda it=it: drain(it) for name, it in sides.items()}, runs)
+    times = alternate({name: functools.partial(drain, it) for name, it in sides.items()}, runs)
     index_ratio = statistics.median(times["ours"]) / statistics.median(times["10 thousand examples"])
     per_image = forward_times(max(2, runs // 2))
     batch_ratio = per_image[BATCH_SIZES[-1]] / per_image[BATCH_SIZES[0]]

@@ -17,8 +17,9 @@ def measure(name: str, runs: int) -> Measurement:
     run, state = prepared(experiment)
     batch = synthetic_batch(BATCH_SIZE)
     predict = jax.jit(lambda variables, image: run.model.apply(variables, image, train=False))
+    size = batch.segmentation.shape[1]
     noise = 5 * jax.random.normal(jax.random.key(0), (2, *batch.segmentation.shape))
-    heatmap = joint_heatmap(batch, 2, batch.segmentation.shape[1:], 1.25, "sum") + noise[0]
+    heatmap = joint_heatmap(batch, 2, (size, size), 1.25, "sum") + noise[0]
     object_map = PEAK * (batch.segmentation == OBJECT_LABEL) + noise[1]
     select = jax.jit(lambda joints, things: select_keypoints(joints, things, experiment.model))
     contestants = {

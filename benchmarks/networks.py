@@ -83,7 +83,8 @@ class MirrorStep:
     """The mirror's training step: forward, losses, backward, AdamW with both learning rates, fused."""
 
     def __init__(self, experiment: Experiment, mirror: Mirror, batch: Batch, *, compiled: bool):
-        self.mirror, self.batch, self.metrics = mirror.train(), torch_batch(batch), {}
+        self.mirror, self.batch = mirror.train(), torch_batch(batch)
+        self.metrics: dict[str, float] = {}
 
         def loss_terms(image: torch.Tensor) -> dict[str, torch.Tensor]:
             return losses(self.mirror(image), self.batch, experiment.model, experiment.loss)

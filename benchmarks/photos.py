@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+import typing
+from collections.abc import Generator
 from unittest import mock
 
 import cv2
@@ -60,7 +61,8 @@ def as_photo(example: Example) -> Example:
     }
 
 
-def batches(data: DataConfig, photos: Photos) -> Iterator[Fields]:
+def batches(data: DataConfig, photos: Photos) -> Generator[Fields, None, None]:
     """Our training batches of photos, endless."""
     with mock.patch.object(pipeline, "open_split", return_value=photos):
-        return pipeline.train_batches(data, heatmap_stride=2, global_batch_size=BATCH_SIZE, seed=SEED)
+        made = pipeline.train_batches(data, heatmap_stride=2, global_batch_size=BATCH_SIZE, seed=SEED)
+    return typing.cast(Generator[Fields, None, None], made)

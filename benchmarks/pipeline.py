@@ -34,7 +34,9 @@ def measure(name: str, runs: int) -> Measurement:
 
     def limit() -> None:
         for image, crop in zip(encoded, crops, strict=True):
-            cv2.warpAffine(cv2.imdecode(image, cv2.IMREAD_COLOR), crop.crop_from_image, size, flags=cv2.INTER_LINEAR)
+            cv2.warpAffine(
+                np.asarray(cv2.imdecode(image, cv2.IMREAD_COLOR)), crop.crop_from_image, size, flags=cv2.INTER_LINEAR
+            )
 
     times = alternate({"ours": repeated(ours, REPEATS), "decode and warp": repeated(limit, REPEATS)}, runs)
     details = {

@@ -6,23 +6,37 @@ import time
 from collections.abc import Callable, Mapping
 
 Times = dict[str, list[float]]
+Contestant = Callable[[], object]
 
 
-def alternate(contestants: Mapping[str, Callable[[], object]], runs: int, warm_up: int = 1) -> Times:
+def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 1) -> Times:
     """Seconds of each run of each contestant, after the warm-up.
 
-    Each must wait for its own result. One that prepares something first returns the seconds that count.
+    Each must wait for its own result. One that prepares something first returns the seconds that count. A competitor
+    that can't even be warmed up, as when torch.compile doesn't know the compiler, is left out, and that is said.
     """
     times: Times = {name: [] for name in contestants}
     for run in range(-warm_up, runs):
-        for name, contestant in contestants.items():
-            started_s = time.perf_counter()
-            own_s = contestant()
-            elapsed_s = own_s if isinstance(own_s, float) else time.perf_counter() - started_s
-            print(f"  {name:24s}{'warm-up' if run < 0 else f'run {run + 1}':10s}{elapsed_s:9.4f} s", flush=True)
+        for name in list(times):
+            try:
+                elapsed_s = seconds_of(contestants[name])
+            except Exception as error:
+                if name == "ours" or run >= 0:
+                    raise
+                print(f"  {name} is left out: {type(error).__name__}: {error}", flush=True)
+                del times[name]
+                continue
+            print(f"  {name:26s}{'warm-up' if run < 0 else f'run {run + 1}':10s}{elapsed_s:9.4f} s", flush=True)
             if run >= 0:
                 times[name].append(elapsed_s)
     return times
+
+
+def seconds_of(contestant: Contestant) -> float:
+    """What one run takes, by the contestant's own clock or by ours."""
+    started_s = time.perf_counter()
+    own_s = contestant()
+    return own_s if isinstance(own_s, float) else time.perf_counter() - started_s
 
 
 def repeated(function: Callable[[], object], count: int) -> Callable[[], None]:

@@ -38,6 +38,7 @@ def take_step(side: str) -> None:
     experiment = paper_experiment(BATCH_SIZE)
     run, state = prepared(experiment)
     batch = synthetic_batch(BATCH_SIZE)
+    step: OurStep | MirrorStep
     if side == "ours":
         step = OurStep(run, state, batch)
     else:

@@ -1,6 +1,7 @@
 """Our batches of augmented photos from two worker processes, over one."""
 
 import dataclasses
+import functools
 import itertools
 import time
 
@@ -16,7 +17,9 @@ def measure(name: str, runs: int) -> Measurement:
     """Seconds an example, once the workers are at speed."""
     photos = Photos(photo_records(), LENGTH)
     sides = {"ours": 2, "one worker": 1}
-    times = alternate({name: lambda n=count: seconds_for(photos, n) for name, count in sides.items()}, runs, warm_up=0)
+    times = alternate(
+        {name: functools.partial(seconds_for, photos, count) for name, count in sides.items()}, runs, warm_up=0
+    )
     return measurement(times, "s/example", BATCHES * BATCH_SIZE)
 
 
@@ -29,5 +32,5 @@ def seconds_for(photos: Photos, num_workers: int) -> float:
     for _ in itertools.islice(iterator, BATCHES):
         pass
     elapsed_s = time.perf_counter() - started_s
-    iterator.close()  # type: ignore[attr-defined]
+    iterator.close()
     return elapsed_s

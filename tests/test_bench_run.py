@@ -35,6 +35,15 @@ def test_contestants_take_turns_and_warm_up_first():
     assert spread([1.0, 2.0, 4.0]) == 1.5
 
 
+def test_a_competitor_that_fails_is_left_out_but_not_ours():
+    def fails() -> None:
+        raise RuntimeError("no compiler")
+
+    assert alternate({"ours": lambda: 1.0, "torch.compile": fails}, runs=1) == {"ours": [1.0]}
+    with pytest.raises(RuntimeError, match="no compiler"):
+        alternate({"ours": fails}, runs=1)
+
+
 def test_results_are_written_whole_and_read_back(tmp_path):
     path = tmp_path / "bench" / "results.json"
     assert results.read_rows(path) == []
