@@ -2,8 +2,9 @@
 
     make demo
 
-Seen at commit d75f23c (Python 3.11.7, two cores, validation split of 300 scenes, wrist-relative per hand): mpjpe_mm
-40.8 where the mean pose has 60.1, pa_mpjpe_mm 14.7 where it has 26.6; 11 minutes 10 seconds with installation and data.
+Seen (Python 3.11.7, two cores, validation split of 300 scenes, wrist-relative per hand), with installation and data:
+commit 67b22bc mpjpe_mm 41.1 where the mean pose has 60.1, pa_mpjpe_mm 14.5 where it has 26.6, in 11 minutes 43 seconds;
+commit d75f23c, whose rounding differs, 40.8 and 14.7 in 11 minutes 10 seconds.
 Shorter trainings ended at 0.72 of the mean pose: much depends on when the network learns to tell right from left.
 """
 
