@@ -25,12 +25,16 @@ MISSING_MM = 1.0  # what joints without annotation mostly hold
 
 
 def write_interhand(
-    raw: Path, layout: Layout = "archives", fps: int = 5, splits: tuple[str, ...] = ("train", "val", "test")
+    raw: Path,
+    layout: Layout = "archives",
+    fps: int = 5,
+    splits: tuple[str, ...] = ("train", "val", "test"),
+    times: int = 1,
 ) -> Path:
     """Writes the tree below `raw`, with RootNet's file of the test split and lists of human annotations."""
     images = raw / (f"InterHand2.6M_{fps}fps_batch1" if layout == "archives" else "") / "images"
     for number, split in enumerate(splits):
-        contents = _split(np.random.default_rng((number, fps)), split, fps, images / split)
+        contents = _split(np.random.default_rng((number, fps)), split, fps, images / split, times * MOMENTS[split])
         for kind, content in contents.items():
             _annotation_path(raw, layout, split, kind).parent.mkdir(parents=True, exist_ok=True)
             _annotation_path(raw, layout, split, kind).write_text(json.dumps(content))
@@ -52,7 +56,7 @@ def _annotation_path(raw: Path, layout: Layout, split: str, kind: str) -> Path:
     return raw / "annotations" / folder / f"InterHand2.6M_{split}_{mano if kind == 'mano' else kind}.json"
 
 
-def _split(rng: np.random.Generator, split: str, fps: int, images_dir: Path) -> dict[str, Any]:
+def _split(rng: np.random.Generator, split: str, fps: int, images_dir: Path, moments: int) -> dict[str, Any]:
     contents: dict[str, Any] = {"data": {"images": [], "annotations": []}, "camera": {}, "joint_3d": {}, "mano": {}}
     for capture in CAPTURES[split]:
         cameras = {name: _camera(rng, name) for name in CAMERAS}
@@ -65,7 +69,7 @@ def _split(rng: np.random.Generator, split: str, fps: int, images_dir: Path) -> 
             contents["mano"].setdefault(str(capture), {}),
         )
         for sequence_number, sequence in enumerate(SEQUENCES):
-            for moment in range(MOMENTS[split]):
+            for moment in range(moments):
                 frame = 1000 * (sequence_number + 1) + FRAME_STEPS[fps][split] * moment
                 joints_3d[str(frame)] = _moment(rng, moment)
                 if moment != WITHOUT_FIT:
