@@ -181,6 +181,21 @@ def test_true_angles_cost_nothing_and_wrong_ones_their_own_terms() -> None:
     np.testing.assert_allclose(after["hand_shape"], 5.0 * 0.1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [(1.0, 0.0, 0.0), (0.48, -0.6, 0.64)])
+def test_an_error_of_6d_rotations_costs_more_up_to_half_a_turn(axis: tuple[float, ...]) -> None:
+    """Otherwise fingers would stay folded the wrong way."""
+    batch, perfect = posed_batch(), perfect_angles()
+    wanted = axis_angle_to_matrix(batch.hand_pose.reshape(6, 2, 16, 3))
+    angles = np.linspace(0.02, np.pi, 25)
+    costs = []
+    for angle in angles:
+        said = wanted @ axis_angle_to_matrix(angle * jnp.asarray(axis, jnp.float32))
+        rotations = matrix_to_rotation_6d(said) - np.broadcast_to(hands.IDENTITY_6D, (*said.shape[:-2], 6))
+        costs.append(means(perfect.replace(hand_rotations=rotations[None]), batch)["hand_pose"])
+    shares = np.array(costs) / costs[0] * angles[0]
+    np.testing.assert_allclose(shares, 2 * np.sin(angles / 2), rtol=2e-3)
+
+
 def test_a_frame_without_a_fit_teaches_no_angles() -> None:
     """Whatever stands in its fields."""
     batch, perfect = posed_batch(), perfect_angles()
