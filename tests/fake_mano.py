@@ -3,11 +3,13 @@
 import pickle
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from input_pipeline.mano_model import FILES
 from input_pipeline.mano_pickle import SHAPES
 
 _CLASSES = {"chumpy.ch": "Ch", "chumpy.reordering": "Select", "scipy.sparse.csc": "csc_matrix"}
@@ -23,6 +25,14 @@ def mano_record(rng: np.random.Generator) -> dict[str, np.ndarray]:
     record["f"] = rng.integers(0, 778, SHAPES["f"])
     record["kintree_table"] = np.stack([[-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14], np.arange(16)])
     return record
+
+
+def write_both_hands(folder: Path, record_of: Callable[[int], dict[str, np.ndarray]]) -> Path:
+    """Writes MANO_RIGHT.pkl and MANO_LEFT.pkl from the arrays of hand 0 and 1; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for hand, name in FILES.items():
+        write_mano(folder / name, record_of(hand))
+    return folder
 
 
 def write_mano(path: Path, record: dict[str, np.ndarray], **replaced: Any) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.mano_model import FILES, PARENTS, TIP_VERTS
+from input_pipeline.mano_model import PARENTS, TIP_VERTS
 from input_pipeline.synthetic.hand import finger_pose, load_hand
 from occrobnet_jax.geometry.hand_model import mirrored_pose
 from occrobnet_jax.skeleton import FINGERS, INTERHAND, LEFT, RIGHT
-from tests.fake_mano import write_mano
+from tests.fake_mano import write_both_hands
 
 VERTS, NEAREST = 778, 100
 ROOT_M = np.array([0.0957, 0.0064, 0.0062])  # beside the origin, as MANO's
@@ -22,10 +22,7 @@ MEAN_BEND_RAD = 0.3
 
 def write_mano_hands(folder: Path) -> Path:
     """Writes MANO_RIGHT.pkl and MANO_LEFT.pkl; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for hand, name in FILES.items():
-        write_mano(folder / name, hand_record(hand))
-    return folder
+    return write_both_hands(folder, hand_record)
 
 
 def hand_record(hand: int) -> dict[str, np.ndarray]:

@@ -69,7 +69,7 @@ def shapes_of(config: ModelConfig) -> dict:
 def test_names_are_those_of_the_released_files(kind, fixtures):
     listing = fixtures.parent / "design" / "kypt_state_dict" / f"{kind}.tsv"
     if not listing.is_file():
-        pytest.skip(f"no {listing}")
+        pytest.skip(f"the list of names of the released files is not here ({listing})")
     rows = [line.split("\t") for line in listing.read_text().splitlines() if line]
     shapes = {name: () if shape == "scalar" else tuple(map(int, shape.split("x"))) for name, shape in rows}
     assert kypt_shapes(kind) == shapes

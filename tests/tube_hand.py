@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.mano_model import FILES, TIP_VERTS
+from input_pipeline.mano_model import TIP_VERTS
 from occrobnet_jax.skeleton import FINGERS, LEFT, RIGHT
 from tests.fake_datasets import BONE_LENGTHS_M, SPREAD_RAD
-from tests.fake_mano import mano_record, write_mano
+from tests.fake_mano import mano_record, write_both_hands
 from tests.official_frames import MANO_ROOT_M
 
 RINGS, SIDES, RADIUS_M = 6, 6, 0.009
@@ -17,10 +17,7 @@ BONE_FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # MANO's order
 
 def write_tube_hands(folder: Path) -> Path:
     """Writes MANO_RIGHT.pkl and MANO_LEFT.pkl."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for hand, name in FILES.items():
-        write_mano(folder / name, tube_hand(hand))
-    return folder
+    return write_both_hands(folder, tube_hand)
 
 
 def tube_hand(hand: int) -> dict[str, np.ndarray]:
