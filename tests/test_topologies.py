@@ -13,6 +13,7 @@ import pytest
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import train_batches
 from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
+from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import build, make_model
@@ -58,12 +59,10 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
     batches.close()  # type: ignore[attr-defined]
     model = make_model(experiment)
     descent = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.01))
-    step = make_train_step(experiment, model, descent)
     variables = drawn_variables(experiment)
     first = jax.device_get(
         TrainState(jnp.int32(0), averaged=None, opt_state=descent.init(variables["params"]), **variables)
     )
-    shapes = jax.eval_shape(lambda: first)
 
     @jax.jit
     def look(variables: dict[str, Any], image: jax.Array) -> tuple[jax.Array, Keypoints]:
@@ -72,9 +71,10 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
 
     def outcome(config: MeshConfig, devices: list[jax.Device]) -> Outcome:
         mesh = make_mesh(config, devices)
-        state = jax.device_put(first, state_sharding(first, mesh, config.fsdp_min_elements))
-        placed, losses = place_batch(batch, mesh), []
-        train_step = compile_for(mesh, step, shapes, config.fsdp_min_elements).lower(state, placed).compile()
+        layout = state_sharding(first, mesh, config.fsdp_min_elements)
+        state, placed, losses = jax.device_put(first, layout), place_batch(batch, mesh), []
+        step = make_train_step(experiment, model, descent, gather_over(mesh, layout.params, jnp.float32))
+        train_step = compile_for(mesh, step, layout).lower(state, placed).compile()
         for _ in range(STEPS):
             state, metrics = train_step(state, placed)
             losses.append(float(metrics["loss"]))
@@ -111,6 +111,13 @@ def test_data_parallelism_sends_gradients_and_statistics_only(outcomes, experime
     assert on_activations(found, params) == []
     assert size <= sum(one.num_bytes for one in found) <= 1.1 * size
     assert outcomes["alone"].collectives == []
+
+
+@pytest.mark.parametrize("name", ["fsdp", "mixed"])
+def test_fsdp_gathers_parameters_and_no_activation(outcomes, experiment, name):
+    found = outcomes[name].collectives
+    assert "all-gather" in {one.kind for one in found}
+    assert on_activations(found, drawn_variables(experiment)["params"]) == []
 
 
 @pytest.mark.parametrize(("name", "parts"), [("data", 1), ("fsdp", 8), ("mixed", 2)])

@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, state_sharding
 from occrobnet_jax.training.checkpoint import restore_state
 from occrobnet_jax.training.experiment import Experiment
@@ -82,14 +83,15 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
     )
     shapes = jax.eval_shape(create)
     placed = state_sharding(shapes, mesh, experiment.mesh.fsdp_min_elements)
-    step = compile_for(mesh, make_train_step(experiment, model, optimiser), shapes, experiment.mesh.fsdp_min_elements)
+    compute_dtype = jnp.dtype(experiment.compute_dtype)
+    gather = gather_over(mesh, placed.params, compute_dtype) if mesh.shape["fsdp"] > 1 else as_they_are
     return Run(
         experiment=experiment,
         mesh=mesh,
         model=model,
         state=jax.tree.map(_with_sharding, shapes, placed),
         create_state=jax.jit(create, out_shardings=placed, compiler_options=_quick_to_compile(mesh)),
-        train_step=step,
+        train_step=compile_for(mesh, make_train_step(experiment, model, optimiser, gather), placed),
     )
 
 

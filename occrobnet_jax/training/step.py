@@ -1,6 +1,5 @@
 """One step of training, as a pure function, and its compilation for a mesh."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +8,12 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
-from occrobnet_jax.parallel.mesh import batch_sharding, replicated, state_sharding
+from occrobnet_jax.parallel.fsdp import Gather, as_they_are
+from occrobnet_jax.parallel.mesh import batch_sharding, replicated
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.experiment import Experiment
@@ -35,17 +35,20 @@ class Inputs:
     use_forced: Bool[Array, " b"] | None  # the examples that take true keypoints; None where no step has any
 
 
-def make_train_step(experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation) -> TrainStep:
+def make_train_step(
+    experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation, gather: Gather = as_they_are
+) -> TrainStep:
     """A pure function from the state and a global batch to the next state and what is worth logging.
 
     Randomness comes from the seed and the step's number alone, so a resumed run draws what the undisturbed one did.
+    `gather` makes parameters whole where devices keep slices of them.
     """
     config = experiment.optimizer
 
     def loss_of(
         params: PyTree[Array], batch_stats: PyTree[Array], inputs: Inputs, key: Array, counts: Counts | None
     ) -> tuple[Float[Array, ""], Outcome]:
-        predictions, changed = _forward(experiment, model, params, batch_stats, inputs, key)
+        predictions, changed = _forward(experiment, model, gather(params), batch_stats, inputs, key)
         terms = losses.losses(predictions, inputs.batch, experiment.model, experiment.loss_in_use)
         return losses.total(terms, counts), Outcome(terms, _activity(predictions), changed["batch_stats"])
 
@@ -69,21 +72,14 @@ def make_train_step(experiment: Experiment, model: nn.Module, optimiser: optax.G
     return train_step
 
 
-def compile_for(mesh: Mesh, step: TrainStep, state: PyTree[jax.ShapeDtypeStruct], fsdp_min_elements: int) -> TrainStep:
+def compile_for(mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding]) -> TrainStep:
     """The step for a mesh: the batch comes split over all devices, the state stays where it lives.
 
-    With these layouts given, XLA finds the rest: it sums gradients over devices, and under fsdp keeps a slice of each.
-    The old state's memory is handed over to the new one.
+    With these layouts given, XLA finds the rest: it sums gradients over devices. The old state's memory is handed over
+    to the new one.
     """
-    placed = state_sharding(state, mesh, fsdp_min_elements)
-
-    def step_with_whole_parameters(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """Under fsdp parameters are gathered; left to itself XLA gathers activations where it finds that cheaper."""
-        params = jax.lax.with_sharding_constraint(state.params, replicated(mesh))
-        return step(dataclasses.replace(state, params=params), batch)
-
     return jax.jit(
-        step_with_whole_parameters if mesh.shape["fsdp"] > 1 else step,
+        step,
         in_shardings=(placed, batch_sharding(mesh)),
         out_shardings=(placed, replicated(mesh)),
         donate_argnums=0,

@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from occrobnet_jax.parallel.fsdp import Gather, as_they_are
 from occrobnet_jax.training import setup
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.state import TrainState
@@ -30,12 +31,14 @@ class StandIn(nn.Module):
         return nn.Dense(6)(small)
 
 
-def train_step_of(experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation) -> TrainStep:
+def train_step_of(
+    experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation, gather: Gather = as_they_are
+) -> TrainStep:
     """Least squares; with the signature of `step.make_train_step`."""
 
     def loss_of(params: Any, state: TrainState, batch: Batch) -> tuple[Array, Any]:
         found, changed = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
+            {"params": gather(params), "batch_stats": state.batch_stats},
             batch.image,
             train=True,
             rngs={"dropout": jax.random.fold_in(jax.random.key(experiment.seed), state.step)},
