@@ -12,7 +12,7 @@ from occrobnet_jax.parallel.tpu_chips import CHIPS, chip_of
 from occrobnet_jax.training.experiment import Experiment
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
 from tools.aot_compile import bounds_of, compile_report, table
-from tools.aot_table import cases
+from tools.aot_table import SWITCHED, SWITCHES, cases, switch_cases, switch_table
 from tools.aot_table import table as markdown
 
 HAS_COMPILER = importlib.util.find_spec("libtpu") is not None
@@ -49,6 +49,20 @@ def test_the_table_has_the_24_cases_of_the_issue():
     named = dict(cases())
     assert len(named) == 24
     assert "--config.global_batch_size=768" in named["v5p_float32_fsdp_768"]
+
+
+def test_switches_differ_from_their_case_by_one_flag():
+    base = set(dict(cases())[SWITCHED])
+    assert [sorted(set(flags) - base) for _, flags in switch_cases()] == [[flag] for flag in SWITCHES.values()]
+    report = {"total_gib": 2.0, "temporary_gib": 1.5, "tflop": 1.0, "gb_moved": 3.0, "roofline_s": 0.004}
+    rows = switch_table(
+        {
+            SWITCHED: report | {"accumulation_steps": 1},
+            f"{SWITCHED}_accumulation_4": report | {"accumulation_steps": 4},
+        }
+    ).splitlines()
+    assert rows[2] == "| none | 2.00 | 1.50 | 1.00 | 3.0 | 4.0 |"
+    assert rows[3] == "| accumulation_4 | 2.00 | 1.50 | a loop's body is counted once |  |  |"
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="libtpu isn't installed: make testaot")

@@ -3,7 +3,8 @@
     .venv-aot/bin/python -m tools.aot_table --folder=benchmarks/aot [--only=v5e_bfloat16]
 
 One case after another, each in a process of its own; what is in the folder already isn't compiled again, so that it
-can be stopped at any time. `--show` prints the table of what is there.
+can be stopped at any time. A second table has the switches that save memory, on v5e with 96 images a chip. `--show`
+prints the tables of what is there.
 """
 
 import argparse
@@ -27,6 +28,16 @@ HEADER = (
     *("images/s a chip, bound", "collectives", "MB"),
 )
 
+SWITCHES = {
+    "remat_elementwise": "--config.model.remat=elementwise",
+    "remat_blocks": "--config.model.remat=blocks",
+    "accumulation_4": "--config.accumulation_steps=4",
+}
+"""What saves memory, each alone, beside the case without them."""
+
+SWITCHED = "v5e_bfloat16_data_1536"
+SWITCH_HEADER = ("switch", "GiB a chip", "of these temporary", "TFLOP", "GB moved", "bound, ms")
+
 
 def cases() -> Iterator[tuple[str, list[str]]]:
     """Name and flags of each case, the ones that matter most first."""
@@ -36,6 +47,12 @@ def cases() -> Iterator[tuple[str, list[str]]]:
         flags = [f"--topology={topology}", f"--config.compute_dtype={kind}", f"--config.global_batch_size={batch}"]
         flags += [f"--config.mesh.data={data}", f"--config.mesh.fsdp={fsdp}"]
         yield f"{topology.split(':')[0]}_{kind}_{layout}_{batch}", flags
+
+
+def switch_cases() -> Iterator[tuple[str, list[str]]]:
+    """Name and flags of the cases with a switch."""
+    flags = dict(cases())[SWITCHED]
+    yield from ((f"{SWITCHED}_{name}", [*flags, flag]) for name, flag in SWITCHES.items())
 
 
 def compile_case(flags: list[str], output: Path) -> None:
@@ -52,6 +69,18 @@ def compile_case(flags: list[str], output: Path) -> None:
 def table(reports: dict[str, dict[str, Any]]) -> str:
     """The reports as a table in Markdown."""
     rows = [HEADER, ("---",) * len(HEADER), *(_row(report) for report in reports.values())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def switch_table(reports: dict[str, dict[str, Any]]) -> str:
+    """The reports of `switch_cases` and of the case without a switch as a table in Markdown."""
+    rows = [SWITCH_HEADER, ("---",) * len(SWITCH_HEADER)]
+    for name, report in reports.items():
+        memory = (f"{report['total_gib']:.2f}", f"{report['temporary_gib']:.2f}")
+        loop = ("a loop's body is counted once",) + ("",) * 2
+        work = (f"{report['tflop']:.2f}", f"{report['gb_moved']:.1f}", f"{1e3 * report['roofline_s']:.1f}")
+        switch = name.removeprefix(SWITCHED).removeprefix("_") or "none"
+        rows.append((switch, *memory, *(loop if report["accumulation_steps"] > 1 else work)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -82,17 +111,30 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of the names of the cases to compile")
     parser.add_argument("--show", action="store_true", help="compile nothing")
     options = parser.parse_args()
+    try:
+        reports = _reports(cases(), options)
+        switched = _reports(switch_cases(), options)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    print(table(reports))
+    if switched:
+        print("\n" + switch_table({name: reports[name] for name in (SWITCHED,) if name in reports} | switched))
+
+
+def _reports(named: Iterator[tuple[str, list[str]]], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The reports that are there, or that the options want compiled.
+
+    Raises:
+        ValueError: one doesn't compile.
+    """
     reports = {}
-    for name, flags in cases():
+    for name, flags in named:
         output = options.folder / f"{name}.json"
         if not output.exists() and not options.show and options.only in name:
-            try:
-                compile_case(flags, output)
-            except ValueError as error:
-                sys.exit(f"error: {error}")
+            compile_case(flags, output)
         if output.exists():
             reports[name] = json.loads(output.read_text())
-    print(table(reports))
+    return reports
 
 
 if __name__ == "__main__":
