@@ -18,7 +18,7 @@ from occrobnet_jax.parallel.supervise import LOST_STATUS
 from occrobnet_jax.training.checkpoint import FOLDER, checkpoint_steps
 from tests.fake_datasets import write_fake_dataset
 from tests.faults.network import Link
-from tests.faults.processes import Host, ending, start, wait_until
+from tests.faults.processes import Host, ending, run_supervised, start, wait_until
 from tests.faults.wandb_servers import server
 from tests.tiny import INPUT_SIZE_PX
 
@@ -192,6 +192,25 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
     slowest_s = max(took_s for _, took_s, _ in ends)
     verdict = f"host {how}: every survivor named it and left within {slowest_s:.1f} s: {named}; started again: {again}"
     return Finding(verdict, named and slowest_s <= 30 and again == [0])
+
+
+def hung(lab: Lab, limit_s: float = 10.0) -> Finding:
+    """The data source of a run blocks for ever; the watchdog ends it. Then the run is started again."""
+    workdir = lab.workdir("hung")
+    flags = ("config.total_steps=12", "config.checkpoint_every_steps=2")
+    command = lab.command(workdir, *flags, f"config.hosts.watchdog_minutes={limit_s / 60}")
+    status, said = run_supervised(command, {"HANG_AFTER": "40"}, LIMIT_S)
+    sentence, saved = said.splitlines()[-1], max(checkpoint_steps(workdir), default=0)
+    shown = all(f" in {function}" in said for function in ("take_steps", "source_that_hangs"))
+    lab.tell(f"status {status}: {sentence}")
+    again = lab.run(workdir, *flags)
+    lab.tell(f"started again: statuses {again}, from step {saved} to {summary(workdir)['step']}")
+    told = sentence.startswith("supervise: this process hung: no step ended for")
+    verdict = (
+        f"ended with {status} after {limit_s:g} s; stacks show the loop and the source: {shown}; said to have hung: "
+        f"{told}; started again from step {saved}: {again}"
+    )
+    return Finding(verdict, status == LOST_STATUS and shown and told and saved > 0 and again == [0])
 
 
 def sigterm(lab: Lab, host: int = 1) -> Finding:
