@@ -1,4 +1,4 @@
-"""The parent process, with children that end as real ones do; what they say is what JAX 0.10.2 said."""
+"""The parent process, with children that end as real ones do; what they say is what JAX 0.10.2 and 0.12.0.1 said."""
 
 import fcntl
 import functools
@@ -34,6 +34,27 @@ absl::Status: DEADLINE_EXCEEDED: Deadline Exceeded
 
 RPC: /xla.coordination.CoordinationService/Heartbeat
 """
+STOPPED_0_12 = """\
+E1124 15:06:52.5 7795 coordination_service.cc:1518] [149466] Use error polling to propagate the following error to all \
+tasks: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
+1
+The tasks have crashed. Check the task logs for an earlier error [type.googleapis.com/tensorflow.CoordinationServiceError='']
+=== Source Location Trace: ===
+external/xla+/xla/pjrt/distributed/coordination/coordination_service.cc:232
+
+F1124 15:06:52.5 7806 client.h:86] Terminating process because the JAX distributed service detected fatal errors. This \
+most likely indicates that another task died; absl::Status: UNAVAILABLE: The following tasks are unhealthy (stopped \
+sending heartbeats):
+1
+The tasks have crashed. Check the task logs for an earlier error, or scheduler events to debug further.
+
+RPC: /xla.coordination.CoordinationService/PollForError [type.googleapis.com/tensorflow.CoordinationServiceError='']
+"""
+LEAD_DIED_0_12 = """\
+F1124 15:08:43.4 9510 client.h:86] Terminating process because the JAX distributed service detected fatal errors. This \
+most likely indicates that another task died; absl::Status: UNAVAILABLE: Failed to send RPC to coordination service. \
+Either the leader task was preempted/died/restarted unexpectedly or this task is experiencing network issues.
+"""
 UNKNOWN = "Terminating process because the JAX distributed service detected fatal errors. absl::Status: INTERNAL: ?"
 
 
@@ -46,6 +67,8 @@ UNKNOWN = "Terminating process because the JAX distributed service detected fata
         (CUT_OFF, 1, "host 0 (node0, process 10)"),
         (UNKNOWN, 1, "another host, JAX doesn't say which"),
         (UNKNOWN + DIED, 1, "another host, JAX doesn't say which"),  # it was cut off, and hears of itself
+        (STOPPED_0_12, 0, "host 1 (node1, process 11)"),
+        (LEAD_DIED_0_12, 1, "host 0 (node0, process 10)"),
         (OLDER, 0, "host 1 (node1, process 11) and host 2 (node2, process 12)"),
     ],
 )

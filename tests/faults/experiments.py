@@ -166,7 +166,10 @@ def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_sav
 
 
 def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
-    """The second of two hosts is "killed" or "stopped", or its `link` is "cut"; then the run is started again."""
+    """One of two hosts is lost; then the run is started again.
+
+    The second is "killed" or "stopped", or its `link` is "cut", or the first is killed ("lead").
+    """
     workdir = lab.workdir(f"lost_{how}")
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=10", "config.log_every_steps=5")
     place: dict[str, Any] = {"namespaces": link.namespaces, "address": link.addresses[0]} if link else {}
@@ -176,12 +179,14 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
         match how:
             case "killed":
                 hosts[1].send(signal.SIGKILL)
+            case "lead":
+                hosts[0].send(signal.SIGKILL)
             case "stopped":
                 hosts[1].send(signal.SIGSTOP)
             case "cut":
                 assert link is not None
                 link.cut()
-        survivors = hosts if how == "cut" else hosts[:1]
+        survivors = {"cut": hosts, "lead": hosts[1:]}.get(how, hosts[:1])
         ends = [(host.wait(LIMIT_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
     for status, took_s, (said, out, _) in ends:
         lab.tell(f"status {status} after {took_s:.1f} s: {said}; supervise exits with {out}")
