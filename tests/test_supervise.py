@@ -38,7 +38,7 @@ STOPPED_0_12 = """\
 E1124 15:06:52.5 7795 coordination_service.cc:1518] [149466] Use error polling to propagate the following error to all \
 tasks: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
 1
-The tasks have crashed. Check the task logs for an earlier error [type.googleapis.com/tensorflow.CoordinationServiceError='']
+The tasks have crashed. Check the task logs for an earlier error, or scheduler events to debug further.
 === Source Location Trace: ===
 external/xla+/xla/pjrt/distributed/coordination/coordination_service.cc:232
 

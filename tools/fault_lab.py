@@ -3,10 +3,10 @@
     python -m tools.fault_lab kills --count=30 --folder=runs/fault_lab
     python -m tools.fault_lab all
 
-Experiments: topologies; kills; a host that is "killed" (that of the first is "lead"), "stopped" or "cut" off; a run that
-has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects" or is "away". Each prints a table and one line; the exit status is 0
-where all of them hold. "cut" needs root and iproute2: without them "all" says so and goes on. docs/multi_host.md has
-the numbers seen.
+Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
+has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects" or is "away". Each prints a table and
+one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says so and
+goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
