@@ -16,10 +16,11 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.training import setup
-from occrobnet_jax.training.checkpoint import CheckpointWriter, checkpoint_steps, restore_for_inference
+from occrobnet_jax.training.checkpoint import CheckpointWriter, checkpoint_steps
 from occrobnet_jax.training.experiment import Experiment, experiment_from
 from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.optimiser import OptimiserConfig
+from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.setup import Position
 from occrobnet_jax.training.wandb_run import WandbConfig
 from tests.fake_datasets import write_fake_dataset
