@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, diagnose, read_hosts
+from tests.xla_flags import xla_flags
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.processes", "tests.faults.worker", "train", "eval"])
@@ -83,8 +84,7 @@ def start(
 
 def variables_of(devices: int, network: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the environment says to a process of the laboratory."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
-    return {"XLA_FLAGS": flags, "NETWORK": network, **(more or {})}
+    return {"XLA_FLAGS": xla_flags(devices), "NETWORK": network, **(more or {})}
 
 
 def run_supervised(arguments: list[str], environment: Mapping[str, str], limit_s: float) -> tuple[int, str]:
