@@ -16,9 +16,9 @@ from occrobnet_jax.files import write_atomically
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import make_mesh
 from occrobnet_jax.training.agreement import check_hosts_agree
-from occrobnet_jax.training.checkpoint import checkpoint_sha256
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_writer import METRICS_FILE
+from occrobnet_jax.training.restore import checkpoint_sha256
 from occrobnet_jax.training.setup import make_model, use_compilation_cache
 from occrobnet_jax.training.summary import versions
 

@@ -60,10 +60,10 @@ def train(experiment: Experiment, workdir: Path) -> None:
     announce(run, start, num_examples)
     keep_config(experiment, workdir)
     with (
+        Preemption() as preemption,  # the first: SIGTERM may come again while the last checkpoint is written
         contextlib.closing(batches),
         open_writer(experiment, workdir, start) as writer,
         open_checkpoints(experiment, workdir) as checkpoints,
-        Preemption() as preemption,
     ):
         config, code = config_of(experiment), git_sha()
 

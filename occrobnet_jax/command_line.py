@@ -61,6 +61,10 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Parses the flags, calls `main` with what is left of the command line, and exits."""
     try:
         app.run(lambda argv: main(argv[1:]), flags_parser=_parse)
+    except KeyboardInterrupt as error:
+        print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        hosts.leave(error)
+        raise
     except Exception as error:
         sentence = f"{Path(sys.argv[0]).name}: {error}"
         on_purpose = isinstance(error, ValueError | OSError | FloatingPointError) and _on_purpose(error)

@@ -10,12 +10,12 @@ from absl import flags
 from beartype import beartype
 from jaxtyping import install_import_hook
 
+from tests.xla_flags import xla_flags
+
 REPOSITORY = Path(__file__).parents[1]
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also for the processes that tests start
-# Most tests compile a program and run it a few times: what LLVM's optimisation takes, it doesn't bring back.
-XLA_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags(num_devices=8)}"
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()  # grain reads absl's flags

@@ -12,7 +12,8 @@ from occrobnet_jax.geometry.rotations import matrix_to_rotation_6d
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.training import targets
-from occrobnet_jax.training.losses import GRID_PX, LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
+from occrobnet_jax.training.losses import GRID_PX
 from occrobnet_jax.types import Batch, Predictions
 from tests.fake_datasets import fake_example
 

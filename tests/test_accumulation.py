@@ -11,7 +11,7 @@ import pytest
 from input_pipeline.config import DataConfig
 from occrobnet_jax.training import accumulation
 from occrobnet_jax.training.experiment import Experiment, experiment_from
-from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.training.setup import build, make_model
 from occrobnet_jax.training.state import TrainState, leaves_by_path
 from occrobnet_jax.training.step import make_train_step

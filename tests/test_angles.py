@@ -30,7 +30,7 @@ from occrobnet_jax.models.queries import QueryLayout
 from occrobnet_jax.skeleton import INTERHAND, NUM_JOINTS, POSED_JOINTS
 from occrobnet_jax.training import losses, targets
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.types import Batch, Predictions
 from tests.fake_batches import batch_of, perfect_predictions
 from tests.fake_datasets import fake_example

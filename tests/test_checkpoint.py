@@ -11,13 +11,8 @@ import optax
 import pytest
 
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, state_sharding
-from occrobnet_jax.training.checkpoint import (
-    CheckpointMeta,
-    CheckpointWriter,
-    checkpoint_steps,
-    restore_for_inference,
-    restore_state,
-)
+from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
+from occrobnet_jax.training.restore import restore_for_inference, restore_state
 from occrobnet_jax.training.state import TrainState, leaves_by_path, state_sha256
 
 OPTIMISER = optax.chain(optax.identity(), optax.adam(1e-2))
@@ -52,6 +47,12 @@ def save(workdir: Path, states: dict[int, TrainState], keep: int = 3) -> None:
             checkpoints.save(state, meta(step))
 
 
+def restored(workdir: Path, like: TrainState) -> tuple[TrainState, CheckpointMeta]:
+    found = restore_state(workdir, like)
+    assert found is not None
+    return found
+
+
 @pytest.fixture(scope="module")
 def two_checkpoints(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("run")
@@ -70,16 +71,16 @@ def files_of(workdir: Path, step: int) -> list[Path]:
 
 
 def test_what_is_restored_is_what_was_saved(two_checkpoints):
-    state, restored_meta = restore_state(two_checkpoints, abstract(new_state()))
+    state, restored_meta = restored(two_checkpoints, abstract(new_state()))
     assert state_sha256(state) == state_sha256(new_state(20))
-    assert jax.tree.structure(state) == jax.tree.structure(new_state())
+    assert jax.tree.structure(state) == jax.tree.structure(new_state())  # type: ignore[operator]
     assert int(state.step) == 20
     assert restored_meta == meta(20)
 
 
 def test_a_state_without_average_comes_back_without(tmp_path):
     save(tmp_path, {1: new_state(1, averaged=False)})
-    state, _ = restore_state(tmp_path, abstract(new_state(averaged=False)))
+    state, _ = restored(tmp_path, abstract(new_state(averaged=False)))
     assert state.averaged is None
     assert state_sha256(state) == state_sha256(new_state(1, averaged=False))
 
@@ -89,7 +90,7 @@ def test_a_checkpoint_can_be_restored_on_other_devices(tmp_path):
     placed = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), new_state(3), source)
     save(tmp_path, {3: placed})
     for like in (target, abstract(new_state())):
-        state, _ = restore_state(tmp_path, like)
+        state, _ = restored(tmp_path, like)
         assert state_sha256(state) == state_sha256(new_state(3))
         for leaf, wanted in zip(jax.tree.leaves(state), jax.tree.leaves(like), strict=True):
             assert leaf.sharding == wanted.sharding
@@ -103,8 +104,16 @@ def test_memory_given_away_after_saving_is_saved_as_it_was(tmp_path):
         checkpoints.save(state, meta(1))
         for _ in range(5):
             state = step(state)
-    restored, _ = restore_state(tmp_path, abstract(state))
-    assert state_sha256(restored) == expected
+    kept, _ = restored(tmp_path, abstract(state))
+    assert state_sha256(kept) == expected
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{"])
+def test_damage_to_the_notes_of_orbax_stops_nothing(workdir, note):
+    for step in (10, 20):
+        (workdir / "checkpoints" / str(step) / "_CHECKPOINT_METADATA").write_text(note)
+    save(workdir, {30: new_state(30)})
+    assert checkpoint_steps(workdir) == [10, 20, 30]
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
@@ -120,6 +129,19 @@ def test_the_periodic_and_the_best_stay_as_well_also_after_a_restart(tmp_path):
                 values = {"mpjpe_mm": errors_mm[step]}
                 checkpoints.save(new_state(step), dataclasses.replace(meta(step), metrics=values))
     assert checkpoint_steps(tmp_path) == [2, 4, 6]
+
+
+def test_a_damaged_number_makes_no_checkpoint_the_best(tmp_path):
+    errors_mm = {1: 3.0, 2: 8.0, 3: 7.0, 4: 6.0}
+    for steps in ((1, 2, 3), (4,)):
+        with CheckpointWriter(tmp_path, 2, best="mpjpe_mm") as checkpoints:
+            for step in steps:
+                values = {"mpjpe_mm": errors_mm[step]}
+                checkpoints.save(new_state(step), dataclasses.replace(meta(step), metrics=values))
+        stored = tmp_path / "checkpoints" / "2" / "meta" / "metadata"
+        if stored.exists():
+            stored.write_text(stored.read_text().replace("8.0", "1.0"))
+    assert checkpoint_steps(tmp_path) == [1, 3, 4]
 
 
 def test_what_a_killed_save_has_left_is_removed(two_checkpoints, tmp_path):
@@ -142,7 +164,7 @@ def test_a_full_disk_is_a_clear_error_that_leaves_the_others_intact(two_checkpoi
     with pytest.raises(OSError, match=reason):
         save(workdir, {30: new_state(30)})
     assert [path.name for path in sorted((workdir / "checkpoints").iterdir())] == ["10", "20"]
-    state, _ = restore_state(workdir, abstract(new_state()))
+    state, _ = restored(workdir, abstract(new_state()))
     assert state_sha256(state) == state_sha256(new_state(20))
 
 
@@ -177,12 +199,12 @@ def test_damage_to_any_file_is_noticed_and_the_checkpoint_before_is_used(workdir
 
 def test_a_damaged_checkpoint_is_put_aside_so_that_its_step_can_be_saved_again(workdir):
     damage_bit(files_of(workdir, 20)[-1])
-    state, restored_meta = restore_state(workdir, abstract(new_state()))
+    state, restored_meta = restored(workdir, abstract(new_state()))
     assert (int(state.step), restored_meta.examples_seen) == (10, 320)
     assert checkpoint_steps(workdir) == [10]
     assert (workdir / "checkpoints" / "20.damaged").is_dir()
     save(workdir, {20: new_state(21)})
-    state, _ = restore_state(workdir, abstract(new_state()))
+    state, _ = restored(workdir, abstract(new_state()))
     assert state_sha256(state) == state_sha256(new_state(21))
 
 
@@ -215,13 +237,13 @@ def test_a_checkpoint_of_another_shape_names_what_differs(two_checkpoints):
 
 def test_inference_gets_the_averaged_weights_and_writes_nothing(two_checkpoints):
     before = sorted(two_checkpoints.rglob("*"))
-    restored = restore_for_inference(two_checkpoints)
+    found = restore_for_inference(two_checkpoints)
     state = new_state(20)
     expected = {"params": state.averaged, "batch_stats": state.batch_stats}
-    assert jax.tree.structure(restored.variables) == jax.tree.structure(expected)
-    for path, leaf in leaves_by_path(restored.variables).items():
+    assert jax.tree.structure(found.variables) == jax.tree.structure(expected)  # type: ignore[operator]
+    for path, leaf in leaves_by_path(found.variables).items():
         np.testing.assert_array_equal(leaf, leaves_by_path(expected)[path])
-    assert (restored.step, restored.config) == (20, meta(20).config)
+    assert (found.step, found.config) == (20, meta(20).config)
     assert sorted(two_checkpoints.rglob("*")) == before
 
 

@@ -50,3 +50,19 @@ def test_what_our_code_raises_is_the_users_mistake(action):
 )
 def test_what_libraries_raise_is_the_programs_mistake(action):
     assert not command_line._on_purpose(raised_by(action))
+
+
+@pytest.mark.parametrize(
+    ("error", "ends_with"), [(KeyboardInterrupt(), KeyboardInterrupt), (ValueError("x"), SystemExit)]
+)
+def test_whatever_ends_a_program_it_does_not_wait_for_the_other_hosts(monkeypatch, error, ends_with):
+    left = []
+
+    def fail(main, flags_parser):
+        raise error
+
+    monkeypatch.setattr(command_line.app, "run", fail)
+    monkeypatch.setattr(command_line.hosts, "leave", left.append)
+    with pytest.raises(ends_with):
+        command_line.run(lambda arguments: None)
+    assert left == [error]

@@ -19,9 +19,9 @@ from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.models.pretrained import read_state_dict
-from occrobnet_jax.training.checkpoint import restore_for_inference
 from occrobnet_jax.training.experiment import experiment_from
-from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
+from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.state import abstract_variables, leaves_by_path
 from tests.fake_batches import fake_batch, perfect_predictions
 from tests.kypt_names import DEAD_IN_3D, KINDS, kypt_shapes

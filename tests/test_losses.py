@@ -13,7 +13,7 @@ from occrobnet_jax.geometry.rotations import matrix_to_rotation_6d
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.training import losses, targets
-from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.types import Batch, Keypoints, Predictions
 from tests.fake_batches import fake_batch, perfect_predictions
 from tests.tiny import tiny_model

@@ -1,15 +1,18 @@
-"""The parent process, with children that end as real ones do; what they say is what JAX 0.10.2 said."""
+"""The parent process, with children that end as real ones do; what they say is what JAX 0.10.2 and 0.12.0.1 said."""
 
+import fcntl
+import functools
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
-from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, LOST_STATUS, diagnose
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, LOST_STATUS, EndRequest, diagnose
 
 REPOSITORY = Path(__file__).parents[1]
 NAMES = ["node0, process 10", "node1, process 11", "node2, process 12"]
@@ -31,6 +34,27 @@ absl::Status: DEADLINE_EXCEEDED: Deadline Exceeded
 
 RPC: /xla.coordination.CoordinationService/Heartbeat
 """
+STOPPED_0_12 = """\
+E1124 15:06:52.5 7795 coordination_service.cc:1518] [149466] Use error polling to propagate the following error to all \
+tasks: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
+1
+The tasks have crashed. Check the task logs for an earlier error, or scheduler events to debug further.
+=== Source Location Trace: ===
+external/xla+/xla/pjrt/distributed/coordination/coordination_service.cc:232
+
+F1124 15:06:52.5 7806 client.h:86] Terminating process because the JAX distributed service detected fatal errors. This \
+most likely indicates that another task died; absl::Status: UNAVAILABLE: The following tasks are unhealthy (stopped \
+sending heartbeats):
+1
+The tasks have crashed. Check the task logs for an earlier error, or scheduler events to debug further.
+
+RPC: /xla.coordination.CoordinationService/PollForError [type.googleapis.com/tensorflow.CoordinationServiceError='']
+"""
+LEAD_DIED_0_12 = """\
+F1124 15:08:43.4 9510 client.h:86] Terminating process because the JAX distributed service detected fatal errors. This \
+most likely indicates that another task died; absl::Status: UNAVAILABLE: Failed to send RPC to coordination service. \
+Either the leader task was preempted/died/restarted unexpectedly or this task is experiencing network issues.
+"""
 UNKNOWN = "Terminating process because the JAX distributed service detected fatal errors. absl::Status: INTERNAL: ?"
 
 
@@ -43,6 +67,8 @@ UNKNOWN = "Terminating process because the JAX distributed service detected fata
         (CUT_OFF, 1, "host 0 (node0, process 10)"),
         (UNKNOWN, 1, "another host, JAX doesn't say which"),
         (UNKNOWN + DIED, 1, "another host, JAX doesn't say which"),  # it was cut off, and hears of itself
+        (STOPPED_0_12, 0, "host 1 (node1, process 11)"),
+        (LEAD_DIED_0_12, 1, "host 0 (node0, process 10)"),
         (OLDER, 0, "host 1 (node1, process 11) and host 2 (node2, process 12)"),
     ],
 )
@@ -67,7 +93,9 @@ def supervised(tmp_path: Path, code: str, *flags: str) -> subprocess.Popen:
     (tmp_path / "child.py").write_text(start + code)
     command = [sys.executable, "-m", "occrobnet_jax.parallel.supervise", *flags, "child.py"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_the_child_is_named_as_it_named_itself_and_its_words_are_passed_on(tmp_path):
@@ -97,6 +125,14 @@ def test_what_a_restart_may_help_is_started_again(tmp_path, code, flags, status,
     assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, starts)
 
 
+def wait_for(condition, limit_s: float = 60.0) -> None:
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, "it didn't come"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("ends", "flags", "status"),
     [
@@ -105,15 +141,92 @@ def test_what_a_restart_may_help_is_started_again(tmp_path, code, flags, status,
         ("os.kill(os.getpid(), 9)", (), 137),
     ],
 )
-def test_sigterm_reaches_the_child_and_is_not_answered_with_a_restart(tmp_path, ends, flags, status):
-    code = f"signal.signal(signal.SIGTERM, lambda *_: {ends})\nopen('ready', 'w')\ntime.sleep(60)"
+def test_a_request_to_end_reaches_the_child_and_is_not_answered_with_a_restart(tmp_path, number, ends, flags, status):
+    code = f"signal.signal({number:d}, lambda *_: {ends})\nopen('ready', 'w')\ntime.sleep(60)"
     parent = supervised(tmp_path, code, "--restarts=3", "--pause_s=0.01", *flags)
-    end = time.monotonic() + 60
-    while not (tmp_path / "ready").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    parent.send_signal(signal.SIGTERM)
+    wait_for((tmp_path / "ready").exists)
+    parent.send_signal(number)
     parent.communicate(timeout=60)
     assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, 1)
+
+
+def test_a_request_to_end_between_two_starts_is_the_end(tmp_path):
+    parent = supervised(tmp_path, "os.kill(os.getpid(), 9)", "--restarts=3", "--pause_s=600")
+    assert parent.stderr is not None
+    while "started again in 600 s" not in parent.stderr.readline():
+        pass
+    parent.send_signal(signal.SIGTERM)
+    parent.communicate(timeout=60)
+    assert (parent.returncode, len((tmp_path / "count").read_text())) == (137, 1)
+
+
+def test_one_that_comes_while_a_child_is_started_is_passed_on_to_it(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    request, sent = EndRequest(), []
+    request._note(signal.SIGTERM, None)
+    request.pass_on_to(sent.append)
+    assert sent == [signal.SIGTERM]
+
+
+LATE = """
+import sys, time
+from occrobnet_jax.parallel import supervise
+note = supervise.EndRequest._note
+supervise.EndRequest._note = lambda *arguments: (time.sleep(0.3), note(*arguments))  # two that meet would become one
+sys.exit(supervise.main(["child.py"]))
+"""
+
+
+def test_control_c_reaches_the_child_once(tmp_path):
+    """A terminal sends it to both."""
+    (tmp_path / "child.py").write_text("""
+import os, signal, time
+signal.signal(signal.SIGINT, lambda *_: open("asked", "a").write("x"))
+open("ready", "w")
+while not os.path.exists("asked"): time.sleep(0.01)
+time.sleep(1.0)
+""")
+    keyboard, terminal = os.openpty()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", LATE],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdin=terminal,
+        start_new_session=True,
+        preexec_fn=functools.partial(fcntl.ioctl, terminal, termios.TIOCSCTTY, 0),
+    )
+    wait_for((tmp_path / "ready").exists)
+    os.write(keyboard, b"\x03")
+    assert (parent.wait(60), (tmp_path / "asked").read_text()) == (0, "x")
+    os.close(keyboard)
+    os.close(terminal)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told on Linux only")
+def test_a_child_whose_parent_is_killed_is_asked_to_end(tmp_path):
+    code = "signal.signal(15, lambda *_: (open('asked', 'w'), sys.exit(0)))\nopen('ready', 'w')\ntime.sleep(60)"
+    parent = supervised(tmp_path, code)
+    wait_for((tmp_path / "ready").exists)
+    parent.kill()
+    parent.communicate(timeout=60)
+    wait_for((tmp_path / "asked").exists)
+
+
+def test_a_watchdog_s_stacks_may_be_long(tmp_path):
+    said = "sys.stderr.write('Timeout (0:30:00)!\\n' + 9_000 * '  File \"a.py\", line 1 in f\\n')"
+    parent = supervised(tmp_path, f"{said}\nsys.exit(1)")
+    _, passed_on = parent.communicate(timeout=60)
+    assert parent.returncode == LOST_STATUS
+    assert "supervise: this process hung: no step ended for 0:30:00" in passed_on.splitlines()[-1]
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_no_file_is_left(tmp_path, monkeypatch, status):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    parent = supervised(tmp_path, f"sys.exit({status})")
+    parent.communicate(timeout=60)
+    assert parent.returncode == status
+    assert {path.name for path in tmp_path.iterdir()} == {"child.py", "count"}
 
 
 def test_the_parent_imports_no_jax():

@@ -14,7 +14,8 @@ import pytest
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.models.resnet import STAGE_SIZES
-from occrobnet_jax.training.losses import LossConfig, losses, total
+from occrobnet_jax.training.loss_config import LossConfig
+from occrobnet_jax.training.losses import losses, total
 from occrobnet_jax.training.state import abstract_variables
 from occrobnet_jax.types import Batch
 from tests.fake_batches import fake_batch

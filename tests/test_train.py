@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,16 @@ import jax.numpy as jnp
 import pytest
 
 from input_pipeline.config import DataConfig
-from occrobnet_jax.training.checkpoint import checkpoint_steps, restore_for_inference
+from occrobnet_jax.training import setup
+from occrobnet_jax.training.checkpoint import CheckpointWriter, checkpoint_steps
 from occrobnet_jax.training.experiment import Experiment, experiment_from
 from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.optimiser import OptimiserConfig
+from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.setup import Position
 from occrobnet_jax.training.wandb_run import WandbConfig
 from tests.fake_datasets import write_fake_dataset
+from tests.faults.stand_in import StandIn, train_step_of
 from tests.test_wandb_run import as_dict, read_run
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
 from train import take_steps, train
@@ -161,6 +165,24 @@ def test_a_workdir_that_can_not_be_written_is_told_at_once(experiment, tmp_path)
 def test_batches_that_do_not_fit_the_devices_are_refused(experiment, tmp_path):
     with pytest.raises(ValueError, match=r"global_batch_size=12 must be a multiple of the 8 devices; try 16"):
         train(dataclasses.replace(experiment, global_batch_size=12), tmp_path)
+
+
+def test_sigterm_is_only_noted_until_the_last_checkpoint_is_on_disk(experiment, tmp_path, monkeypatch):
+    """Schedulers send it again, and parents pass it on."""
+    monkeypatch.setattr(setup, "make_model", lambda experiment: StandIn())
+    monkeypatch.setattr(setup, "make_train_step", train_step_of)
+    ended, end = [], CheckpointWriter.__exit__
+
+    def end_when_asked_again(writer: CheckpointWriter, *error: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        end(writer, *error)
+
+    monkeypatch.setattr(CheckpointWriter, "__exit__", end_when_asked_again)
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.append("by SIGTERM"))
+    train(dataclasses.replace(experiment, total_steps=1), tmp_path)
+    signal.signal(signal.SIGTERM, before)
+    assert not ended
+    assert checkpoint_steps(tmp_path) == [1]
 
 
 class Loop:

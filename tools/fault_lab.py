@@ -3,9 +3,10 @@
     python -m tools.fault_lab kills --count=30 --folder=runs/fault_lab
     python -m tools.fault_lab all
 
-Experiments: topologies; kills; a host that is "killed", "stopped" or "cut" off; damage; sigterm; elastic; a Weights &
-Biases that "hangs", "rejects" or is "away". Each prints a table and one line; the exit status is 0 where all of them
-hold. "cut" needs root and iproute2: without them "all" says so and goes on. docs/multi_host.md has the numbers seen.
+Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
+has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects" or is "away". Each prints a table and
+one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says so and
+goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from tests.faults.processes import scratch
 from tests.faults.wandb_servers import HOW
 
 LAYOUTS = ((1, 8), (2, 4), (4, 2))
-ALL = ("topologies", "kills", "killed", "stopped", "cut", "damage", "sigterm", "elastic", *HOW)
+ALL = ("topologies", "kills", "killed", "lead", "stopped", "cut", "hung", "damage", "sigterm", "elastic", *HOW)
 
 
 def main(arguments: list[str]) -> int:
@@ -57,6 +58,8 @@ def _find(name: str, lab: Lab, options: argparse.Namespace) -> Finding:
             return experiments.topologies(lab, LAYOUTS, options.network)
         case "kills":
             return experiments.kills(lab, range(options.first, options.first + options.count), seed=options.seed)
+        case "hung":
+            return experiments.hung(lab)
         case "damage":
             return damage.damage(lab, options.flips, options.truncations, options.seed)
         case "sigterm":

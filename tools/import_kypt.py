@@ -22,7 +22,7 @@ from occrobnet_jax.models import kypt
 from occrobnet_jax.models.pretrained import read_state_dict
 from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
 from occrobnet_jax.training.experiment import Experiment, config_of
-from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.training.setup import make_model
 from occrobnet_jax.training.state import TrainState, abstract_variables

@@ -10,7 +10,8 @@ from benchmarks.torch_mirror import targets
 from benchmarks.torch_mirror.targets import TorchBatch
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
-from occrobnet_jax.training.losses import GRID_PX, MM, LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
+from occrobnet_jax.training.losses import GRID_PX, MM
 from occrobnet_jax.training.targets import OBJECT_LABEL, PEAK
 
 Outputs = dict[str, Tensor]

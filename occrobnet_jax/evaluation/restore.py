@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from occrobnet_jax.evaluation.evaluate import Variables
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import replicated
-from occrobnet_jax.training.checkpoint import restore_for_inference
+from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.state import abstract_variables, leaves_by_path
 
 

@@ -18,8 +18,8 @@ from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.skeleton import NUM_JOINTS
-from occrobnet_jax.training.checkpoint import restore_for_inference
 from occrobnet_jax.training.experiment import Experiment, experiment_from
+from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.setup import make_model
 from occrobnet_jax.types import Pose, Predictions
 

@@ -15,6 +15,8 @@ goes on from its newest checkpoint. An error that the program itself reports wou
 
 import argparse
 import collections
+import ctypes
+import functools
 import json
 import os
 import re
@@ -24,13 +26,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 HOSTS_FILE_VARIABLE = "OCCROBNET_HOSTS_FILE"
 """Names the file in which a child leaves its own number and the names of all hosts."""
 LOST_STATUS = 75
-LINES_KEPT = 400
+LINES_KEPT = 12_000  # the watchdog's first line comes before the stacks: of 100 threads at most, of 100 lines each
+LOOK_S = 0.1
+SEND_AT_PARENTS_DEATH = 1  # prctl's PR_SET_PDEATHSIG
 
 COORDINATOR_LOST = re.compile(r"Failed to send RPC to coordination service|RPC: .*CoordinationService/Heartbeat")
 SOMEBODY_LOST = re.compile(r"JAX distributed service detected fatal errors")
@@ -55,18 +60,55 @@ def main(arguments: list[str]) -> int:
 
 def supervise(command: list[str], restarts: int, pause_s: float, asked_status: int = 0) -> int:
     """Runs the command, again where that may help; returns the exit status of the last time."""
+    request = EndRequest()
     for left in range(restarts, -1, -1):
         child = Child(command)
+        request.pass_on_to(child.process.send_signal)
         status = child.wait()
+        hosts = child.hosts()
         if status == 0:
-            return asked_status if child.was_asked_to_end else 0
-        sentence, status_out, may_help = diagnose(status, child.last_lines(), child.hosts())
+            return asked_status if request.came else 0
+        sentence, status_out, may_help = diagnose(status, child.last_lines(), hosts)
         print(f"supervise: {sentence}", file=sys.stderr, flush=True)
-        if not (left and may_help) or child.was_asked_to_end:
+        if not (left and may_help) or request.came:
             return status_out
         print(f"supervise: started again in {pause_s:g} s, {left} of {restarts} restarts left", file=sys.stderr)
-        time.sleep(pause_s)
+        if request.comes_within(pause_s):
+            return status_out
     raise AssertionError("the last round returns")
+
+
+class EndRequest:
+    """SIGTERM or SIGINT to this process, from now on: remembered, and passed on to the child that runs."""
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._send: Callable[[int], None] | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    @property
+    def came(self) -> bool:
+        """Whether the run was asked to end."""
+        return bool(self._numbers)
+
+    def pass_on_to(self, send: Callable[[int], None]) -> None:
+        """From now on by calling `send`; what came while the child was started, too."""
+        self._send = send
+        for number in self._numbers:
+            send(number)
+
+    def comes_within(self, limit_s: float) -> bool:
+        """Waits so long at most."""
+        end_s = time.monotonic() + limit_s
+        while not self.came and (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, LOOK_S))
+        return self.came
+
+    def _note(self, number: int, frame: object) -> None:
+        self._numbers.append(number)
+        if self._send and not (number == signal.SIGINT and _is_at_a_terminal()):
+            self._send(number)
 
 
 class Child:
@@ -76,19 +118,21 @@ class Child:
         handle, path = tempfile.mkstemp(prefix="occrobnet_hosts_")
         os.close(handle)
         self._hosts_file = Path(path)
-        self.was_asked_to_end = False
-        self._process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, env=os.environ | {HOSTS_FILE_VARIABLE: path}, text=True, errors="replace"
+        self.process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            env=os.environ | {HOSTS_FILE_VARIABLE: path},
+            text=True,
+            errors="replace",
+            preexec_fn=_ends_with_its_parent(),
         )
         self._lines: collections.deque[str] = collections.deque(maxlen=LINES_KEPT)
-        self._reader = threading.Thread(target=self._pass_on, args=(self._process.stderr,), daemon=True)
+        self._reader = threading.Thread(target=self._pass_on, args=(self.process.stderr,), daemon=True)
         self._reader.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._forward)
 
     def wait(self) -> int:
         """Status of the child: negative where a signal ended it."""
-        status = self._process.wait()
+        status = self.process.wait()
         self._reader.join(timeout=5.0)  # grandchildren may keep the pipe open
         return status
 
@@ -108,9 +152,20 @@ class Child:
             sys.stderr.write(line)
             sys.stderr.flush()
 
-    def _forward(self, number: int, frame: object) -> None:
-        self.was_asked_to_end = True
-        self._process.send_signal(number)
+
+def _ends_with_its_parent() -> Callable[[], object] | None:
+    """What a child does at its start: on Linux it then gets SIGTERM where SIGKILL ends this process."""
+    if sys.platform != "linux":
+        return None
+    return functools.partial(ctypes.CDLL(None).prctl, SEND_AT_PARENTS_DEATH, signal.SIGTERM)
+
+
+def _is_at_a_terminal() -> bool:
+    """Whether Ctrl-C of a terminal reaches this process; then it has reached the child as well."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError, AttributeError):  # no terminal, or no standard input
+        return False
 
 
 def read_hosts(path: Path) -> tuple[int, list[str]]:

@@ -1,34 +1,28 @@
-"""Checkpoints: written whole or not at all, sealed with checksums, and checked before they are believed.
+"""Checkpoints: written whole or not at all, and sealed with checksums; `restore` checks them before it believes them.
 
 A checkpoint is a folder `WORKDIR/checkpoints/STEP` of three items: the variables (weights, batch statistics, averaged
-weights), which is all that a prediction needs, the optimiser's state, and the metadata. This is the only file that
-imports orbax.
+weights), which is all that a prediction needs, the optimiser's state, and the metadata. This file and `restore` are the
+only ones that import orbax.
 """
 
+import contextlib
 import dataclasses
 import errno
 import json
-import os
 import shutil
-import typing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from absl import logging
-from jaxtyping import PyTree
 
-from occrobnet_jax.parallel import coordination, hosts
-from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, seal_sha256, write_checksums
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.training.checksums import find_damage, write_checksums
 from occrobnet_jax.training.retention import Retention
-from occrobnet_jax.training.state import TrainState, leaves_by_path
+from occrobnet_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
 VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
-LISTED = 10  # of the parameters that don't fit, so many are named
-CHECK_LIMIT_S = 3600.0  # in which the lead reads every byte of the newest checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +35,6 @@ class CheckpointMeta:
     git_sha: str
     wandb_id: str
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # if it was evaluated
-
-
-class Restored(NamedTuple):
-    """A checkpoint as a prediction needs it."""
-
-    config: dict[str, Any]
-    variables: dict[str, Any]  # params (the averaged ones where there are any) and batch_stats
-    step: int
 
 
 class CheckpointWriter:
@@ -67,6 +53,7 @@ class CheckpointWriter:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=Retention(keep, metrics_of=self._metrics_of, **rule),
                 cleanup_tmp_directories=True,
+                lightweight_initialize=True,  # it reads no notes, which have no checksum
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
             ),
         )
@@ -80,7 +67,7 @@ class CheckpointWriter:
         self._wait()  # what failed to be written is known now, not at the end
         self._saving = meta.step
         items = {
-            VARIABLES: ocp.args.PyTreeSave(_variables_of(state)),
+            VARIABLES: ocp.args.PyTreeSave(variables_of(state)),
             OPTIMISER: ocp.args.PyTreeSave(state.opt_state),
             META: ocp.args.JsonSave(dataclasses.asdict(meta)),
         }
@@ -116,10 +103,12 @@ class CheckpointWriter:
         )
 
     def _metrics_of(self, step: int) -> dict[str, float]:
-        try:
-            return _meta(self._folder / str(step)).metrics
-        except (OSError, ValueError, TypeError):  # being written, or damaged
-            return {}
+        """Of an evaluated checkpoint; a damaged number must not make it the best one."""
+        directory = checkpoint_directory(self._folder.parent, step)
+        with contextlib.suppress(OSError):  # another host removes it
+            if not find_damage(directory, META):
+                return read_meta(directory).metrics
+        return {}  # being written, or damaged
 
     def _seal(self) -> None:
         """Called by orbax when the files are complete, before the folder gets its final name."""
@@ -136,56 +125,22 @@ def checkpoint_steps(workdir: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
-    """The newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is none.
-
-    The lead checks, all hosts restore what it found. Newer ones that are damaged are reported and put aside under
-    another name. All hosts must call it.
-
-    Raises:
-        ValueError: all checkpoints are damaged, this host doesn't see the one that the lead found, or its arrays have
-            other names or shapes than those of `state`.
-    """
-    step = coordination.from_lead("newest checkpoint", _newest_sound(workdir) if hosts.is_lead() else 0, CHECK_LIMIT_S)
-    if step is None:
-        return None
-    directory = _directory(workdir, step)
-    if not directory.is_dir():
-        raise ValueError(f"this host doesn't see {directory}; --workdir must be a folder that all hosts share")
-    _check_fits(directory, _stored(directory), _variables_of(state))
-    variables = _read(directory / VARIABLES, _variables_of(state))
-    opt_state = _read(directory / OPTIMISER, state.opt_state)
-    count = jax.device_put(jnp.asarray(step, state.step.dtype), state.step.sharding)
-    if hosts.is_lead():
-        _put_damaged_aside(workdir, step)
-    return TrainState(step=count, averaged=variables.pop("averaged", None), opt_state=opt_state, **variables), _meta(
-        directory
-    )
+def checkpoint_directory(workdir: Path, step: int) -> Path:
+    """The folder of a step's checkpoint."""
+    return (workdir / FOLDER / str(step)).resolve()
 
 
-def restore_for_inference(path: Path | str, step: int | None = None) -> Restored:
-    """Config and variables of the newest sound checkpoint, or that of `step`, of a workdir; or of a checkpoint folder.
-
-    Nothing is written. The arrays are on this process's first device.
+def read_meta(directory: Path) -> CheckpointMeta:
+    """The metadata in a checkpoint's folder.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is damaged.
+        OSError, ValueError, TypeError: they are missing or damaged.
     """
-    directory = _find(Path(path), step)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    stored = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
-    )
-    meta = _meta(directory)
-    return Restored(meta.config, _averaged_first(_read(directory / VARIABLES, stored)), meta.step)
+    return CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
 
 
-def checkpoint_sha256(workdir: Path, step: int) -> str:
-    """The checksum of a workdir's checkpoint, over everything in it."""
-    return seal_sha256(_directory(workdir, step))
-
-
-def _variables_of(state: TrainState) -> dict[str, Any]:
+def variables_of(state: TrainState) -> dict[str, Any]:
+    """What a checkpoint keeps of a state as its variables: weights, batch statistics and averaged weights, if any."""
     averaged = {} if state.averaged is None else {"averaged": state.averaged}
     return {"params": state.params, "batch_stats": state.batch_stats} | averaged
 
@@ -201,100 +156,8 @@ def _array_writer() -> ocp.PyTreeCheckpointHandler:
     return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 
-def _averaged_first(variables: dict[str, Any]) -> dict[str, Any]:
-    """What the network is evaluated with: the averaged weights in place of the others where there are any."""
-    params = variables.get("averaged", variables["params"])
-    return {"params": params, "batch_stats": variables["batch_stats"]}
-
-
-def _directory(workdir: Path, step: int) -> Path:
-    return (workdir / FOLDER / str(step)).resolve()
-
-
-def _find(path: Path, step: int | None) -> Path:
-    """The folder of the checkpoint that a user means by `path` and `step`."""
-    if (path / CHECKSUMS_FILE).is_file():
-        workdir, step = path.resolve().parents[1], int(path.resolve().name)
-    else:
-        workdir = path
-    steps = checkpoint_steps(workdir)
-    if not steps or (step is not None and step not in steps):
-        raise ValueError(f"no checkpoint {'' if step is None else f'of step {step} '}in {workdir}; there are {steps}")
-    if step is None:
-        return _directory(workdir, typing.cast(int, _newest_sound(workdir)))
-    if damage := find_damage(_directory(workdir, step)):
-        raise ValueError(f"checkpoint {step} in {workdir} is damaged: {_listed(damage)}")
-    return _directory(workdir, step)
-
-
-def _newest_sound(workdir: Path) -> int | None:
-    """Step of the newest checkpoint without damage; None where there is none at all.
-
-    Raises:
-        ValueError: all of them are damaged; says how.
-    """
-    damaged = []
-    for step in reversed(checkpoint_steps(workdir)):
-        damage = find_damage(_directory(workdir, step))
-        if not damage:
-            return step
-        damaged.append(f"step {step}: {_listed(damage)}")
-        logging.error("checkpoint %s is damaged and not used: %s", _directory(workdir, step), _listed(damage))
-    if damaged:
-        raise ValueError(
-            f"every checkpoint in {workdir / FOLDER} is damaged ({'. '.join(damaged)}); put a sound copy there, or "
-            "take the folder away to begin anew"
-        )
-    return None
-
-
-def _listed(damage: list[str]) -> str:
-    more = f" and {len(damage) - LISTED} more" if len(damage) > LISTED else ""
-    return "; ".join(damage[:LISTED]) + more
-
-
 def _cause(error: BaseException) -> str:
     """The reason in an error of the libraries below, in one line."""
     if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
         return "no space left on the device"
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-
-
-def _put_damaged_aside(workdir: Path, newest_sound: int) -> None:
-    """Renames the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
-    for step in checkpoint_steps(workdir):
-        if step > newest_sound:
-            directory = _directory(workdir, step)
-            aside = directory.with_name(f"{step}.damaged")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(directory, aside)
-
-
-def _meta(directory: Path) -> CheckpointMeta:
-    return CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
-
-
-def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(item, like)
-
-
-def _stored(directory: Path) -> PyTree[Any]:
-    """Shapes and types of a checkpoint's variables."""
-    return ocp.StandardCheckpointHandler().metadata(directory / VARIABLES).tree
-
-
-def _check_fits(directory: Path, stored: PyTree[Any], expected: PyTree[Any]) -> None:
-    wanted, found = _forms(expected), _forms(stored)
-    differing = [path for path in sorted(wanted | found) if wanted.get(path) != found.get(path)]
-    if differing:
-        lines = [f"  {path}: expected {wanted.get(path)}, got {found.get(path)}" for path in differing[:LISTED]]
-        more = [f"  and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
-        raise ValueError(
-            f"checkpoint {directory} does not fit the config, {len(differing)} arrays differ; take the config that it "
-            "was trained with, or another --workdir\n" + "\n".join(lines + more)
-        )
-
-
-def _forms(tree: PyTree[Any]) -> dict[str, str]:
-    return {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(tree).items()}

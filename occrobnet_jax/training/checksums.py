@@ -19,8 +19,8 @@ def write_checksums(directory: Path) -> None:
     write_atomically(directory / CHECKSUMS_FILE, json.dumps(checksums, indent=1))
 
 
-def find_damage(directory: Path) -> list[str]:
-    """What is wrong with a sealed directory, one phrase a file; nothing if it is as it was written."""
+def find_damage(directory: Path, item: str = "") -> list[str]:
+    """What is wrong with a sealed directory, or one folder of it, one phrase a file; nothing if it is as written."""
     try:
         checksums = json.loads((directory / CHECKSUMS_FILE).read_text())
         expected = {str(name): str(value) for name, value in checksums.items()}
@@ -30,7 +30,8 @@ def find_damage(directory: Path) -> list[str]:
         return [f"{CHECKSUMS_FILE} can't be read"]
     if not expected:
         return [f"{CHECKSUMS_FILE} is empty"]
-    return [damage for name, value in expected.items() if (damage := _damage_of(directory, name, value))]
+    looked_at = {name: value for name, value in expected.items() if not item or name.startswith(f"{item}/")}
+    return [damage for name, value in looked_at.items() if (damage := _damage_of(directory, name, value))]
 
 
 def seal_sha256(directory: Path) -> str:

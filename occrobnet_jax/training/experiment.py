@@ -12,7 +12,7 @@ from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
-from occrobnet_jax.training.losses import LossConfig
+from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.training.optimiser import OptimiserConfig
 from occrobnet_jax.training.wandb_run import WandbConfig
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from occrobnet_jax.models.pretrained import load_backbone
-from occrobnet_jax.training.checkpoint import restore_for_inference
+from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.state import TrainState, leaves_by_path
 
 BACKBONE = "backbone"

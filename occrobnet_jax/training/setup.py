@@ -16,10 +16,10 @@ from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, state_sharding
-from occrobnet_jax.training.checkpoint import restore_state
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
+from occrobnet_jax.training.restore import restore_state
 from occrobnet_jax.training.state import TrainState, create_state
 from occrobnet_jax.training.step import TrainStep, compile_for, make_train_step
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from occrobnet_jax.training.checkpoint import FOLDER, restore_state
+from occrobnet_jax.training.checkpoint import FOLDER
 from occrobnet_jax.training.checksums import find_damage
+from occrobnet_jax.training.restore import restore_state
 from occrobnet_jax.training.state import state_sha256
 from tests.faults.experiments import Finding, Lab
 from tests.test_checkpoint import abstract, new_state, save

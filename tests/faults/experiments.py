@@ -18,7 +18,7 @@ from occrobnet_jax.parallel.supervise import LOST_STATUS
 from occrobnet_jax.training.checkpoint import FOLDER, checkpoint_steps
 from tests.fake_datasets import write_fake_dataset
 from tests.faults.network import Link
-from tests.faults.processes import Host, ending, start, wait_until
+from tests.faults.processes import Host, ending, run_supervised, start, wait_until
 from tests.faults.wandb_servers import server
 from tests.tiny import INPUT_SIZE_PX
 
@@ -166,7 +166,10 @@ def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_sav
 
 
 def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
-    """The second of two hosts is "killed" or "stopped", or its `link` is "cut"; then the run is started again."""
+    """One of two hosts is lost; then the run is started again.
+
+    The second is "killed" or "stopped", or its `link` is "cut", or the first is killed ("lead").
+    """
     workdir = lab.workdir(f"lost_{how}")
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=10", "config.log_every_steps=5")
     place: dict[str, Any] = {"namespaces": link.namespaces, "address": link.addresses[0]} if link else {}
@@ -176,12 +179,14 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
         match how:
             case "killed":
                 hosts[1].send(signal.SIGKILL)
+            case "lead":
+                hosts[0].send(signal.SIGKILL)
             case "stopped":
                 hosts[1].send(signal.SIGSTOP)
             case "cut":
                 assert link is not None
                 link.cut()
-        survivors = hosts if how == "cut" else hosts[:1]
+        survivors = {"cut": hosts, "lead": hosts[1:]}.get(how, hosts[:1])
         ends = [(host.wait(LIMIT_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
     for status, took_s, (said, out, _) in ends:
         lab.tell(f"status {status} after {took_s:.1f} s: {said}; supervise exits with {out}")
@@ -192,6 +197,25 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
     slowest_s = max(took_s for _, took_s, _ in ends)
     verdict = f"host {how}: every survivor named it and left within {slowest_s:.1f} s: {named}; started again: {again}"
     return Finding(verdict, named and slowest_s <= 30 and again == [0])
+
+
+def hung(lab: Lab, limit_s: float = 10.0) -> Finding:
+    """The data source of a run blocks for ever; the watchdog ends it. Then the run is started again."""
+    workdir = lab.workdir("hung")
+    flags = ("config.total_steps=12", "config.checkpoint_every_steps=2")
+    command = lab.command(workdir, *flags, f"config.hosts.watchdog_minutes={limit_s / 60}")
+    status, said = run_supervised(command, {"HANG_AFTER": "40"}, LIMIT_S)
+    sentence, saved = said.splitlines()[-1], max(checkpoint_steps(workdir), default=0)
+    shown = all(f" in {function}" in said for function in ("take_steps", "source_that_hangs"))
+    lab.tell(f"status {status}: {sentence}")
+    again = lab.run(workdir, *flags)
+    lab.tell(f"started again: statuses {again}, from step {saved} to {summary(workdir)['step']}")
+    told = sentence.startswith("supervise: this process hung: no step ended for")
+    verdict = (
+        f"ended with {status} after {limit_s:g} s; stacks show the loop and the source: {shown}; said to have hung: "
+        f"{told}; started again from step {saved}: {again}"
+    )
+    return Finding(verdict, status == LOST_STATUS and shown and told and saved > 0 and again == [0])
 
 
 def sigterm(lab: Lab, host: int = 1) -> Finding:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, diagnose, read_hosts
+from tests.xla_flags import xla_flags
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.processes", "tests.faults.worker", "train", "eval"])
 CLONE_NEWNS, CLONE_NEWNET, MS_BIND, MS_PRIVATE_EVERYWHERE = 0x20000, 0x40000000, 0x1000, 0x44000
 POLL_S = 0.02
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Host:
@@ -70,18 +73,28 @@ def start(
     turn = len(list(beside.glob("*.0.log")))
     found = []
     for host in range(hosts):
-        variables = {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
-            "RECORD_KEYS": str(beside / f"keys_{turn}"),
-            "NETWORK": network,
-            **(environment or {}),
-        }
+        variables = {"RECORD_KEYS": str(beside / f"keys_{turn}")} | variables_of(devices, network, environment)
         if hosts > 1:
             names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
             variables |= dict(zip(names, (coordinator, str(hosts), str(host)), strict=True))
         namespace = namespaces[host] if namespaces else ""
         found.append(Host(arguments, beside / f"{turn}.{host}.log", variables, namespace))
     return found
+
+
+def variables_of(devices: int, network: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the environment says to a process of the laboratory."""
+    return {"XLA_FLAGS": xla_flags(devices), "NETWORK": network, **(more or {})}
+
+
+def run_supervised(arguments: list[str], environment: Mapping[str, str], limit_s: float) -> tuple[int, str]:
+    """Exit status and standard error of a program under the real `supervise`, both started as a user does."""
+    command = [sys.executable, "-m", "occrobnet_jax.parallel.supervise", "--", "-m", "tests.faults.worker", *arguments]
+    variables = os.environ | variables_of(1, "stand_in", environment)
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=variables, stderr=subprocess.PIPE, text=True, timeout=limit_s, check=False
+    )
+    return done.returncode, done.stderr
 
 
 @contextlib.contextmanager

@@ -31,6 +31,10 @@ def test_a_host_that_stops_is_named_by_the_other(lab):
     assert_holds(experiments.lost_host(lab, "stopped"))
 
 
+def test_a_run_whose_data_source_hangs_shows_where_ends_and_can_go_on(lab):
+    assert_holds(experiments.hung(lab))
+
+
 def test_sigterm_to_one_of_two_hosts_saves_on_both_and_the_epoch_goes_on_with_one(lab):
     assert_holds(experiments.sigterm(lab))
 

@@ -2,14 +2,17 @@
 
 With RECORD_KEYS=FOLDER in the environment each host appends, for every training batch that it takes, one line of JSON
 to `FOLDER/FIRST_POSITION.HOST-of-HOSTS.jsonl`: the keys of its share, in order. NETWORK=stand_in replaces the network.
+With HANG_AFTER=N the data source never answers after N examples.
 
     python -m tests.faults.worker train.py --config=tests/faults/tiny_config.py --workdir=DIR
 """
 
+import itertools
 import json
 import os
 import runpy
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ def run(arguments: list[str]) -> None:
     STAGE_SIZES["resnet18"] = (1, 1, 1, 1)
     if folder := os.environ.get("RECORD_KEYS"):
         record_keys(Path(folder))
+    if examples := os.environ.get("HANG_AFTER"):
+        hang_after(int(examples))
     if os.environ.get("NETWORK") == "stand_in":
         use_stand_in()
     sys.argv = arguments
@@ -55,6 +60,18 @@ def recorded(batches: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str
                 yield batch
     finally:
         batches.close()  # type: ignore[attr-defined]
+
+
+def hang_after(examples: int) -> None:
+    """Makes the source of training examples block for ever, as a file system that went away does."""
+    numbers, read = itertools.count(), pipeline.augment_example
+
+    def source_that_hangs(*arguments: Any) -> Any:
+        if next(numbers) >= examples:
+            threading.Event().wait()
+        return read(*arguments)
+
+    pipeline.augment_example = source_that_hangs  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
