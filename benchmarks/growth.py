@@ -1,45 +1,87 @@
 """Whether time grows as it should: not with the number of examples, and with the batch no more than in proportion."""
 
+import dataclasses
 import functools
 import statistics
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
 
 import jax
+from array_record.python import array_record_module
 
 from benchmarks.dataloader import BATCHES, drain
 from benchmarks.networks import paper_experiment, prepared, synthetic_batch
 from benchmarks.photos import BATCH_SIZE as PHOTOS_PER_BATCH
 from benchmarks.photos import Photos, batches, photo_records
 from benchmarks.results import Measurement, measurement
-from benchmarks.timing import alternate
+from benchmarks.timing import alternate, repeated
 from input_pipeline.config import DataConfig
+from input_pipeline.record_files import Part, RecordFiles
+from input_pipeline.schema import Example
+from input_pipeline.transforms import Fields
 
-SMALL, LARGE = 10_000, 10_000_000
+FILES = 64  # into which input_pipeline.prepare divides a split
+SIDES = {"ours": 10_000_000, "10 thousand examples": 10_000}
 BATCH_SIZES = (1, 8, 64)
+LEAST_IMAGES, FORWARD_RUNS = 8, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredPhotos(Photos):
+    """Photos whose numbers are read from record files of the length that a split of so many examples has."""
+
+    files: RecordFiles
+
+    def __getitem__(self, index: int) -> Example:
+        return super().__getitem__(int(self.files[index]))
 
 
 def measure(name: str, runs: int) -> Measurement:
     """Seconds an example from 10 million, over 10 thousand; the ratio is the worse one of this and the batch's."""
-    records = photo_records()
-    sides = {"ours": batches(DataConfig(), Photos(records, LARGE))}
-    sides["10 thousand examples"] = batches(DataConfig(), Photos(records, SMALL))
-    times = alternate({name: functools.partial(drain, it) for name, it in sides.items()}, runs)
+    with tempfile.TemporaryDirectory() as folder:
+        photos = {side: stored_photos(Path(folder), length) for side, length in SIDES.items()}
+        iterators = {side: batches(DataConfig(), source) for side, source in photos.items()}
+        details = {f"first batch, {side}, s": seconds_to_start(iterator) for side, iterator in iterators.items()}
+        times = alternate({side: functools.partial(drain, it) for side, it in iterators.items()}, runs)
+        for iterator in iterators.values():
+            iterator.close()
     index_ratio = statistics.median(times["ours"]) / statistics.median(times["10 thousand examples"])
-    per_image = forward_times(max(2, runs // 2))
+    per_image = forward_times()
     batch_ratio = per_image[BATCH_SIZES[-1]] / per_image[BATCH_SIZES[0]]
-    details = {f"forward pass, batch {size}, s/image": value for size, value in per_image.items()}
+    details |= {f"forward pass, batch {size}, s/image": value for size, value in per_image.items()}
     details |= {"index ratio": index_ratio, "batch ratio": batch_ratio}
     worse = max(index_ratio, batch_ratio)
     return measurement(times, "s/example", BATCHES * PHOTOS_PER_BATCH, ratio=worse, details=details)
 
 
-def forward_times(runs: int) -> dict[int, float]:
-    """Seconds an image of the paper's network, by batch size."""
+def stored_photos(folder: Path, length: int) -> StoredPhotos:
+    """A split of so many photos; one file stands for all of its files."""
+    path, in_file = folder / f"{length}.array_record", length // FILES
+    writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
+    for number in range(in_file):
+        writer.write(str(number).encode())
+    writer.close()
+    files = RecordFiles([Part(str(path), 0, in_file)] * FILES)
+    return StoredPhotos(photo_records(), len(files), files)
+
+
+def seconds_to_start(iterator: Generator[Fields, None, None]) -> float:
+    """From the first request to the first batch."""
+    started_s = time.perf_counter()
+    next(iterator)
+    return time.perf_counter() - started_s
+
+
+def forward_times() -> dict[int, float]:
+    """Seconds an image of the paper's network, by batch size; every contestant works through several images."""
     run, state = prepared(paper_experiment(1))
     predict = jax.jit(lambda variables, image: run.model.apply(variables, image, train=False))
-    images = {size: synthetic_batch(size).image for size in BATCH_SIZES}
-    contestants = {
-        f"batch {size}": lambda image=image: jax.block_until_ready(predict(state.variables, image))
-        for size, image in images.items()
-    }
-    times = alternate(contestants, runs)
-    return {size: statistics.median(times[f"batch {size}"]) / size for size in BATCH_SIZES}
+    times = {}
+    for size in BATCH_SIZES:
+        image = synthetic_batch(size).image
+        forward = functools.partial(lambda image: jax.block_until_ready(predict(state.variables, image)), image)
+        times[f"batch {size}"] = repeated(forward, max(1, LEAST_IMAGES // size))
+    measured = alternate(times, FORWARD_RUNS)
+    return {size: statistics.median(measured[f"batch {size}"]) / max(size, LEAST_IMAGES) for size in BATCH_SIZES}

@@ -14,6 +14,7 @@ from input_pipeline.augment import NONE, Augmentation
 from occrobnet_jax.geometry.cameras import compose_affine, invert_affine, transform_points
 
 AVERAGE_BELOW = 0.75  # crop px per photo px; bilinear sampling alone would begin to skip pixels
+BLUR_SIGMA_PX = 0.6  # weighs three photo px by 1/6, 4/6, 1/6
 REDUCTIONS = (8, 4, 2, 1)  # at which JPEG decoders make a photo smaller, in less time than at full size
 
 
@@ -72,12 +73,11 @@ def crop_image(
         averaging: False samples alone.
         reduction: each pixel of `image` covers so many of the photo's, in either direction.
     """
-    geometry = _in_reduced(geometry, reduction)
+    if reduction > 1:
+        geometry = _in_reduced(geometry, reduction)
     size, matrix = geometry.size_px, geometry.crop_from_image
     if averaging and AVERAGE_BELOW > geometry.scale > AVERAGE_BELOW / 2:
-        # The mean of each pixel and its right and lower neighbours lies half a pixel further.
-        image = cv2.blur(image, (2, 2), anchor=(0, 0))
-        matrix = compose_affine(matrix, np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]))
+        image = cv2.GaussianBlur(image, (3, 3), BLUR_SIGMA_PX)
     if averaging and geometry.scale <= AVERAGE_BELOW / 2:
         image, matrix = _reduce(image, geometry)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
+import cv2
 import grain
 import numpy as np
 from absl import flags
@@ -23,6 +24,7 @@ __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_ba
 
 READ_THREADS = 2
 BATCHES_AHEAD = 4  # per process, held in memory
+SHARED_FROM_BYTES = 2**16  # arrays that workers hand over as shared memory; opening it costs more than copying less
 ENDLESS = 2**62  # examples; grain's own idea of endless overflows in batches of one
 
 
@@ -123,11 +125,21 @@ def _stack(rows: Sequence[Fields]) -> Fields:
 def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
     """Batches in order, read ahead. Batching before this point keeps the order free of the number of workers."""
     dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=BATCHES_AHEAD))
+    _keep_opencv_to_one_thread()
     if num_workers:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags, which only absl's own scripts parse
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=BATCHES_AHEAD))
+        options = grain.experimental.DatasetOptions(min_shm_size=SHARED_FROM_BYTES)
+        dataset = grain.experimental.WithOptionsIterDataset(dataset, options).mp_prefetch(
+            grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=BATCHES_AHEAD),
+            worker_init_fn=_keep_opencv_to_one_thread,
+        )
     return _closing(iter(dataset))
+
+
+def _keep_opencv_to_one_thread(worker: int = 0, num_workers: int = 0) -> None:
+    """In this process: batches are made side by side already, and OpenCV's threads would only fight over the cores."""
+    cv2.setNumThreads(1)
 
 
 def _closing(iterator: grain.DatasetIterator) -> Iterator[Fields]:

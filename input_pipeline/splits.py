@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from input_pipeline.config import DataConfig
+from input_pipeline.record_files import Part, RecordFiles
 from input_pipeline.records import decode_record
 from input_pipeline.schema import Example
 
@@ -26,15 +27,15 @@ class Split:
     def __init__(self, name: str, data_dir: str, split: str) -> None:
         builder = _open_dataset(name, data_dir)
         try:
-            count = builder.info.splits[split].num_examples
+            files = builder.info.splits[split].file_instructions
         except (KeyError, ValueError) as error:
             held = {name: held.num_examples for name, held in builder.info.splits.items()}
             raise ValueError(f"{builder.data_path} has no split {split!r}; its examples are {held}") from error
-        if count == 0:
+        self._records = RecordFiles([Part(file.filename, file.skip, file.take) for file in files])
+        if len(self._records) == 0:
             raise ValueError(f"split {split!r} of {builder.data_path} has no examples")
         self._place = f"split {split!r} of {builder.data_path}"
         self._remedy = f"delete that folder, then {_remedy(name, data_dir)}"
-        self._records = builder.as_data_source(split).data_source
 
     def __len__(self) -> int:
         return len(self._records)

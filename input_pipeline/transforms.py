@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -12,7 +13,6 @@ from input_pipeline.readers import BLACK_BELOW, decode_image, decode_segmentatio
 from input_pipeline.schema import KEY_BYTES, Example
 from occrobnet_jax.geometry.cameras import change_camera, project, transform_points, transform_vectors
 from occrobnet_jax.geometry.hand_model import mirrored_pose
-from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from occrobnet_jax.skeleton import VISIBILITY
 
 Fields = dict[str, np.ndarray]
@@ -196,7 +196,7 @@ def _hand_poses(example: Example, geometry: CropGeometry) -> Fields:
     mirror = np.diag([-1.0, 1.0]) if geometry.is_mirrored else np.eye(2)
     turn = np.eye(3)
     turn[:2, :2] = geometry.turn @ mirror  # of what the mirror shows
-    whole = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose[:, :3]))
+    whole = np.stack([cv2.Rodrigues(turn @ cv2.Rodrigues(wrist)[0])[0][:, 0] for wrist in pose[:, :3]])
     return {
         "hand_pose": np.where(known[:, None], np.concatenate([whole, pose[:, 3:]], -1), 0).astype(np.float32),
         "hand_shape": np.where(known[:, None], example["hand_shape"], 0).astype(np.float32),

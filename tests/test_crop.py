@@ -88,7 +88,7 @@ def photo_of_waves(width: int, height: int, side: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (639, 477)])  # width, height; odd ones are rounded up
-@pytest.mark.parametrize(("side", "reduction"), [(150, 1), (200, 1), (260, 2), (380, 2), (640, 4), (1100, 8)])
+@pytest.mark.parametrize(("side", "reduction"), [(150, 1), (200, 1), (230, 1), (260, 2), (380, 2), (640, 4), (1100, 8)])
 def test_smaller_decoded_photos_give_the_same_crop(size, side, reduction):
     photo = photo_of_waves(*size, side)
     encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
@@ -105,6 +105,18 @@ def test_smaller_decoded_photos_give_the_same_crop(size, side, reduction):
     error = np.abs(got - exact)[inside]
     assert error.mean() < 1.5
     assert abs((got - exact)[inside].mean()) < 0.5
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(0.4, 0.4), (0.5, 0.28), (0.6, 0.42), (0.7, 0.72)])
+def test_a_smaller_crop_is_nearer_to_the_mean_over_its_pixels_than_samples_alone(scale, factor):
+    photo = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8), (0, 0), 0.8)
+    box = np.array([150, 150, 150, 150]) + np.array([-1, -1, 1, 1]) * 32 / scale
+    geometry = crop_geometry(box, 64, 1.0, Augmentation(shift=(0.01, 0.02), rotation_rad=0.3))
+    exact = exact_crop(photo, geometry)
+    error, plain_error = (
+        np.sqrt(((crop_image(photo, geometry, averaging=averaging) - exact) ** 2).mean()) for averaging in (True, False)
+    )
+    assert error < factor * plain_error
 
 
 def exact_crop(photo: np.ndarray, geometry: CropGeometry) -> np.ndarray:

@@ -4,6 +4,8 @@ import itertools
 import pickle
 from pathlib import Path
 
+import cv2
+import grain
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -103,6 +105,20 @@ def test_worker_processes_change_nothing(data):
     """Starts two processes; the one slow test here."""
     here = take(data, 5)
     assert_same(here, take(dataclasses.replace(data, num_workers=2), 5))
+
+
+def test_opencv_keeps_to_one_thread_here_and_in_workers(data, monkeypatch):
+    prefetched = []
+    monkeypatch.setattr(
+        grain.IterDataset, "mp_prefetch", lambda dataset, *args, **options: prefetched.append(options) or dataset
+    )
+    cv2.setNumThreads(2)
+    take(data, 1)
+    assert cv2.getNumThreads() == 1
+    take(dataclasses.replace(data, num_workers=2), 1)
+    cv2.setNumThreads(2)
+    prefetched[0]["worker_init_fn"](0, 2)
+    assert cv2.getNumThreads() == 1
 
 
 def test_batches_larger_than_the_dataset_repeat_it(data):

@@ -7,6 +7,8 @@ two focal lengths needs. Leading axes of a matrix are leading axes of the points
 multiply float32 matrices coarsely.
 """
 
+import functools
+import operator
 from typing import Any
 
 from jaxtyping import Float
@@ -48,7 +50,7 @@ def invert_affine(affine: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch 2 3"]:
     """The affine map that undoes `affine`."""
     xp = affine.__array_namespace__()
     a, b, c, d = affine[..., 0, 0], affine[..., 0, 1], affine[..., 1, 0], affine[..., 1, 1]
-    adjugate = xp.stack([xp.stack([d, -b], axis=-1), xp.stack([-c, a], axis=-1)], axis=-2)
+    adjugate = xp.stack([d, -b, -c, a], axis=-1).reshape(*a.shape, 2, 2)
     linear = adjugate / (a * d - b * c)[..., None, None]
     return xp.concat([linear, -_multiply(linear, affine[..., 2])[..., None]], axis=-1)
 
@@ -56,8 +58,8 @@ def invert_affine(affine: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch 2 3"]:
 def compose_affine(outer: Float[Any, "*batch 2 3"], inner: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch 2 3"]:
     """The affine map that applies `inner` first and `outer` to its result."""
     xp = outer.__array_namespace__()
-    columns = [_multiply(outer[..., :2], inner[..., column]) for column in range(3)]
-    return xp.stack([columns[0], columns[1], columns[2] + outer[..., 2]], axis=-1)
+    product = outer[..., :1] * inner[..., :1, :] + outer[..., 1:2] * inner[..., 1:, :]
+    return xp.concat([product[..., :2], product[..., 2:] + outer[..., 2:]], axis=-1)
 
 
 def change_camera(
@@ -70,10 +72,9 @@ def change_camera(
     affine K X = (affine K turn^-1)(turn X).
     """
     xp = intrinsics.__array_namespace__()
-    no_shift = xp.zeros_like(turn[..., :1])
-    undo_turn = invert_affine(xp.concat([turn, no_shift], axis=-1))
-    upper = compose_affine(affine, compose_affine(intrinsics[..., :2, :], undo_turn))
-    return xp.concat([upper, intrinsics[..., 2:, :]], axis=-2)
+    upper = compose_affine(affine, intrinsics[..., :2, :])
+    turned_back = upper[..., :1] * turn[..., None, :, 0] + upper[..., 1:2] * turn[..., None, :, 1]
+    return xp.concat([xp.concat([turned_back, upper[..., 2:]], axis=-1), intrinsics[..., 2:, :]], axis=-2)
 
 
 def _spread(matrix: Float[Any, "*batch r c"], points: Float[Any, "*points d"]) -> Any:
@@ -83,4 +84,5 @@ def _spread(matrix: Float[Any, "*batch r c"], points: Float[Any, "*points d"]) -
 
 
 def _multiply(matrix: Float[Any, "*#batch r c"], vectors: Float[Any, "*#batch c"]) -> Any:
-    return (matrix * vectors[..., None, :]).sum(axis=-1)
+    columns = [matrix[..., column] * vectors[..., column, None] for column in range(vectors.shape[-1])]
+    return functools.reduce(operator.add, columns)  # sooner than a sum over so short an axis
