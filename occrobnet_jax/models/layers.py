@@ -11,6 +11,8 @@ from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
+from occrobnet_jax.models.winograd import conv_3x3
+
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's
 LAYER_NORM_EPSILON = 1e-5
 
@@ -26,7 +28,7 @@ class Conv(nn.Module):
     """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side.
 
     A 1 x 1 convolution is written as the matrix product that it is: XLA's CPU backend is several times slower on
-    the backward pass of the same thing called a convolution.
+    the backward pass of the same thing called a convolution. Nor is one of 3 x 3 always computed as it stands.
     """
 
     features: int
@@ -44,6 +46,8 @@ class Conv(nn.Module):
         x = x.astype(self.dtype)
         if self.kernel == 1:
             y = row_products(x[:, :: self.stride, :: self.stride], weights[0, 0])
+        elif (self.kernel, self.stride) == (3, 1):
+            y = conv_3x3(x, weights)
         else:
             side = (self.kernel // 2, self.kernel // 2)
             y = jax.lax.conv_general_dilated(
