@@ -40,7 +40,7 @@ class CheckpointMeta:
     config: dict[str, Any]
     git_sha: str
     wandb_id: str
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # if it was evaluated
+    metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # if it was evaluated
 
 
 class Restored(NamedTuple):
@@ -115,7 +115,7 @@ class CheckpointWriter:
             f"those of steps {others} are untouched: make room, then start again"
         )
 
-    def _metrics_of(self, step: int) -> dict[str, float]:
+    def _metrics_of(self, step: int) -> dict[str, float | int]:
         try:
             return _meta(self._folder / str(step)).metrics
         except (OSError, ValueError, TypeError):  # being written, or damaged
