@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -27,10 +28,11 @@ from tests.fake_datasets import write_fake_dataset
 from tests.faults.stand_in import StandIn, train_step_of
 from tests.test_wandb_run import as_dict, read_run
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
-from train import take_steps, train
+from train import place, take_steps, train, validate
 
 START = Position(0, 0)
 MODEL = dataclasses.replace(LEAN_MODEL, dropout=0.1)
+COMPILATION = "/jax/core/compile/backend_compile_duration"  # told whether or not the compiler's cache had it
 REPOSITORY = Path(__file__).parents[1]
 NEW_PROCESS = """
 import json, pathlib, sys
@@ -134,6 +136,34 @@ def test_a_finished_run_started_again_changes_nothing(experiment, undisturbed):
     train(experiment, undisturbed)
     assert read(undisturbed / "summary.json")["state_sha256"] == before[0]["state_sha256"]
     assert lines(undisturbed) == before[1]
+
+
+def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation(experiment, tmp_path, monkeypatch):
+    compiled, so_far = [0], {}
+
+    def count(event: str, duration_s: float, **_: Any) -> None:
+        compiled[0] += event == COMPILATION
+
+    def noting(name: str, function: Any) -> Any:
+        """The function, which notes what was compiled before each of its calls."""
+
+        def noted(*given: Any) -> Any:
+            so_far[f"{name} {sum(key.startswith(name) for key in so_far) + 1}"] = compiled[0]
+            return function(*given)
+
+        return noted
+
+    monkeypatch.setattr("train.place", noting("batch", place))
+    monkeypatch.setattr("train.validate", noting("evaluation", validate))
+    monkeypatch.setattr(CheckpointWriter, "save", noting("save", CheckpointWriter.save))
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        train(dataclasses.replace(experiment, eval_every_steps=2), tmp_path / "run")
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert 0 < so_far["batch 1"] < so_far["batch 2"]  # the state's creation, then the step
+    assert so_far["batch 2"] == so_far["evaluation 1"] < so_far["save 1"] == so_far["batch 3"]
+    assert so_far["batch 3"] == so_far["batch 4"] == so_far["evaluation 2"] == so_far["save 2"]
 
 
 def test_a_checkpoint_carries_its_config_and_position(undisturbed, experiment):

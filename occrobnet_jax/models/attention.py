@@ -103,14 +103,14 @@ def _backward(_: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, 
         along = (dy.astype(jnp.float32) * mixed.astype(jnp.float32)).sum(-1, keepdims=True)
         dscores = weights * (product("bhid,bhjd->bhij", dy, values) - along) * scale
         dscores, weights = dscores.astype(q.dtype), weights.astype(q.dtype)
-        dk = sums[0] + product("bhij,bhid->bhjd", dscores, q)
-        dv = sums[1] + product("bhij,bhid->bhjd", weights, dy)
+        dk = sums[0] + product("bhdi,bhij->bhdj", jnp.swapaxes(q, 2, 3), dscores)
+        dv = sums[1] + product("bhdi,bhij->bhdj", jnp.swapaxes(dy, 2, 3), weights)
         return (dk, dv), product("bhij,bhjd->bhid", dscores, keys).astype(q.dtype)
 
-    zeros = jnp.zeros(keys.shape, jnp.float32)
+    zeros = jnp.zeros(jnp.swapaxes(keys, 2, 3).shape, jnp.float32)
     blocks = (queries, mixed, normalisers, _blocks(gradient, queries.shape[3]))
     (dk, dv), dq = jax.lax.scan(one_block, (zeros, zeros), blocks)
-    dk, dv = (jnp.swapaxes(x, 1, 2).astype(keys.dtype) for x in (dk, dv))
+    dk, dv = (jnp.einsum("bhdj->bjhd", x).astype(keys.dtype) for x in (dk, dv))
     return _joined(dq), dk, dv
 
 

@@ -4,6 +4,7 @@ Known from the paper: a softmax attention gated by a sigmoid attention, between 
 transformer. Everything else is HandOccNet's feature injection (FIT), each choice a field of ModelConfig.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float
 
 from occrobnet_jax.models.attention import scaled_products, softmax_attention
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, layer_norm
+from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, gelu, layer_norm, row_products
 from occrobnet_jax.models.remat import apply_block
 
 SATURATED_LOGIT = 6.0  # beyond it a gate passes less than 0.25 % of its gradient
@@ -44,6 +45,29 @@ class SpatialGate(nn.Module):
         return nn.sigmoid(norm(logits))
 
 
+class ProjectedProducts(nn.Module):
+    """Scaled products of projected positions with one vector a head; no position is ever projected.
+
+    The projection's transpose takes the vectors to the space of the positions: n products of d numbers a head instead
+    of d times as many. The parameters are a linear layer's.
+    """
+
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n d"], vectors: Float[Array, "b heads dh"]) -> Float[Array, "b heads n"]:
+        """Products in float32."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], *vectors.shape[1:]), jnp.float32)
+        bias = self.param("bias", initializers.zeros, vectors.shape[1:], jnp.float32)
+        product = functools.partial(jnp.einsum, precision="highest")
+        vectors = vectors / math.sqrt(vectors.shape[-1])
+        in_space_of_x = product("dhk,bhk->bhd", kernel, vectors)
+        return (
+            product("bhd,bnd->bhn", in_space_of_x, x.astype(jnp.float32))
+            + product("hk,bhk->bh", bias, vectors)[..., None]
+        )
+
+
 class InjectionBlock(nn.Module):
     """One block of FIT: the query map takes from the fixed source, then Y + MLP(LayerNorm(Y)).
 
@@ -66,9 +90,7 @@ class InjectionBlock(nn.Module):
         queries = query_map + self.param("query_position", init, shape, jnp.float32).astype(self.dtype)
         keys = source + self.param("key_position", init, shape, jnp.float32).astype(self.dtype)
         q, k = self._heads("query", queries), self._heads("key", keys)
-        gate_logits = None
-        if self.kind == "dual":
-            gate_logits = self._gate_logits(self._heads("gate_query", queries), self._heads("gate_key", keys))
+        gate_logits = self._gate_logits(queries, keys) if self.kind == "dual" else None
         mixed = self._attend(q, k, self._heads("value", source), gate_logits)
         y = mixed.reshape(query_map.shape) + (query_map if self.residual else 0.0)
         saturated = jnp.zeros(()) if gate_logits is None else jnp.mean(jnp.abs(gate_logits) > SATURATED_LOGIT)
@@ -77,15 +99,22 @@ class InjectionBlock(nn.Module):
     def _heads(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
         heads = self.config.ciet_heads
         init = initializers.normal(self.config.ciet_init_std)
-        return nn.DenseGeneral((heads, x.shape[-1] // heads), kernel_init=init, dtype=self.dtype, name=name)(x)
+        features = (heads, x.shape[-1] // heads)
+        return nn.DenseGeneral(features, kernel_init=init, dtype=self.dtype, dot_general=row_products, name=name)(x)
 
-    def _gate_logits(self, q: Float[Array, "b n heads dh"], k: Float[Array, "b n heads dh"]) -> Float[Array, "b _ _ _"]:
-        """Logits per head and query (and key): the sum over keys is taken before the sigmoid, in O(n)."""
-        q, k = q.astype(jnp.float32), k.astype(jnp.float32)
+    def _gate_logits(self, queries: Float[Array, "b n d"], keys: Float[Array, "b n d"]) -> Float[Array, "b heads n _"]:
+        """Logits per head and query (and key), in float32: the sum over keys is taken before the sigmoid, in O(n)."""
+        heads, init = self.config.ciet_heads, initializers.normal(self.config.ciet_init_std)
         if self.config.ciet_gate == "elementwise":
-            return scaled_products(q, k)
-        pooled = k.sum(1) if self.config.ciet_gate == "sum" else k.mean(1)
-        return jnp.einsum("bnhd,bhd->bhn", q, pooled, precision="highest")[..., None] / math.sqrt(q.shape[-1])
+            q, k = self._heads("gate_query", queries), self._heads("gate_key", keys)
+            return scaled_products(q.astype(jnp.float32), k.astype(jnp.float32))
+        # The sum of linear functions is the function of the sum, so that one row an image goes through the layer.
+        features = (heads, keys.shape[-1] // heads)
+        layer = nn.DenseGeneral(features, kernel_init=init, precision="highest", name="gate_key")
+        pooled = layer(keys.mean(1, dtype=jnp.float32))
+        if self.config.ciet_gate == "sum":
+            pooled = keys.shape[1] * pooled
+        return ProjectedProducts(init, name="gate_query")(queries, pooled)[..., None]
 
     def _attend(
         self,
@@ -106,9 +135,9 @@ class InjectionBlock(nn.Module):
 
     def _mlp(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         init = initializers.normal(self.config.ciet_init_std)
-        hidden = nn.Dense(self.config.ciet_mlp_ratio * x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_in")
-        out = nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="mlp_out")
-        return out(nn.gelu(hidden(x), approximate=False))
+        hidden = dense(self.config.ciet_mlp_ratio * x.shape[-1], init, self.dtype, "mlp_in")
+        out = dense(x.shape[-1], init, self.dtype, "mlp_out")
+        return out(gelu(hidden(x)))
 
 
 class Ciet(nn.Module):

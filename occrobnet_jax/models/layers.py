@@ -1,6 +1,7 @@
 """The small layers that every block is made of, in the form that is fast on a CPU as well as on TPU and GPU."""
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
+
+from occrobnet_jax.models.winograd import conv_3x3
 
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's
 LAYER_NORM_EPSILON = 1e-5
@@ -25,7 +28,7 @@ class Conv(nn.Module):
     """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side.
 
     A 1 x 1 convolution is written as the matrix product that it is: XLA's CPU backend is several times slower on
-    the backward pass of the same thing called a convolution.
+    the backward pass of the same thing called a convolution. Nor is one of 3 x 3 always computed as it stands.
     """
 
     features: int
@@ -42,7 +45,9 @@ class Conv(nn.Module):
         weights = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.kernel == 1:
-            y = x[:, :: self.stride, :: self.stride] @ weights[0, 0]
+            y = row_products(x[:, :: self.stride, :: self.stride], weights[0, 0])
+        elif (self.kernel, self.stride) == (3, 1):
+            y = conv_3x3(x, weights)
         else:
             side = (self.kernel // 2, self.kernel // 2)
             y = jax.lax.conv_general_dilated(
@@ -117,10 +122,44 @@ class Mlp(nn.Module):
         for i, width in enumerate((*self.hidden, self.features)):
             last = i == len(self.hidden)
             init = self.final_init if last else initializers.lecun_normal()
-            x = nn.Dense(width, kernel_init=init, dtype=self.dtype, name=f"dense{i}")(x)
+            x = dense(width, init, self.dtype, f"dense{i}")(x)
             if self.final_relu or not last:
                 x = nn.relu(x)
         return x
+
+
+def dense(features: int, kernel_init: nn.initializers.Initializer, dtype: Any, name: str) -> nn.Dense:
+    """A linear layer with bias, on rows."""
+    return nn.Dense(features, kernel_init=kernel_init, dtype=dtype, dot_general=row_products, name=name)
+
+
+def row_products(
+    x: Float[Array, "..."], weights: Float[Array, "..."], dimension_numbers: Any = None, **options: Any
+) -> Float[Array, "..."]:
+    """Products of the last axes of `x` with the first ones of `weights`, with all other axes of `x` made into one.
+
+    What `jax.lax.dot_general` does, in a form whose gradient is a plain product too: XLA's CPU backend transposes an
+    array of more than two axes in memory first, and then takes twice as long.
+
+    Args:
+        x: any number of axes.
+        weights: any number of axes.
+        dimension_numbers: as of `jax.lax.dot_general`, which a layer of Flax gives; one axis by default.
+        **options: precision and type of `jax.lax.dot_general`.
+    """
+    count = 1 if dimension_numbers is None else len(dimension_numbers[0][0])
+    outer, inner = x.shape[:-count], math.prod(x.shape[-count:])
+    rows, matrix = x.reshape(-1, inner), weights.reshape(inner, -1)
+    products = jax.lax.dot_general(rows, matrix, (((1,), (0,)), ((), ())), **options)
+    return products.reshape(*outer, *weights.shape[count:])
+
+
+def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The exact GELU by the error function, as PyTorch has it.
+
+    JAX's own is by its complement, which takes several times longer on a CPU.
+    """
+    return 0.5 * x * (1 + jax.lax.erf(x / math.sqrt(2)))
 
 
 def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:

@@ -8,7 +8,7 @@ from flax.linen import initializers
 from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import layer_norm
+from occrobnet_jax.models.layers import dense, layer_norm, row_products
 from occrobnet_jax.models.remat import apply_block
 
 
@@ -123,8 +123,8 @@ class FeedForward(nn.Module):
         """Applies the block."""
         init = initializers.xavier_uniform()
         drop = nn.Dropout(self.config.dropout, deterministic=not train)
-        hidden = nn.Dense(self.config.feed_forward, kernel_init=init, dtype=self.dtype, name="linear1")(x)
-        out = nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="linear2")(drop(nn.relu(hidden)))
+        hidden = dense(self.config.feed_forward, init, self.dtype, "linear1")(x)
+        out = dense(x.shape[-1], init, self.dtype, "linear2")(drop(nn.relu(hidden)))
         return layer_norm("norm", self.dtype)(x + drop(out))
 
 
@@ -138,5 +138,7 @@ def attention(config: ModelConfig, dtype: Any, train: bool, name: str) -> nn.Mul
         deterministic=not train,
         force_fp32_for_softmax=True,
         dtype=dtype,
+        qkv_dot_general=row_products,
+        out_dot_general=row_products,
         name=name,
     )

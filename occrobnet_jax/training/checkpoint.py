@@ -34,7 +34,7 @@ class CheckpointMeta:
     config: dict[str, Any]
     git_sha: str
     wandb_id: str
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # if it was evaluated
+    metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # if it was evaluated
 
 
 class CheckpointWriter:
@@ -102,7 +102,7 @@ class CheckpointWriter:
             f"those of steps {others} are untouched: make room, then start again"
         )
 
-    def _metrics_of(self, step: int) -> dict[str, float]:
+    def _metrics_of(self, step: int) -> dict[str, float | int]:
         """Of an evaluated checkpoint; a damaged number must not make it the best one."""
         directory = checkpoint_directory(self._folder.parent, step)
         with contextlib.suppress(OSError):  # another host removes it
