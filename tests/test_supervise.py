@@ -1,12 +1,9 @@
 """The parent process, with children that end as real ones do; what they say is what JAX 0.10.2 and 0.12.0.1 said."""
 
-import fcntl
-import functools
 import os
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -176,6 +173,8 @@ supervise.EndRequest._note = lambda *arguments: (time.sleep(0.3), note(*argument
 sys.exit(supervise.main(["child.py"]))
 """
 
+TAKES_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+
 
 def test_control_c_reaches_the_child_once(tmp_path):
     """A terminal sends it to both."""
@@ -188,12 +187,11 @@ time.sleep(1.0)
 """)
     keyboard, terminal = os.openpty()
     parent = subprocess.Popen(
-        [sys.executable, "-c", LATE],
+        [sys.executable, "-c", TAKES_TERMINAL + LATE],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         stdin=terminal,
         start_new_session=True,
-        preexec_fn=functools.partial(fcntl.ioctl, terminal, termios.TIOCSCTTY, 0),
     )
     wait_for((tmp_path / "ready").exists)
     os.write(keyboard, b"\x03")
