@@ -22,7 +22,7 @@ from input_pipeline.transforms import Fields, augment_example, benchmark_facts, 
 
 __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
 
-READ_THREADS = 2
+READ_THREADS = 2  # where there are no workers; a worker has one, since more would fight over its interpreter's lock
 BATCHES_AHEAD = 4  # per process, held in memory
 SHARED_FROM_BYTES = 2**16  # arrays that workers hand over as shared memory; opening it costs more than copying less
 ENDLESS = 2**62  # examples; grain's own idea of endless overflows in batches of one
@@ -124,7 +124,8 @@ def _stack(rows: Sequence[Fields]) -> Fields:
 
 def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
     """Batches in order, read ahead. Batching before this point keeps the order free of the number of workers."""
-    dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=BATCHES_AHEAD))
+    num_threads = 1 if num_workers else READ_THREADS
+    dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=BATCHES_AHEAD))
     _keep_opencv_to_one_thread()
     if num_workers:
         if not flags.FLAGS.is_parsed():

@@ -121,6 +121,15 @@ def test_opencv_keeps_to_one_thread_here_and_in_workers(data, monkeypatch):
     assert cv2.getNumThreads() == 1
 
 
+@pytest.mark.parametrize(("num_workers", "num_threads"), [(0, 2), (2, 1)])
+def test_a_worker_has_one_thread(data, monkeypatch, num_workers, num_threads):
+    asked, read_options = [], grain.ReadOptions
+    monkeypatch.setattr(grain.IterDataset, "mp_prefetch", lambda dataset, *args, **options: dataset)
+    monkeypatch.setattr(grain, "ReadOptions", lambda **options: asked.append(options) or read_options(**options))
+    take(dataclasses.replace(data, num_workers=num_workers), 1)
+    assert asked[0]["num_threads"] == num_threads
+
+
 def test_batches_larger_than_the_dataset_repeat_it(data):
     few = dataclasses.replace(data, train_split="train[:4]")
     (batch, *_) = take(few, 2, global_batch_size=8)
