@@ -60,8 +60,7 @@ def _skew(vector: Float[Any, "*batch 3"]) -> Float[Any, "*batch 3 3"]:
     xp = vector.__array_namespace__()
     x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
     zero = xp.zeros_like(x)
-    rows = [xp.stack(row, axis=-1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
-    return xp.stack(rows, axis=-2)
+    return xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
 
 
 def _matrix_to_quaternion(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batch 4"]:
@@ -77,7 +76,7 @@ def _matrix_to_quaternion(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batc
         1 - m[0][0] - m[1][1] + m[2][2],
     )
     rows = ((diagonal[0], x, y, z), (x, diagonal[1], xy, xz), (y, xy, diagonal[2], yz), (z, xz, yz, diagonal[3]))
-    form = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+    form = xp.stack([entry for row in rows for entry in row], axis=-1).reshape(*x.shape, 4, 4)
     best = xp.argmax(xp.stack(diagonal, axis=-1), axis=-1)[..., None, None]
     return _normalise(xp.take_along_axis(form, best, axis=-2)[..., 0, :])
 
