@@ -109,7 +109,7 @@ def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np
     display: np.ndarray = _GAMMA.take(exposed.astype(np.int32), mode="clip")
     if look.blur_px > 0:
         display = cv2.GaussianBlur(display, (0, 0), look.blur_px)
-    grain = cv2.LUT(np.frombuffer(rng.bytes(display.size), np.uint8).reshape(display.shape), _NORMAL)
+    grain: np.ndarray = cv2.LUT(np.frombuffer(rng.bytes(display.size), np.uint8).reshape(display.shape), _NORMAL)
     grain *= np.float32(look.noise)
     display += grain
     return cv2.convertScaleAbs(np.maximum(display, 0, out=display), alpha=255)
