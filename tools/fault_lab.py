@@ -5,8 +5,8 @@
 
 Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
 has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects", is "away" or "leaves". Each prints a
-table and one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says so and
-goes on. docs/multi_host.md has the numbers seen.
+table and one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says
+so and goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
