@@ -61,7 +61,7 @@ def leaving() -> Iterator[int]:
             listener.shutdown()
             listener.server_close()
 
-        listener.RequestHandlerClass = functools.partial(_Answers, leave)  # type: ignore[assignment]
+        listener.RequestHandlerClass = functools.partial(_Answers, leave)
         threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
         yield listener.server_port
         listener.shutdown()
