@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
@@ -22,9 +23,14 @@ def tiny_experiment(data_dir: Path, **model: Any) -> Experiment:
 
 
 def drawn_variables(experiment: Experiment, seed: int = 0) -> dict[str, Any]:
+    """Variables of an experiment's network, as `drawn_for` says."""
+    return drawn_for(make_model(experiment), seed)
+
+
+def drawn_for(model: nn.Module, seed: int = 0) -> dict[str, Any]:
     """Variables of the network's shapes, drawn by NumPy: compiling the real initialisation takes far longer."""
     image = jnp.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), jnp.uint8)
-    shapes = jax.eval_shape(lambda: make_model(experiment).init(jax.random.key(0), image, train=False))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
     rng = np.random.default_rng(seed)
     weights = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(scale=0.1, size=leaf.shape), leaf.dtype), shapes)
     return weights | {"batch_stats": jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), shapes["batch_stats"])}

@@ -13,6 +13,7 @@ from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.types import Keypoints, Predictions
+from tests.fake_runs import drawn_for
 from tests.tiny import INPUT_SIZE_PX, tiny_model
 
 KYPT = {
@@ -77,8 +78,7 @@ def predict(model: OccRobNet, variables: dict, forced: Keypoints) -> Predictions
 @functools.cache
 def initialised(config: ModelConfig) -> tuple[OccRobNet, dict]:
     model = OccRobNet(config)
-    init = jax.jit(functools.partial(model.init, train=False))
-    return model, init(jax.random.key(0), images())
+    return model, drawn_for(model)
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,26 @@ def test_fsdp_gathers_parameters_and_no_activation(outcomes, experiment, name):
     assert on_activations(found, drawn_variables(experiment)["params"]) == []
 
 
+@pytest.fixture(scope="module")
+def papers_state() -> TrainState:
+    """Shapes of the paper's network and its optimiser, laid out by `build` for fsdp with the default threshold."""
+    return build(Experiment(mesh=default_threshold("fsdp"))).state
+
+
+def default_threshold(name: str) -> MeshConfig:
+    return dataclasses.replace(TOPOLOGIES[name], fsdp_min_elements=MeshConfig().fsdp_min_elements)
+
+
 @pytest.mark.parametrize(("name", "parts"), [("data", 1), ("fsdp", 8), ("mixed", 2)])
-def test_fsdp_divides_the_memory_of_parameters_and_optimiser(name, parts):
-    """Of the paper's network, with the threshold that is the default."""
-    config = dataclasses.replace(TOPOLOGIES[name], fsdp_min_elements=MeshConfig().fsdp_min_elements)
-    state = build(Experiment(mesh=config)).state
-    whole = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
-    per_device = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in jax.tree.leaves(state))
+def test_fsdp_divides_the_memory_of_parameters_and_optimiser(papers_state, name, parts):
+    config = default_threshold(name)
+    layout = state_sharding(papers_state, make_mesh(config, jax.devices()), config.fsdp_min_elements)
+    shapes = [(leaf.shape, one.shard_shape(leaf.shape)) for leaf, one in leaves_with(papers_state, layout)]
+    whole, per_device = (sum(math.prod(pair[i]) for pair in shapes) for i in (0, 1))
     assert whole / parts <= per_device < 1.1 * whole / parts
+    if name == "fsdp":
+        assert all(leaf.sharding == one for leaf, one in leaves_with(papers_state, layout))
+
+
+def leaves_with(state: TrainState, layout: TrainState) -> list[tuple[Any, Any]]:
+    return list(zip(jax.tree.leaves(state), jax.tree.leaves(layout), strict=True))

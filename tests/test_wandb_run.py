@@ -1,15 +1,22 @@
+import contextlib
 import json
+import os
+import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from occrobnet_jax.training.wandb_run import WandbConfig, WandbRun, run_id
+from tests.faults.processes import REPOSITORY, wait_until
+from tests.faults.wandb_servers import HOW, server
 
 BLOCK_BYTES, HEADER_BYTES = 32 * 1024, 7
 
@@ -136,6 +143,62 @@ def test_a_server_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch, cap
     released.set()
     reporting._worker.join(60)
     assert caplog.text.count("off for the rest of this process") == 1
+
+
+REPORTS = """
+import os, sys, time
+from pathlib import Path
+from occrobnet_jax.training import wandb_run
+
+wandb_run.FINISH_TIMEOUT_S, wandb_run.INIT_TIMEOUT_S = 2.0, 2
+run, slowest_s = wandb_run.WandbRun(wandb_run.WandbConfig(mode="online"), Path(sys.argv[1]), {}), 0.0
+end_s = time.monotonic() + 60
+while not Path(sys.argv[2]).exists() and time.monotonic() < end_s:
+    began_s = time.monotonic()
+    run.log({"step": 1, "loss": 1.0})
+    slowest_s = max(slowest_s, time.monotonic() - began_s)
+    time.sleep(0.1)
+run.finish()
+print(slowest_s, run.id)
+"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, subprocess.Popen]]]:
+    """A process for each server, all at the same time; they report for some seconds, and until one server has left."""
+    with contextlib.ExitStack() as servers:
+        addresses = {how: servers.enter_context(server(how)) for how in HOW}
+        started = {how: start_report(tmp_path_factory.mktemp(how), address) for how, address in addresses.items()}
+        wait_until(lambda: not is_there(addresses["leaves"]), 60, "the server's leave")
+        time.sleep(2.0)
+        for workdir, _ in started.values():
+            (workdir / "enough").write_text("")
+        yield started
+
+
+def start_report(workdir: Path, address: str) -> tuple[Path, subprocess.Popen]:
+    command = [sys.executable, "-c", REPORTS, str(workdir), str(workdir / "enough")]
+    environment = os.environ | {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return workdir, subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **pipes)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_process_logs_on_and_ends_whatever_the_server_does(reports, how):
+    """With the real wandb."""
+    workdir, process = reports[how]
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    slowest_s, run = out.split()
+    assert run == run_id(workdir)
+    assert float(slowest_s) < 1.0
+    assert said.count("Weights & Biases is off for the rest of this process") == 1
+
+
+def is_there(address: str) -> bool:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) == 0
 
 
 def test_a_slow_server_costs_no_memory_without_end(tmp_path, monkeypatch, caplog):

@@ -4,9 +4,9 @@
     python -m tools.fault_lab all
 
 Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
-has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects" or is "away". Each prints a table and
-one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says so and
-goes on. docs/multi_host.md has the numbers seen.
+has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects", is "away" or "leaves". Each prints a
+table and one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says
+so and goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def _find(name: str, lab: Lab, options: argparse.Namespace) -> Finding:
             return experiments.sigterm(lab)
         case "elastic":
             return experiments.elastic(lab)
-        case "hangs" | "rejects" | "away":
+        case "hangs" | "rejects" | "away" | "leaves":
             return experiments.reporting(lab, name)
         case "cut":
             with network.Link() as link:

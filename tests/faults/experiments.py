@@ -259,7 +259,7 @@ def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8
 
 
 def reporting(lab: Lab, how: str, steps: int = 12) -> Finding:
-    """Weights & Biases' server "hangs", "rejects" or is "away"; the run is stopped and started again meanwhile."""
+    """Weights & Biases' server does what `how` says; the run is stopped and started again meanwhile."""
     workdir, ids, statuses, took_s = lab.workdir(f"wandb_{how}"), [], [], []
     with server(how) as address:
         variables = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
