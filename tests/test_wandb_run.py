@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occrobnet_jax.training.wandb_run import WandbConfig, WandbRun, run_id
+from occrobnet_jax.training.wandb_run import SERVICE, WandbConfig, WandbRun, run_id
 from tests.faults.processes import REPOSITORY, wait_until
 from tests.faults.wandb_servers import HOW, server
 
@@ -217,3 +218,24 @@ def test_a_slow_server_costs_no_memory_without_end(tmp_path, monkeypatch, caplog
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match=r"wandb.mode='of' is not one of \['online', 'offline', 'disabled'\]"):
         WandbConfig(mode="of")  # type: ignore[arg-type]
+
+
+HANGS_AT_THE_END = """
+import atexit, pathlib, subprocess, sys, types
+from occrobnet_jax.training import wandb_run
+
+def start(**_):  # as wandb.init does
+    atexit.register(subprocess.Popen([f"./{wandb_run.SERVICE}", "600"]).wait)
+    return types.SimpleNamespace(define_metric=lambda *_, **__: None, finish=lambda **_: None)
+
+sys.modules["wandb"] = types.SimpleNamespace(init=start, Settings=lambda **_: None)
+wandb_run.EXIT_TIMEOUT_S = 0.5
+run = wandb_run.WandbRun(wandb_run.WandbConfig(mode="online"), pathlib.Path(), {})
+run.finish()
+"""
+
+
+def test_a_finished_process_ends_though_wandbs_own_hangs(tmp_path):
+    shutil.copy(shutil.which("sleep"), tmp_path / SERVICE)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", HANGS_AT_THE_END], cwd=tmp_path, env=environment, timeout=60, check=True)

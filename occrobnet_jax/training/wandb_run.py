@@ -4,6 +4,7 @@ Everything that wandb does happens in a thread of its own, which takes its order
 rejects, hangs or goes away, the training doesn't notice. metrics.jsonl is the record, this is its copy.
 """
 
+import atexit
 import dataclasses
 import queue
 import secrets
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 from absl import logging
 
 from occrobnet_jax.choices import check_choices
@@ -21,6 +23,8 @@ from occrobnet_jax.files import write_atomically
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30
 FINISH_TIMEOUT_S = 60.0  # for what is still to be sent at the end of a run
+EXIT_TIMEOUT_S = 20.0  # for wandb's own process, once this one has nothing else to do
+SERVICE = "wandb-core"
 MOST_WAITING = 1000  # orders; what comes while so many wait is left out
 
 
@@ -76,6 +80,8 @@ class WandbRun:
             self._worker.join(FINISH_TIMEOUT_S)
         if self._alive and self._worker.is_alive():
             self._give_up(f"it hasn't taken everything within {FINISH_TIMEOUT_S:g} s")
+        if self._worker.ident:
+            atexit.register(_limit_exit)  # runs before what wandb has registered
 
     def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
         import wandb  # here, because it takes a second that most runs can do without
@@ -122,6 +128,19 @@ class WandbRun:
         was_alive, self._alive = self._alive, False
         if was_alive:
             logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
+
+
+def _limit_exit() -> None:
+    """At the interpreter's exit wandb waits for its own process, however long that hangs; then it's killed."""
+    limit = threading.Timer(EXIT_TIMEOUT_S, _kill_service)
+    limit.daemon = True
+    limit.start()
+
+
+def _kill_service() -> None:
+    for child in psutil.Process().children():
+        if child.name() == SERVICE:
+            child.kill()
 
 
 def run_id(workdir: Path) -> str:
