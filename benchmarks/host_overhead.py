@@ -21,7 +21,7 @@ from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from occrobnet_jax.training.setup import Position, Run, build
 from occrobnet_jax.training.state import TrainState
-from occrobnet_jax.training.step import Metrics, compile_for
+from occrobnet_jax.training.step import Metrics, TrainStep, compile_for
 from occrobnet_jax.types import Batch
 from train import open_writer, place, take_steps
 
@@ -53,14 +53,14 @@ class Loop:
             contextlib.redirect_stdout(io.StringIO()),
             open_writer(self.run.experiment, Path(folder), start) as writer,
         ):
-            batches = itertools.repeat(self.batch)
+            batches = (self.batch for _ in itertools.count())
             started_s = time.perf_counter()
             state, _ = take_steps(self.run, state, start, batches, None, writer, lambda *_: None, lambda _: False)
             jax.block_until_ready(state)
             return 1e3 * (time.perf_counter() - started_s) / STEPS
 
 
-def _idle_step(run: Run, batch: Batch) -> object:
+def _idle_step(run: Run, batch: Batch) -> TrainStep:
     """A step that takes and returns what the real one does, and only counts."""
     _, metrics = jax.eval_shape(run.train_step, run.state, batch)
 
