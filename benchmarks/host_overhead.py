@@ -68,7 +68,7 @@ def _idle_step(run: Run, batch: Batch) -> TrainStep:
         zeros = {name: jnp.zeros(number.shape, number.dtype) for name, number in metrics.items()}
         return dataclasses.replace(state, step=state.step + 1), zeros
 
-    return compile_for(run.mesh, idle, run.state, run.experiment.mesh.fsdp_min_elements)
+    return compile_for(run.mesh, idle, jax.tree.map(lambda leaf: leaf.sharding, run.state))
 
 
 def _zeros(run: Run) -> TrainState:
