@@ -13,6 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 LEAST_CHANNELS = 128  # with fewer the transforms cost more than the products that they save
+LEAST_PRODUCTS = (
+    2**26
+)  # a tap and image; for smaller ones the program's length, which a start must load, isn't worth it
 
 Map = Float[Array, "b h w cin"]
 Kernel = Float[Array, "3 3 cin cout"]
@@ -46,7 +49,8 @@ conv_3x3.defvjp(_forward, _backward)
 def pays(shape: Sequence[int], kernel_shape: Sequence[int]) -> bool:
     """Whether Winograd's way is the faster one on a CPU; the map's sides must be even."""
     is_even = shape[1] % 2 == shape[2] % 2 == 0
-    return is_even and min(kernel_shape[2:]) >= LEAST_CHANNELS
+    products = shape[1] * shape[2] * kernel_shape[2] * kernel_shape[3]
+    return is_even and min(kernel_shape[2:]) >= LEAST_CHANNELS and products >= LEAST_PRODUCTS
 
 
 def plain(x: Map, kernel: Kernel) -> Convolved:

@@ -82,6 +82,8 @@ def _leaf_sharding(shape: tuple[int, ...], mesh: Mesh, min_elements: int) -> Nam
 def place_batch(batch: PyTree[np.ndarray], mesh: Mesh) -> PyTree[jax.Array]:
     """The global batch on the mesh, put together from the share that each host holds."""
     sharding = batch_sharding(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(batch, sharding)  # all arrays at once: half the host's time
     return jax.tree.map(lambda local: jax.make_array_from_process_local_data(sharding, local), batch)
 
 

@@ -1,0 +1,75 @@
+"""What a step costs the host: train.py's loop around the paper's whole training state, and a program that does nothing.
+
+Included are the batch's way to the device, the dispatch with every array of parameters, statistics and optimiser, and
+the metrics' way into the record. All of it counts, though on an accelerator most would pass while the device works.
+"""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.networks import paper_experiment, synthetic_rows
+from benchmarks.results import Measurement, measurement
+from benchmarks.timing import alternate
+from occrobnet_jax.training.setup import Position, Run, build
+from occrobnet_jax.training.state import TrainState
+from occrobnet_jax.training.step import Metrics, TrainStep, compile_for
+from occrobnet_jax.types import Batch
+from train import open_writer, place, take_steps
+
+LIMIT_MS, BATCH_SIZE, STEPS = 2.0, 8, 200
+
+
+def measure(name: str, runs: int) -> Measurement:
+    """Milliseconds a step."""
+    loop = Loop()
+    times = alternate({"ours": loop.ms_a_step}, runs)
+    return measurement(times | {"2 ms": [LIMIT_MS] * runs}, "ms/step", details={"arrays in the state": loop.num_arrays})
+
+
+class Loop:
+    """The loop, with all that it needs."""
+
+    def __init__(self) -> None:
+        experiment = dataclasses.replace(paper_experiment(BATCH_SIZE), stop_after_steps=STEPS, eval_every_steps=0)
+        run, rows = build(experiment), synthetic_rows(BATCH_SIZE)
+        self.batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        self.run = dataclasses.replace(run, train_step=_idle_step(run, place(self.batch, run)))
+        self.num_arrays = len(jax.tree.leaves(run.state))
+
+    def ms_a_step(self) -> float:
+        """Once through the loop; its lines on the screen are dropped."""
+        state, start = _zeros(self.run), Position(0, 0)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            contextlib.redirect_stdout(io.StringIO()),
+            open_writer(self.run.experiment, Path(folder), start) as writer,
+        ):
+            batches = (self.batch for _ in itertools.count())
+            started_s = time.perf_counter()
+            state, _ = take_steps(self.run, state, start, batches, None, writer, lambda *_: None, lambda _: False)
+            jax.block_until_ready(state)
+            return 1e3 * (time.perf_counter() - started_s) / STEPS
+
+
+def _idle_step(run: Run, batch: Batch) -> TrainStep:
+    """A step that takes and returns what the real one does, and only counts."""
+    _, metrics = jax.eval_shape(run.train_step, run.state, batch)
+
+    def idle(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        zeros = {name: jnp.zeros(number.shape, number.dtype) for name, number in metrics.items()}
+        return dataclasses.replace(state, step=state.step + 1), zeros
+
+    return compile_for(run.mesh, idle, jax.tree.map(lambda leaf: leaf.sharding, run.state))
+
+
+def _zeros(run: Run) -> TrainState:
+    return jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype), leaf.sharding), run.state)
