@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 
 Remat = Literal["off", "elementwise", "blocks"]
-"""What is computed again. "elementwise": all but convolutions and products with weights, which costs next to nothing;
+"""What is computed again. "elementwise": all but convolutions and products with weights, which costs little arithmetic;
 "blocks": all but the inputs of blocks (residual, attention and transformer ones), which costs a forward pass."""
 
 _REDUCTIONS = (
