@@ -175,6 +175,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tupl
         for workdir, _ in started.values():
             (workdir / "enough").write_text("")
         yield started
+        for _, process in started.values():  # another worker of pytest may have taken the test that reads from it
+            process.communicate(timeout=120)
 
 
 def start_report(workdir: Path, address: str) -> tuple[Path, subprocess.Popen]:
