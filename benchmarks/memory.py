@@ -1,19 +1,32 @@
 """The most memory that something takes, in a process of its own."""
 
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 CODE = """
-import resource
+from benchmarks.memory import own_peak_mb
 from {module} import {function}
 {function}({argument!r})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(own_peak_mb())
 """
-UNITS_IN_A_MEBIBYTE = 2**20 if sys.platform == "darwin" else 2**10  # of what getrusage says
 
 
 def peak_memory_mb(module: str, function: str, argument: str) -> float:
     """Peak resident memory of a process that calls `module.function(argument)`, imports included."""
     code = CODE.format(module=module, function=function, argument=argument)
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
-    return int(done.stdout.split()[-1]) / UNITS_IN_A_MEBIBYTE
+    return float(done.stdout.split()[-1])
+
+
+def own_peak_mb() -> float:
+    """Peak resident memory of this process so far.
+
+    On Linux `getrusage` begins with the peak of the process that started this one, so that it isn't asked there.
+    """
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+    units = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
