@@ -5,8 +5,8 @@
 Seen (Python 3.11.7, two cores, validation split of 300 scenes, wrist-relative per hand): mpjpe_mm 41.9 where the mean
 pose has 60.1 (0.698 of it), pa_mpjpe_mm 15.2 where it has 26.6 (commit f92f300 with this length, the training alone in
 9 minutes 40 seconds, in part beside another job).
-Much depends on when the network learns to tell right from left, which the rounding of its first steps decides. With
-1,180 steps, the same batches and other rounding: 0.679 (d75f23c), 0.684 (67b22bc), 0.716 (189336e).
+Much depends on when the network learns to tell right from left, and that, it seems, on the rounding of its first
+steps. With 1,180 steps, the same batches and other rounding: 0.679 (d75f23c), 0.684 (67b22bc), 0.716 (189336e).
 """
 
 from ml_collections import ConfigDict
