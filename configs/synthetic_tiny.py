@@ -75,7 +75,7 @@ def _balance(loss: ConfigDict) -> None:
     """Weights under which a network that starts from nothing learns all of its tasks at once."""
     loss.heatmap = 0.002
     loss.object_map = 0.0003
-    loss.hand_maps = 0.002
+    loss.hand_maps = 0.006
     # Beside pose losses in millimetres a weight near KypT's 1 hardly taught the classes within a demo's length.
     loss.keypoint_class = 20.0
     loss.hand_type = 20.0
