@@ -8,7 +8,7 @@ import jax
 import torch
 import torchvision
 
-from benchmarks.networks import flops_of
+from benchmarks.networks import compiled, flops_of
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from benchmarks.torch_mirror.resnet import ResNet as MirrorResNet
@@ -29,7 +29,7 @@ def measure(name: str, runs: int) -> Measurement:
         taps, changed = model.apply(variables | {"params": params}, image, train=True, mutable=["batch_stats"])
         return (taps[-1] ** 2).mean(), changed
 
-    ours = jax.jit(jax.grad(loss_of, has_aux=True))
+    ours = compiled(jax.grad(loss_of, has_aux=True))
     mirror = MirrorResNet(config)
     load(mirror, jax.device_get(variables))
     images = torch.from_numpy(jax.device_get(image).copy()).permute(0, 3, 1, 2)

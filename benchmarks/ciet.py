@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import torch
 
-from benchmarks.networks import flops_of
+from benchmarks.networks import compiled, flops_of
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from benchmarks.torch_mirror.ciet import Ciet as MirrorCiet
@@ -29,16 +29,16 @@ def measure(name: str, runs: int) -> Measurement:
         enhanced, changed = model.apply(kept, features, train=True, mutable=["batch_stats"])
         return (enhanced.features**2).mean(), changed
 
-    ours = jax.jit(jax.grad(loss_of, argnums=(0, 1), has_aux=True))
+    ours = compiled(jax.grad(loss_of, argnums=(0, 1), has_aux=True))
     mirror = MirrorCiet(config, SIDE**2)
     load(mirror, jax.device_get(variables))
     mirror = mirror.to(memory_format=torch.channels_last).train()
     maps = torch.from_numpy(jax.device_get(features).copy()).permute(0, 3, 1, 2).requires_grad_()
-    compiled = torch.compile(copy.deepcopy(mirror))
+    inductor = torch.compile(copy.deepcopy(mirror))
     contestants = {
         "ours": lambda: jax.block_until_ready(ours(variables["params"], features)),
         "PyTorch eager": lambda: forward_backward(mirror, maps),
-        "torch.compile": lambda: forward_backward(compiled, maps),
+        "torch.compile": lambda: forward_backward(inductor, maps),
     }
     times = alternate(contestants, runs)
     memory = ours.lower(variables["params"], features).compile().memory_analysis()

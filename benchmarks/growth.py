@@ -12,7 +12,7 @@ import jax
 from array_record.python import array_record_module
 
 from benchmarks.dataloader import BATCHES, drain
-from benchmarks.networks import paper_experiment, prepared, synthetic_batch
+from benchmarks.networks import forward_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.photos import BATCH_SIZE as PHOTOS_PER_BATCH
 from benchmarks.photos import Photos, batches, photo_records
 from benchmarks.results import Measurement, measurement
@@ -77,7 +77,7 @@ def seconds_to_start(iterator: Generator[Fields, None, None]) -> float:
 def forward_times() -> dict[int, float]:
     """Seconds an image of the paper's network, by batch size; every contestant works through several images."""
     run, state = prepared(paper_experiment(1))
-    predict = jax.jit(lambda variables, image: run.model.apply(variables, image, train=False))
+    predict = forward_of(run)
     times = {}
     for size in BATCH_SIZES:
         image = synthetic_batch(size).image

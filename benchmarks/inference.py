@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import torch
 
-from benchmarks.networks import flops_of, mirror_of, paper_experiment, prepared, synthetic_batch
+from benchmarks.networks import flops_of, forward_of, mirror_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate, repeated
 from benchmarks.torch_mirror.targets import torch_batch
@@ -20,7 +20,7 @@ def measure(name: str, runs: int) -> Measurement:
     experiment = paper_experiment(batch_size)
     run, state = prepared(experiment)
     image = synthetic_batch(batch_size).image
-    predict = jax.jit(lambda variables, image: run.model.apply(variables, image, train=False))
+    predict = forward_of(run)
     mirror = mirror_of(experiment, state.variables).eval()
     pixels = torch_batch(synthetic_batch(batch_size)).image
     compiled = torch.compile(copy.deepcopy(mirror))

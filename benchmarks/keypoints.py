@@ -2,7 +2,7 @@
 
 import jax
 
-from benchmarks.networks import paper_experiment, prepared, synthetic_batch
+from benchmarks.networks import compiled, forward_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate, repeated
 from occrobnet_jax.models.keypoints import select_keypoints
@@ -16,12 +16,12 @@ def measure(name: str, runs: int) -> Measurement:
     experiment = paper_experiment(BATCH_SIZE)
     run, state = prepared(experiment)
     batch = synthetic_batch(BATCH_SIZE)
-    predict = jax.jit(lambda variables, image: run.model.apply(variables, image, train=False))
+    predict = forward_of(run)
     size = batch.segmentation.shape[1]
     noise = 5 * jax.random.normal(jax.random.key(0), (2, *batch.segmentation.shape))
     heatmap = joint_heatmap(batch, 2, (size, size), 1.25, "sum") + noise[0]
     object_map = PEAK * (batch.segmentation == OBJECT_LABEL) + noise[1]
-    select = jax.jit(lambda joints, things: select_keypoints(joints, things, experiment.model))
+    select = compiled(lambda joints, things: select_keypoints(joints, things, experiment.model))
     contestants = {
         "ours": repeated(lambda: jax.block_until_ready(select(heatmap, object_map)), REPEATS),
         "forward pass": repeated(lambda: jax.block_until_ready(predict(state.variables, batch.image)), 1),

@@ -18,6 +18,7 @@ from benchmarks.torch_mirror.weights import load
 from configs import synthetic
 from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.transforms import crop_example
+from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.training.experiment import Experiment, experiment_from
 from occrobnet_jax.training.setup import Run, build, use_compilation_cache
 from occrobnet_jax.training.state import TrainState
@@ -57,6 +58,16 @@ def prepared(experiment: Experiment) -> tuple[Run, TrainState]:
     use_compilation_cache(experiment)
     run = build(experiment)
     return run, run.create_state()
+
+
+def forward_of(run: Run) -> Any:
+    """The network from variables and images to raw predictions, compiled as in a run."""
+    return compiled(lambda variables, image: run.model.apply(variables, image, train=False))
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Jitted with the options that every program of ours has which runs often."""
+    return jax.jit(function, compiler_options=fast_programs(jax.default_backend()))
 
 
 def mirror_of(experiment: Experiment, variables: dict[str, Any]) -> Mirror:

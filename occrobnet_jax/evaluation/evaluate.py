@@ -26,7 +26,8 @@ from occrobnet_jax.files import write_atomically
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel import hosts, watchdog
-from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
+from occrobnet_jax.parallel.compiler import fast_programs
+from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch, platform_of
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.types import Batch, Pose, Predictions
 
@@ -60,7 +61,8 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
             depth_m = jnp.where(batch.root_known, batch.root_cam_m[..., 2], PRIOR_DEPTH_M)
         return decode(predictions, batch.intrinsics, input_size_px, config, depth_m)
 
-    return jax.jit(predict, out_shardings=batch_sharding(mesh))
+    options = fast_programs(platform_of(mesh))
+    return jax.jit(predict, out_shardings=batch_sharding(mesh), compiler_options=options)
 
 
 def make_evaluate(

@@ -1,6 +1,7 @@
 """A trained network, ready for photos that are in no dataset."""
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from input_pipeline.transforms import Fields, crop_example
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.models.decode import decode
+from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.skeleton import NUM_JOINTS
 from occrobnet_jax.training.experiment import Experiment, experiment_from
 from occrobnet_jax.training.restore import restore_for_inference
@@ -111,7 +113,7 @@ def load_predictor(checkpoint: Path, step: int | None = None) -> Predictor:
     experiment = experiment_from(restored.config)
     model, size_px = make_model(experiment), experiment.data.input_size_px
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=fast_programs(jax.default_backend()))
     def run(variables: dict, image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]) -> Pose:
         predictions = typing.cast(Predictions, model.apply(variables, image, train=False))
         return decode(predictions, intrinsics, size_px, experiment.model)

@@ -78,7 +78,7 @@ def blockwise(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
 def _forward(q: Heads, k: Heads, v: Heads, block: int) -> tuple[Heads, tuple[Array, ...]]:
     """The result, and what the backward pass needs: inputs, result, and the logarithm of each query's normaliser."""
     keys, values = (jnp.swapaxes(x, 1, 2) for x in (k, v))
-    queries = _blocks(q, block)
+    queries = _blocks(q, block) * _scale(q)  # which spares a pass over the products
 
     def one_block(q: Float[Array, "b heads m dh"]) -> tuple[Array, Array]:
         scores = _block_products(q, keys)
@@ -94,18 +94,18 @@ def _forward(q: Heads, k: Heads, v: Heads, block: int) -> tuple[Heads, tuple[Arr
 
 def _backward(_: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, Heads, Heads]:
     queries, keys, values, mixed, normalisers = kept
-    scale = 1 / math.sqrt(keys.shape[-1])
     product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
     def one_block(sums: tuple[Array, Array], of_block: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         q, mixed, normaliser, dy = of_block
         weights = jnp.exp(_block_products(q, keys) - normaliser)
         along = (dy.astype(jnp.float32) * mixed.astype(jnp.float32)).sum(-1, keepdims=True)
-        dscores = weights * (product("bhid,bhjd->bhij", dy, values) - along) * scale
+        dscores = weights * (product("bhid,bhjd->bhij", dy, values) - along)
         dscores, weights = dscores.astype(q.dtype), weights.astype(q.dtype)
         dk = sums[0] + product("bhdi,bhij->bhdj", jnp.swapaxes(q, 2, 3), dscores)
         dv = sums[1] + product("bhdi,bhij->bhdj", jnp.swapaxes(dy, 2, 3), weights)
-        return (dk, dv), product("bhij,bhjd->bhid", dscores, keys).astype(q.dtype)
+        dq = product("bhij,bhjd->bhid", dscores, keys) * _scale(keys)
+        return (dk, dv), dq.astype(q.dtype)
 
     zeros = jnp.zeros(jnp.swapaxes(keys, 2, 3).shape, jnp.float32)
     blocks = (queries, mixed, normalisers, _blocks(gradient, queries.shape[3]))
@@ -117,9 +117,13 @@ def _backward(_: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, 
 blockwise.defvjp(_forward, _backward)
 
 
+def _scale(x: Float[Array, "..."]) -> float:
+    """Of products of vectors as long as these."""
+    return 1 / math.sqrt(x.shape[-1])
+
+
 def _block_products(q: Float[Array, "b heads m dh"], keys: Float[Array, "b heads n dh"]) -> Float[Array, "b heads m n"]:
-    products = jnp.einsum("bhid,bhjd->bhij", q, keys, preferred_element_type=jnp.float32)
-    return products / math.sqrt(q.shape[-1])
+    return jnp.einsum("bhid,bhjd->bhij", q, keys, preferred_element_type=jnp.float32)
 
 
 def _blocks(x: Heads, block: int) -> Blocks:

@@ -50,6 +50,11 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
 
 
+def platform_of(mesh: Mesh) -> str:
+    """What JAX calls the kind of the mesh's devices: "cpu", "gpu" or "tpu"."""
+    return str(mesh.devices.flat[0].platform)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same array on every device."""
     return NamedSharding(mesh, PartitionSpec())

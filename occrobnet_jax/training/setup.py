@@ -14,8 +14,9 @@ from jaxtyping import PyTree
 
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel.compiler import quick_compilation
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
-from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, state_sharding
+from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, platform_of, state_sharding
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
@@ -90,7 +91,7 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
         mesh=mesh,
         model=model,
         state=jax.tree.map(_with_sharding, shapes, placed),
-        create_state=jax.jit(create, out_shardings=placed, compiler_options=_quick_to_compile(mesh)),
+        create_state=jax.jit(create, out_shardings=placed, compiler_options=quick_compilation(platform_of(mesh))),
         train_step=compile_for(mesh, make_train_step(experiment, model, optimiser, gather), placed),
     )
 
@@ -115,16 +116,6 @@ def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
         if hosts.is_lead():
             print(report, flush=True)
     return state, Position(0, 0)
-
-
-def _quick_to_compile(mesh: Mesh) -> dict[str, int] | None:
-    """Options for a function that runs once.
-
-    On a CPU, LLVM's optimisation of the random number generators of all parameters takes far longer than it saves: one
-    minute against four seconds of the demo's start.
-    """
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return {"xla_backend_optimization_level": 0} if on_cpu else None
 
 
 def _with_sharding(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:

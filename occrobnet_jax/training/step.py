@@ -12,8 +12,9 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
+from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.parallel.fsdp import Gather, as_they_are
-from occrobnet_jax.parallel.mesh import batch_sharding, replicated
+from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.experiment import Experiment
@@ -83,6 +84,7 @@ def compile_for(mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding]) -> T
         in_shardings=(placed, batch_sharding(mesh)),
         out_shardings=(placed, replicated(mesh)),
         donate_argnums=0,
+        compiler_options=fast_programs(platform_of(mesh)),
     )
 
 

@@ -1,0 +1,55 @@
+"""Options of XLA's CPU compiler."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.parallel.compiler import fast_programs, quick_compilation
+from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.setup import build
+from tests.tiny import INPUT_SIZE_PX, tiny_model
+
+YNN = "__ynn_fusion"
+
+
+def program(options) -> str:
+    """A convolution with 64 channels and a matrix product, compiled."""
+
+    def function(x, kernel, weights):
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y.reshape(-1, 64) @ weights
+
+    shapes = (jnp.ones(shape) for shape in ((2, 32, 32, 64), (3, 3, 64, 64), (64, 64)))
+    return jax.jit(function, compiler_options=options).lower(*shapes).compile().as_text()
+
+
+def ynn_operations(text: str) -> list[str]:
+    return [line for line in text.splitlines() if YNN in line and "fusion(" in line]
+
+
+def test_convolutions_are_not_ynns_and_products_are():
+    assert len(ynn_operations(program(None))) == 2
+    (left,) = ynn_operations(program(fast_programs("cpu")))
+    assert "dot_general" in left
+
+
+@pytest.mark.parametrize("platform", ["tpu", "gpu", "cuda"])
+def test_other_platforms_have_their_own_defaults(platform):
+    assert fast_programs(platform) is None
+    assert quick_compilation(platform) is None
+
+
+def test_training_steps_are_compiled_with_them(monkeypatch):
+    seen = {}
+    jit = jax.jit
+
+    def spy(function, **options):
+        seen[function.__name__ if hasattr(function, "__name__") else "create"] = options.get("compiler_options")
+        return jit(function, **options)
+
+    monkeypatch.setattr(jax, "jit", spy)
+    experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
+    build(experiment, jax.devices()[:1])
+    assert seen["train_step"] == fast_programs("cpu")
+    assert seen["create"] == quick_compilation("cpu")
