@@ -1,6 +1,7 @@
 """Winograd's convolution against the plain one in float64, and the programs that platforms get."""
 
 import collections
+import functools
 import re
 
 import jax
@@ -48,14 +49,32 @@ def test_its_gradients_are_the_plain_ones(shape):
         np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()), err_msg=name)
 
 
-def test_it_is_for_large_even_maps_with_many_channels():
-    assert pays((1, 64, 64, 128), (3, 3, 128, 128))
-    assert pays((7, 32, 32, 512), (3, 3, 512, 128))
-    assert not pays((7, 32, 64, 128), (3, 3, 128, 128))
-    assert not pays((1, 65, 64, 128), (3, 3, 128, 128))
-    assert not pays((1, 64, 65, 128), (3, 3, 128, 128))
-    assert not pays((1, 64, 64, 1024), (3, 3, 1024, 127))
-    assert not pays((1, 64, 64, 127), (3, 3, 127, 1024))
+@pytest.mark.parametrize("training", [True, False])
+def test_it_is_for_large_even_maps_with_many_channels(training):
+    pays_here = functools.partial(pays, training=training)
+    assert pays_here((1, 64, 64, 128), (3, 3, 128, 128))
+    assert pays_here((7, 32, 32, 512), (3, 3, 512, 128))
+    assert pays_here((7, 32, 64, 128), (3, 3, 128, 128)) is not training
+    assert not pays_here((1, 32, 64, 128), (3, 3, 128, 128))
+    assert not pays_here((1, 65, 64, 128), (3, 3, 128, 128))
+    assert not pays_here((1, 64, 65, 128), (3, 3, 128, 128))
+    assert not pays_here((1, 64, 64, 1024), (3, 3, 1024, 127))
+    assert not pays_here((1, 64, 64, 127), (3, 3, 127, 1024))
+
+
+def test_a_batch_counts_where_nothing_is_trained():
+    x = jax.ShapeDtypeStruct((8, 32, 32, 128), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, 128, 128), jnp.float32)
+    assert num_products(conv_3x3, x, kernel) == 16
+    assert num_products(lambda *given: jax.vjp(conv_3x3, *given)[0], x, kernel) == 0
+
+
+def num_products(function, *shapes) -> int:
+    """Matrix products of what a CPU gets."""
+    return jax.jit(function).trace(*shapes).lower(lowering_platforms=("cpu",)).as_text().count("stablehlo.dot_general")
+
+
+def test_odd_maps_are_left_alone():
     odd = arrays(1, 5, 7, 3, 4)
     for a, b in zip(with_gradients(conv_3x3, *odd), with_gradients(plain, *odd), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -13,9 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 LEAST_CHANNELS = 128  # with fewer the transforms cost more than the products that they save
-LEAST_PRODUCTS = (
-    2**26
-)  # a tap and image; for smaller ones the program's length, which a start must load, isn't worth it
+LEAST_PRODUCTS = 2**26  # a tap
 
 Map = Float[Array, "b h w cin"]
 Kernel = Float[Array, "3 3 cin cout"]
@@ -28,17 +26,21 @@ def conv_3x3(x: Map, kernel: Kernel) -> Convolved:
 
     TPU and GPU keep XLA's whatever the shape.
     """
-    if not pays(x.shape, kernel.shape):
+    return _best(x, kernel, training=False)
+
+
+def _best(x: Map, kernel: Kernel, *, training: bool) -> Convolved:
+    if not pays(x.shape, kernel.shape, training=training):
         return plain(x, kernel)
     return jax.lax.platform_dependent(x, kernel, cpu=winograd, default=plain)
 
 
 def _forward(x: Map, kernel: Kernel) -> tuple[Convolved, tuple[Map, Kernel]]:
-    return conv_3x3(x, kernel), (x, kernel)
+    return _best(x, kernel, training=True), (x, kernel)
 
 
 def _backward(kept: tuple[Map, Kernel], gradient: Convolved) -> tuple[Map, Kernel]:
-    if not pays(kept[0].shape, kept[1].shape):
+    if not pays(kept[0].shape, kept[1].shape, training=True):
         return _plain_backward(*kept, gradient)
     return jax.lax.platform_dependent(*kept, gradient, cpu=_winograd_backward, default=_plain_backward)
 
@@ -46,10 +48,14 @@ def _backward(kept: tuple[Map, Kernel], gradient: Convolved) -> tuple[Map, Kerne
 conv_3x3.defvjp(_forward, _backward)
 
 
-def pays(shape: Sequence[int], kernel_shape: Sequence[int]) -> bool:
-    """Whether Winograd's way is the faster one on a CPU; the map's sides must be even."""
+def pays(shape: Sequence[int], kernel_shape: Sequence[int], *, training: bool) -> bool:
+    """Whether Winograd's way is the faster one on a CPU; the map's sides must be even.
+
+    In training a batch doesn't count: a step has three times as many products, and with those of all convolutions of
+    ResNet-50 a start would load its program for longer than they save in many steps.
+    """
     is_even = shape[1] % 2 == shape[2] % 2 == 0
-    products = shape[1] * shape[2] * kernel_shape[2] * kernel_shape[3]
+    products = (1 if training else shape[0]) * shape[1] * shape[2] * kernel_shape[2] * kernel_shape[3]
     return is_even and min(kernel_shape[2:]) >= LEAST_CHANNELS and products >= LEAST_PRODUCTS
 
 
