@@ -28,7 +28,14 @@ from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
-from occrobnet_jax.training.setup import Position, Run, build, restore_or_create, use_compilation_cache
+from occrobnet_jax.training.setup import (
+    Position,
+    Run,
+    build,
+    compiled_meanwhile,
+    restore_or_create,
+    use_compilation_cache,
+)
 from occrobnet_jax.training.state import TrainState, state_sha256
 from occrobnet_jax.training.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
 from occrobnet_jax.types import Batch
@@ -54,9 +61,10 @@ def train(experiment: Experiment, workdir: Path) -> None:
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
     check_hosts_agree(experiment)
     run = build(experiment)
-    state, start = restore_or_create(run, workdir)
-    batches = open_batches(experiment, start)
-    evaluate = open_evaluation(run)
+    with compiled_meanwhile(run):
+        state, start = restore_or_create(run, workdir)
+        batches = open_batches(experiment, start)
+        evaluate = open_evaluation(run)
     announce(run, start, num_examples)
     keep_config(experiment, workdir)
     with (

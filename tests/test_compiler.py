@@ -1,4 +1,8 @@
-"""Options of XLA's CPU compiler."""
+"""Options of XLA's CPU compiler, and compilation beside other work."""
+
+import dataclasses
+import threading
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +11,7 @@ import pytest
 from input_pipeline.config import DataConfig
 from occrobnet_jax.parallel.compiler import fast_programs, quick_compilation
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.setup import build
+from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
 from tests.tiny import INPUT_SIZE_PX, tiny_model
 
 YNN = "__ynn_fusion"
@@ -22,6 +26,11 @@ def program(options) -> str:
 
     shapes = (jnp.ones(shape) for shape in ((2, 32, 32, 64), (3, 3, 64, 64), (64, 64)))
     return jax.jit(function, compiler_options=options).lower(*shapes).compile().as_text()
+
+
+def tiny_run() -> Run:
+    experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
+    return build(experiment, jax.devices()[:1])
 
 
 def ynn_operations(text: str) -> list[str]:
@@ -49,7 +58,44 @@ def test_training_steps_are_compiled_with_them(monkeypatch):
         return jit(function, **options)
 
     monkeypatch.setattr(jax, "jit", spy)
-    experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
-    build(experiment, jax.devices()[:1])
+    tiny_run()
     assert seen["train_step"] == fast_programs("cpu")
     assert seen["create"] == quick_compilation("cpu")
+
+
+class StandIn:
+    """Of a step; notes in which thread it is compiled, and may fail there."""
+
+    def __init__(self, error: Exception | None = None):
+        self.error, self.threads = error, []
+
+    def lower(self, *_: Any) -> "StandIn":
+        return self
+
+    def compile(self) -> None:
+        self.threads.append(threading.current_thread())
+        if self.error:
+            raise self.error
+
+
+def test_the_step_is_compiled_in_a_thread_of_its_own():
+    step, done = StandIn(), []
+    with compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=step)):
+        done.append("body")
+    assert len(step.threads) == len(done) == 1
+    assert step.threads[0] is not threading.main_thread()
+
+
+def test_an_error_of_the_compiler_comes_when_the_body_is_done():
+    done = []
+    with (
+        pytest.raises(ValueError, match="no memory"),
+        compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=StandIn(ValueError("no memory")))),
+    ):
+        done.append("body")
+    assert done == ["body"]
+
+
+def test_an_error_of_the_body_comes_through():
+    with pytest.raises(KeyError), compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=StandIn())):
+        raise KeyError

@@ -1,8 +1,10 @@
 """From a configuration to what a training run consists of, and to the state that it starts from."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.compiler import quick_compilation
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, platform_of, state_sharding
+from occrobnet_jax.training.abstract_batch import abstract_batch
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
@@ -94,6 +97,22 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
         create_state=jax.jit(create, out_shardings=placed, compiler_options=quick_compilation(platform_of(mesh))),
         train_step=compile_for(mesh, make_train_step(experiment, model, optimiser, gather), placed),
     )
+
+
+@contextlib.contextmanager
+def compiled_meanwhile(run: Run) -> Iterator[None]:
+    """Compiles the training step in a thread of its own while the body is busy with something else.
+
+    JAX keeps the program, so that the step's first call finds it. The body's end waits for the compiler.
+
+    Raises:
+        Exception: what the compiler or the tracing raised, at the body's end.
+    """
+    shapes = abstract_batch(run.experiment, run.mesh)
+    with ThreadPoolExecutor(1, "compile") as pool:
+        program = pool.submit(lambda: run.train_step.lower(run.state, shapes).compile())  # type: ignore[attr-defined]
+        yield
+        program.result()
 
 
 def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
