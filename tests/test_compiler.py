@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from input_pipeline.config import DataConfig
+from occrobnet_jax.evaluation.evaluate import make_predict_step
 from occrobnet_jax.parallel.compiler import fast_programs, quick_compilation
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
@@ -49,7 +50,7 @@ def test_other_platforms_have_their_own_defaults(platform):
     assert quick_compilation(platform) is None
 
 
-def test_training_steps_are_compiled_with_them(monkeypatch):
+def test_training_and_evaluation_are_compiled_with_them(monkeypatch):
     seen = {}
     jit = jax.jit
 
@@ -58,8 +59,9 @@ def test_training_steps_are_compiled_with_them(monkeypatch):
         return jit(function, **options)
 
     monkeypatch.setattr(jax, "jit", spy)
-    tiny_run()
-    assert seen["train_step"] == fast_programs("cpu")
+    run = tiny_run()
+    make_predict_step(run.experiment, run.model, run.mesh)
+    assert seen["train_step"] == seen["predict"] == fast_programs("cpu")
     assert seen["create"] == quick_compilation("cpu")
 
 

@@ -217,3 +217,12 @@ def test_soft_argmax_is_below_the_floor_of_argmax() -> None:
     hard, soft = (jnp.abs(axis_positions(heatmaps, kind) - centre).mean() for kind in ("argmax", "soft_argmax"))
     assert 0.2 < hard < 0.3  # a quarter of a bin on average
     assert soft < 0.05
+
+
+def test_gelu_in_bfloat16_is_the_exact_one_rounded() -> None:
+    x = jnp.linspace(-5, 5, 2001).astype(jnp.bfloat16)
+    wide = np.asarray(x, np.float64)
+    exact = 0.5 * wide * special.erfc(-wide / np.sqrt(2))
+    assert layers.gelu(x).dtype == jnp.bfloat16
+    # half a unit in the last place, and the rounding of 1 + erf in float32; in bfloat16 that would be 0.008
+    np.testing.assert_allclose(layers.gelu(x).astype(jnp.float32), exact, rtol=2.0**-8, atol=1e-6)
