@@ -27,10 +27,6 @@ $(STAMP): requirements.txt requirements-dev.txt Makefile
 	    (pathlib.Path(sysconfig.get_path('purelib')) / 'occrobnet_checkout.pth').write_text('$(CURDIR)\n')"
 	@touch $@
 
-# Freed arrays stay with the process: 3 to 13 % of a step on a CPU, and times that vary less (docs/performance.md).
-demo bench: export MALLOC_MMAP_THRESHOLD_ := 17179869184
-demo bench: export MALLOC_TRIM_THRESHOLD_ := 17179869184
-demo bench: export MALLOC_TOP_PAD_ := 268435456
 demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
 	$(BIN)/python -m input_pipeline.prepare synthetic_hands --data_dir $(DEMO_DATA) \
 	    --train 4400 --val 300 --test 100 --image_size_px 112

@@ -7,6 +7,8 @@ from pathlib import Path
 
 CODE = """
 from benchmarks.memory import own_peak_mb
+from occrobnet_jax.parallel.host_memory import keep_freed_memory
+keep_freed_memory()
 from {module} import {function}
 {function}({argument!r})
 print(own_peak_mb())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import results
+from occrobnet_jax.parallel.host_memory import keep_freed_memory
 
 FULL_RUNS, QUICK_RUNS = 5, 2
 LIBRARIES = ("jax", "jaxlib", "flax", "grain", "numpy", "opencv-python-headless", "torch", "torchvision")
@@ -103,16 +104,14 @@ def measure_in_child(name: str, quick: bool) -> dict[str, Any] | None:
 
 
 def child_environment() -> dict[str, str]:
-    """Both sides on the CPU, with what they compile kept for the next time, and memory that stays with the process."""
+    """Both sides on the CPU, with what they compile kept for the next time."""
     cache = Path(tempfile.gettempdir()).resolve() / f"occrobnet_bench_{os.getuid()}"
-    large = str(2**34)
-    defaults = {"MALLOC_MMAP_THRESHOLD_": large, "MALLOC_TRIM_THRESHOLD_": large, "MALLOC_TOP_PAD_": str(2**28)}
-    defaults |= {"JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
-    return defaults | dict(os.environ)
+    return {"JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")} | dict(os.environ)
 
 
 def measure_here(name: str, quick: bool, output: Path) -> None:
-    """Measures one benchmark in this process and writes its row."""
+    """Measures one benchmark in this process and writes its row. Both sides have train.py's memory settings."""
+    keep_freed_memory()
     benchmark = BENCHMARKS[name]
     module = importlib.import_module(f"benchmarks.{benchmark.module}")
     found = module.measure(name, QUICK_RUNS if quick else FULL_RUNS)

@@ -14,6 +14,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel.host_memory import keep_freed_memory
 from occrobnet_jax.training.experiment import Experiment, config_names, experiment_from, unknown_name
 
 REPOSITORY = Path(__file__).parents[1]
@@ -59,6 +60,7 @@ def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Parses the flags, calls `main` with what is left of the command line, and exits."""
+    keep_freed_memory()
     try:
         app.run(lambda argv: main(argv[1:]), flags_parser=_parse)
     except KeyboardInterrupt as error:

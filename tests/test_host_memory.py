@@ -1,0 +1,73 @@
+"""Freed memory stays with a process that computes on the CPU, and only there."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from occrobnet_jax.parallel import host_memory
+from occrobnet_jax.parallel.host_memory import computes_on_cpu, keep_freed_memory
+
+FAULTS_OF_A_THREAD = """
+import ctypes, resource, threading
+from occrobnet_jax.parallel.host_memory import keep_freed_memory
+print(keep_freed_memory({environment}))
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+
+def work():
+    for _ in range(2):
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        address = libc.malloc(2**27)
+        ctypes.memset(address, 1, 2**27)
+        libc.free(address)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+
+
+def faults_of_a_thread(environment: str) -> list[str]:
+    """Whether memory is kept; page faults of 128 MB that a thread writes, frees, and takes once more."""
+    code = FAULTS_OF_A_THREAD.format(environment=environment)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="settings of glibc")
+def test_memory_that_a_thread_freed_is_not_taken_from_the_system_again():
+    is_kept, _, again = faults_of_a_thread("{}")
+    assert is_kept == "True"
+    assert int(again) < 100
+    is_kept, first, again = faults_of_a_thread("{'MALLOC_ARENA_MAX': '2'}")
+    assert is_kept == "False"
+    assert int(again) > 0.9 * int(first) > 100
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_what_the_environment_says_goes_before(name, monkeypatch):
+    monkeypatch.setattr(host_memory, "SETTINGS", {})
+    assert keep_freed_memory({}) is (sys.platform == "linux")
+    assert not keep_freed_memory({name: "1"})
+
+
+@pytest.mark.parametrize(
+    ("platforms", "entry_points", "installed", "expected"),
+    [
+        ("cpu", ["xla_cuda12"], {"libtpu", "jax_plugins"}, True),
+        ("cuda,cpu", [], set(), False),
+        (None, [], set(), True),
+        (None, ["xla_cuda12"], set(), False),
+        (None, [], {"jax_plugins"}, False),
+        (None, [], {"libtpu"}, False),
+    ],
+)
+def test_hosts_of_accelerators_are_left_alone(platforms, entry_points, installed, expected, monkeypatch, tmp_path):
+    (tmp_path / "xla_cuda12.py").touch()
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(host_memory, "jax", SimpleNamespace(config=SimpleNamespace(jax_platforms=platforms)))
+    monkeypatch.setattr(host_memory, "entry_points", lambda group: {"jax_plugins": entry_points}[group])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name in installed else None)
+    assert computes_on_cpu() is expected
