@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,8 +11,10 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.evaluation.evaluate import make_predict_step
+from occrobnet_jax.inference import predictor
 from occrobnet_jax.parallel.compiler import fast_programs, quick_compilation
-from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.experiment import Experiment, config_of
+from occrobnet_jax.training.restore import Restored
 from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
 from tests.tiny import INPUT_SIZE_PX, tiny_model
 
@@ -50,7 +53,7 @@ def test_other_platforms_have_their_own_defaults(platform):
     assert quick_compilation(platform) is None
 
 
-def test_training_and_evaluation_are_compiled_with_them(monkeypatch):
+def test_training_evaluation_and_prediction_are_compiled_with_them(monkeypatch):
     seen = {}
     jit = jax.jit
 
@@ -61,7 +64,9 @@ def test_training_and_evaluation_are_compiled_with_them(monkeypatch):
     monkeypatch.setattr(jax, "jit", spy)
     run = tiny_run()
     make_predict_step(run.experiment, run.model, run.mesh)
-    assert seen["train_step"] == seen["predict"] == fast_programs("cpu")
+    monkeypatch.setattr(predictor, "restore_for_inference", lambda *_: Restored(config_of(run.experiment), {}, 1))
+    predictor.load_predictor(Path("workdir"))
+    assert seen["train_step"] == seen["predict"] == seen["run"] == fast_programs("cpu")
     assert seen["create"] == quick_compilation("cpu")
 
 
@@ -98,6 +103,11 @@ def test_an_error_of_the_compiler_comes_when_the_body_is_done():
     assert done == ["body"]
 
 
-def test_an_error_of_the_body_comes_through():
-    with pytest.raises(KeyError), compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=StandIn())):
+def test_an_error_of_the_body_does_not_wait_for_the_compiler():
+    told = threading.Event()
+    step = StandIn()
+    step.compile = lambda: told.wait(60)
+    with pytest.raises(KeyError), compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=step)):
         raise KeyError
+    assert "compile_0" in [thread.name for thread in threading.enumerate()]
+    told.set()

@@ -103,16 +103,18 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
 def compiled_meanwhile(run: Run) -> Iterator[None]:
     """Compiles the training step in a thread of its own while the body is busy with something else.
 
-    JAX keeps the program, so that the step's first call finds it. The body's end waits for the compiler.
+    JAX keeps the program, so that the step's first call finds it. The body's end waits for the compiler, except after
+    an error in the body, which is not to wait.
 
     Raises:
         Exception: what the compiler or the tracing raised, at the body's end.
     """
     shapes = abstract_batch(run.experiment, run.mesh)
-    with ThreadPoolExecutor(1, "compile") as pool:
-        program = pool.submit(lambda: run.train_step.lower(run.state, shapes).compile())  # type: ignore[attr-defined]
-        yield
-        program.result()
+    pool = ThreadPoolExecutor(1, "compile")
+    program = pool.submit(lambda: run.train_step.lower(run.state, shapes).compile())  # type: ignore[attr-defined]
+    pool.shutdown(wait=False)
+    yield
+    program.result()
 
 
 def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
