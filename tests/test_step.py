@@ -13,7 +13,7 @@ from input_pipeline.config import DataConfig
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import build, make_model
 from occrobnet_jax.training.state import leaves_by_path
-from occrobnet_jax.training.step import _draw_forced, _forward
+from occrobnet_jax.training.step import _draw_forced, _forward, _norms
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
 
 EXPERIMENT = Experiment(
@@ -80,3 +80,16 @@ def test_parameters_stay_float32_whatever_is_computed_in():
     assert {leaf.dtype for path, leaf in leaves_by_path(state).items() if path.startswith("params")} == {
         np.dtype("float32")
     }
+
+
+def test_the_gradients_length_is_that_of_its_blocks_and_of_all_together():
+    shapes = {"backbone": {"kernel": (3, 3, 64, 32), "bias": (32,)}, "tokens": {"scale": (5,)}}
+    keys = iter(jax.random.split(jax.random.key(0), 3))
+    gradient = jax.tree.map(
+        lambda shape: jax.random.normal(next(keys), shape), shapes, is_leaf=lambda x: type(x) is tuple
+    )
+    found = _norms(gradient)
+    of_all = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient[block])]) for block in shapes]
+    np.testing.assert_allclose(found["gradient_norm/backbone"], np.linalg.norm(of_all[0]), rtol=1e-5)
+    np.testing.assert_allclose(found["gradient_norm/tokens"], np.linalg.norm(of_all[1]), rtol=1e-5)
+    np.testing.assert_allclose(found["gradient_norm"], np.linalg.norm(np.concatenate(of_all)), rtol=1e-5)

@@ -69,8 +69,8 @@ def state_sharding(state: PyTree[Any], mesh: Mesh, min_elements: int) -> PyTree[
     """Where each leaf of a training state (arrays or their `jax.ShapeDtypeStruct`) lives.
 
     A leaf of at least `min_elements` is split over "fsdp" along its longest axis that divides evenly; others, and
-    those without such an axis, are copied to every device. The optimiser's moments have their parameter's shape and
-    so its layout.
+    those without such an axis, are copied to every device. The optimiser's moments of a large parameter have
+    its shape and so its layout.
     """
     return jax.tree.map(lambda leaf: _leaf_sharding(leaf.shape, mesh, min_elements), state)
 

@@ -18,7 +18,7 @@ from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.optimiser import schedule, update_average
+from occrobnet_jax.training.optimiser import is_small, schedule, update_average
 from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.types import Batch, Predictions
 
@@ -131,8 +131,16 @@ def _mean(total: Float[Array, ""], count: Float[Array, ""]) -> Float[Array, ""]:
 
 def _norms(gradient: PyTree[Array]) -> Metrics:
     """Length of the gradient, of each block of the network and of all together."""
-    blocks = {f"gradient_norm/{block}": optax.tree.norm(part) for block, part in gradient.items()}
-    return {"gradient_norm": optax.tree.norm(gradient)} | blocks
+    blocks = {block: _length(part) for block, part in gradient.items()}
+    named = {f"gradient_norm/{block}": length for block, length in blocks.items()}
+    return {"gradient_norm": optax.tree.norm(blocks)} | named
+
+
+def _length(gradient: PyTree[Array]) -> Float[Array, ""]:
+    """Small arrays are joined first: a sum of each makes a program long."""
+    leaves = jax.tree.leaves(gradient)
+    small = [leaf.ravel() for leaf in leaves if is_small(leaf)]
+    return optax.tree.norm([jnp.concatenate([jnp.zeros(1), *small]), *(leaf for leaf in leaves if not is_small(leaf))])
 
 
 def _activity(predictions: Predictions) -> Metrics:
