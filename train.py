@@ -5,6 +5,7 @@ its processes makes all of them save and end, with status 0. docs/multi_host.md 
 """
 
 import contextlib
+import gc
 import math
 import time
 import typing
@@ -28,6 +29,7 @@ from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import (
     Position,
     Run,
@@ -38,7 +40,6 @@ from occrobnet_jax.training.setup import (
 )
 from occrobnet_jax.training.state import TrainState, state_sha256
 from occrobnet_jax.training.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
-from occrobnet_jax.types import Batch
 
 Metrics = dict[str, float]
 Evaluate = Callable[[dict[str, Any]], Evaluation]
@@ -99,6 +100,7 @@ def take_steps(
     while the host does; then evaluate, then save. Numbers are read, and found finite, before a state is saved.
     """
     experiment, step = run.experiment, start.step
+    gc.freeze()  # Python's collector would look through the traced programs again and again, a third of the host's time
     window = MetricWindow(experiment.global_batch_size)
     for step in range(start.step + 1, experiment.last_step + 1):
         with window.waiting():
@@ -130,9 +132,10 @@ def is_due(step: int, every_steps: int) -> bool:
     return every_steps > 0 and step % every_steps == 0
 
 
-def place(fields: dict[str, np.ndarray], run: Run) -> Batch:
+def place(fields: dict[str, np.ndarray], run: Run) -> PackedBatch:
     """The global batch on the devices; keys, which are text, stay here."""
-    return Batch(**place_batch({name: value for name, value in fields.items() if name != "key"}, run.mesh))
+    packed = PackedBatch.of({name: value for name, value in fields.items() if name != "key"})
+    return typing.cast(PackedBatch, place_batch(packed, run.mesh))
 
 
 def open_batches(experiment: Experiment, start: Position) -> LocalBatches:

@@ -19,9 +19,11 @@ import numpy as np
 from benchmarks.networks import paper_experiment, synthetic_rows
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import Position, Run, build
 from occrobnet_jax.training.state import TrainState
-from occrobnet_jax.training.step import Metrics, TrainStep, compile_for
+from occrobnet_jax.training.step import CompiledStep, compile_for
+from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 from train import open_writer, place, take_steps
 
@@ -60,12 +62,12 @@ class Loop:
             return 1e3 * (time.perf_counter() - started_s) / STEPS
 
 
-def _idle_step(run: Run, batch: Batch) -> TrainStep:
+def _idle_step(run: Run, batch: PackedBatch) -> CompiledStep:
     """A step that takes and returns what the real one does, and only counts."""
     _, metrics = jax.eval_shape(run.train_step, run.state, batch)
 
-    def idle(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        zeros = {name: jnp.zeros(number.shape, number.dtype) for name, number in metrics.items()}
+    def idle(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        zeros = jax.tree.map(lambda number: jnp.zeros(number.shape, number.dtype), metrics)
         return dataclasses.replace(state, step=state.step + 1), zeros
 
     return compile_for(run.mesh, idle, jax.tree.map(lambda leaf: leaf.sharding, run.state))

@@ -20,8 +20,10 @@ from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.training.experiment import Experiment, experiment_from
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import Run, build, use_compilation_cache
 from occrobnet_jax.training.state import TrainState
+from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 
 Contestants = dict[str, Callable[[], object]]
@@ -77,12 +79,17 @@ def mirror_of(experiment: Experiment, variables: dict[str, Any]) -> Mirror:
     return mirror.to(memory_format=torch.channels_last)
 
 
+def packed(batch: Batch) -> PackedBatch:
+    """As our step takes it."""
+    return jax.device_put(PackedBatch.of(jax.device_get(vars(batch))))
+
+
 class OurStep:
     """Our training step; each call takes the state that the last one returned."""
 
     def __init__(self, run: Run, state: TrainState, batch: Batch):
-        self.run, self.state, self.batch = run, state, batch
-        self.metrics: dict[str, Any] = {}
+        self.run, self.state, self.batch = run, state, packed(batch)
+        self.metrics: StepMetrics | None = None
 
     def __call__(self) -> None:
         """One step, waited for."""
@@ -132,7 +139,7 @@ def step_contestants(experiment: Experiment) -> tuple[Contestants, float]:
     run, state = prepared(experiment)
     batch = synthetic_batch(experiment.global_batch_size)
     mirror = mirror_of(experiment, state.variables)
-    flops = flops_of(run.train_step, state, batch)
+    flops = flops_of(run.train_step, state, packed(batch))
     eager = MirrorStep(experiment, mirror, batch, compiled=False)
     compiled = MirrorStep(experiment, copy.deepcopy(mirror), batch, compiled=True)
     return {"ours": OurStep(run, state, batch), "PyTorch eager": eager, "torch.compile": compiled}, flops

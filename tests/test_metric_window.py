@@ -4,16 +4,17 @@ import jax.numpy as jnp
 import pytest
 
 from occrobnet_jax.training.metric_window import MetricWindow, check_finite
+from occrobnet_jax.training.step_metrics import StepMetrics
 
 
 def test_a_window_averages_its_steps_and_begins_anew():
     window = MetricWindow(global_batch_size=4)
     for step, loss in ((1, 2.0), (2, 4.0), (3, 9.0)):
-        window.add(step, {"loss": jnp.float32(loss)})
+        window.add(step, StepMetrics.of({"loss": jnp.float32(loss)}))
     assert len(window) == 3
     assert window.read()["loss"] == 5.0
     assert len(window) == 0
-    window.add(4, {"loss": jnp.float32(1.0)})
+    window.add(4, StepMetrics.of({"loss": jnp.float32(1.0)}))
     assert window.read()["loss"] == 1.0
 
 
@@ -26,7 +27,7 @@ def test_the_speed_leaves_out_the_first_step_and_what_restarts_the_clock(monkeyp
         with window.waiting():
             now[0] += waits_s
         now[0] += works_s
-        window.add(step, {"loss": jnp.float32(1.0)})
+        window.add(step, StepMetrics.of({"loss": jnp.float32(1.0)}))
 
     take_step(1, 3.0, 50.0)  # compilation
     take_step(2, 0.5, 1.5)
@@ -46,7 +47,7 @@ def test_the_first_bad_step_is_named_with_what_is_bad_in_it():
     good = {"loss": 1.0, "loss/heatmap": 1.0, "gradient_norm": 1.0, "gradient_norm/neck": 1.0}
     bad = good | {"loss": float("nan"), "loss/heatmap": float("nan")}
     for step, metrics in ((5, good), (6, bad), (7, bad | {"gradient_norm/neck": float("inf")})):
-        window.add(step, {name: jnp.float32(value) for name, value in metrics.items()})
+        window.add(step, StepMetrics.of({name: jnp.float32(value) for name, value in metrics.items()}))
     with pytest.raises(FloatingPointError, match="step 6: loss/heatmap not finite"):
         window.read()
 

@@ -6,10 +6,9 @@ import jax
 import pytest
 
 from input_pipeline.config import DataConfig
+from occrobnet_jax.training.abstract_batch import abstract_batch
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import build
-from occrobnet_jax.types import Batch
-from tests.fake_batches import fake_batch
 from tests.tiny import INPUT_SIZE_PX, tiny_model
 from tools.profile_step import PARTS, part_of, parts_of_operations
 
@@ -21,9 +20,7 @@ def program() -> str:
     """The step's program with the names of its operations; nothing is compiled."""
     experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
     run = build(experiment, jax.devices()[:1])
-    batch: Batch = fake_batch(experiment.model, INPUT_SIZE_PX, count=8)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
-    return run.train_step.lower(run.state, shapes).as_text(debug_info=True)  # type: ignore[attr-defined]
+    return run.train_step.lower(run.state, abstract_batch(experiment, run.mesh)).as_text(debug_info=True)  # type: ignore[attr-defined]
 
 
 def test_nothing_goes_to_the_host_within_a_step(program):

@@ -16,10 +16,11 @@ from occrobnet_jax.parallel.collectives import Collective, collectives, on_activ
 from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
 from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import build, make_model
 from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.training.step import compile_for, make_train_step
-from occrobnet_jax.types import Batch, Keypoints
+from occrobnet_jax.types import Keypoints
 from tests.fake_datasets import write_fake_dataset
 from tests.fake_runs import drawn_variables
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
@@ -55,7 +56,7 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
     The optimiser is gradient descent: Adam turns the rounding errors of gradients that should be zero into steps.
     """
     batches = train_batches(experiment.data, heatmap_stride=4, global_batch_size=8, seed=0)
-    batch = Batch(**{name: value for name, value in next(batches).items() if name != "key"})
+    fields = {name: value for name, value in next(batches).items() if name != "key"}
     batches.close()  # type: ignore[attr-defined]
     model = make_model(experiment)
     descent = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.01))
@@ -72,13 +73,13 @@ def outcomes(experiment: Experiment) -> dict[str, Outcome]:
     def outcome(config: MeshConfig, devices: list[jax.Device]) -> Outcome:
         mesh = make_mesh(config, devices)
         layout = state_sharding(first, mesh, config.fsdp_min_elements)
-        state, placed, losses = jax.device_put(first, layout), place_batch(batch, mesh), []
+        state, placed, losses = jax.device_put(first, layout), place_batch(PackedBatch.of(fields), mesh), []
         step = make_train_step(experiment, model, descent, gather_over(mesh, layout.params, jnp.float32))
         train_step = compile_for(mesh, step, layout).lower(state, placed).compile()
         for _ in range(STEPS):
             state, metrics = train_step(state, placed)
-            losses.append(float(metrics["loss"]))
-        heatmap, keypoints = look(state.variables, placed.image)
+            losses.append(metrics.numbers()["loss"])
+        heatmap, keypoints = look(state.variables, placed.maps["image"])
         return Outcome(losses, np.asarray(heatmap), keypoint_sets(keypoints), collectives(train_step.as_text()))
 
     single = outcome(ALONE, jax.devices()[:1])

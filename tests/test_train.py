@@ -23,6 +23,7 @@ from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.optimiser import OptimiserConfig
 from occrobnet_jax.training.restore import restore_for_inference
 from occrobnet_jax.training.setup import Position
+from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.training.wandb_run import WandbConfig
 from tests.fake_datasets import write_fake_dataset
 from tests.faults.stand_in import StandIn, train_step_of
@@ -219,12 +220,12 @@ class Loop:
     """take_steps around a step that only counts and returns given losses; remembers what the loop does, in order."""
 
     def __init__(self, workdir: Path, losses: list[float], **settings: int):
-        self.metrics = [{"loss": jnp.float32(loss)} for loss in losses]
+        self.metrics = [StepMetrics.of({"loss": jnp.float32(loss)}) for loss in losses]
         self.experiment = Experiment(total_steps=len(losses), global_batch_size=8, **settings)
         self.workdir, self.events = workdir, []
         self.asked_at = 0
 
-    def step(self, state: int, batch: object) -> tuple[int, dict[str, Any]]:
+    def step(self, state: int, batch: object) -> tuple[int, StepMetrics]:
         self.events.append(f"step {state + 1}")
         return state + 1, self.metrics[state]
 

@@ -8,6 +8,7 @@ import collections
 import gzip
 import json
 import re
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from occrobnet_jax import command_line
 from occrobnet_jax.inference.predictor import photo_example
 from occrobnet_jax.parallel.mesh import place_batch
 from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import Run, build, use_compilation_cache
-from occrobnet_jax.types import Batch
 
 STEPS = 3
 PARTS = (
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> None:
     print(f"trace: {newest}")
 
 
-def blank_batch(run: Run) -> Batch:
+def blank_batch(run: Run) -> PackedBatch:
     """Grey photos on the devices."""
     experiment: Experiment = run.experiment
     photo = np.full((experiment.data.input_size_px,) * 2 + (3,), 128, np.uint8)
@@ -62,7 +63,7 @@ def blank_batch(run: Run) -> Batch:
     example = photo_example(encoded, photo, "grey", None, None, experiment.data.box_scale)
     row = crop_example(example, experiment.data, experiment.model.heatmap_stride)
     fields = {name: np.stack([value] * experiment.global_batch_size) for name, value in row.items() if name != "key"}
-    return Batch(**place_batch(fields, run.mesh))
+    return typing.cast(PackedBatch, place_batch(PackedBatch.of(fields), run.mesh))
 
 
 def parts_of_operations(program: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Shapes, types and layout of a batch, for programs that are compiled without any data."""
 
 import dataclasses
-from typing import Any
+import functools
 
 import cv2
 import jax
@@ -12,11 +12,11 @@ from input_pipeline.schema import empty_example
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.parallel.mesh import batch_sharding
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.types import Batch
+from occrobnet_jax.training.packed_batch import PackedBatch
 
 
-def abstract_batch(experiment: Experiment, mesh: Mesh) -> Batch:
-    """The global batch on a mesh, a `jax.ShapeDtypeStruct` in each field: what the input pipeline makes of a photo."""
+def abstract_batch(experiment: Experiment, mesh: Mesh) -> PackedBatch:
+    """The global batch on a mesh, of `jax.ShapeDtypeStruct`s: what the input pipeline makes of a photo."""
     side = experiment.data.input_size_px
     photo = cv2.imencode(".png", np.zeros((side, side, 3), np.uint8))[1].tobytes()
     example = empty_example() | {"image": photo, "height": np.int32(side), "width": np.int32(side)}
@@ -25,8 +25,8 @@ def abstract_batch(experiment: Experiment, mesh: Mesh) -> Batch:
     data = dataclasses.replace(experiment.data, box_source="stored")
     row = crop_example(example, data, experiment.model.heatmap_stride)
 
-    def global_field(value: np.ndarray) -> Any:
-        shape = (experiment.global_batch_size, *value.shape)
-        return jax.ShapeDtypeStruct(shape, value.dtype, sharding=batch_sharding(mesh))
-
-    return Batch(**{name: global_field(value) for name, value in row.items() if name != "key"})
+    size = experiment.global_batch_size
+    fields = {name: np.broadcast_to(value, (size, *value.shape)) for name, value in row.items() if name != "key"}
+    layout = batch_sharding(mesh)
+    as_shape = functools.partial(jax.ShapeDtypeStruct, sharding=layout)
+    return jax.tree.map(lambda values: as_shape(values.shape, values.dtype), PackedBatch.of(fields))

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 
 import jax
-from jaxtyping import Array, Float
+
+from occrobnet_jax.training.step_metrics import StepMetrics
 
 MAY_BREAK = ("loss", "gradient_norm")
 
@@ -20,7 +21,7 @@ class MetricWindow:
     def __init__(self, global_batch_size: int):
         """An empty window, whose clock starts when the first step, which includes compilation, is over."""
         self._global_batch_size = global_batch_size
-        self._steps: list[tuple[int, Mapping[str, Float[Array, ""]]]] = []
+        self._steps: list[tuple[int, StepMetrics]] = []
         self._timed, self._waited_s, self._started_s = 0, 0.0, math.nan
 
     def restart_clock(self) -> None:
@@ -34,7 +35,7 @@ class MetricWindow:
         yield
         self._waited_s += time.perf_counter() - started_s
 
-    def add(self, step: int, metrics: Mapping[str, Float[Array, ""]]) -> None:
+    def add(self, step: int, metrics: StepMetrics) -> None:
         """Takes what step number `step` returned."""
         self._steps.append((step, metrics))
         self._timed += 1
@@ -49,8 +50,7 @@ class MetricWindow:
             FloatingPointError: the loss or the gradient of one of the steps isn't finite; it names the first such
                 step and the terms and blocks of the network concerned.
         """
-        fetched = jax.device_get([metrics for _, metrics in self._steps])
-        values = [{name: float(value) for name, value in metrics.items()} for metrics in fetched]
+        values = [metrics.numbers() for metrics in jax.device_get([metrics for _, metrics in self._steps])]
         for (step, _), metrics in zip(self._steps, values, strict=True):
             check_finite(step, metrics)
         means = {name: math.fsum(metrics[name] for metrics in values) / len(values) for name in values[0]}

@@ -25,7 +25,7 @@ from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.training.restore import restore_state
 from occrobnet_jax.training.state import TrainState, create_state
-from occrobnet_jax.training.step import TrainStep, compile_for, make_train_step
+from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Run:
     model: nn.Module
     state: PyTree[jax.ShapeDtypeStruct]  # shape, type and layout of each of its arrays
     create_state: Callable[[], TrainState]
-    train_step: TrainStep
+    train_step: CompiledStep
 
     @property
     def num_parameters(self) -> int:

@@ -19,13 +19,16 @@ from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.optimiser import is_small, schedule, update_average
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.state import TrainState
+from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch, Predictions
 
 FORCING_STREAM = 1  # of a step's random numbers
 
-Metrics = dict[str, Float[Array, ""]]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Numbers = dict[str, Float[Array, ""]]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+CompiledStep = Callable[[TrainState, PackedBatch], tuple[TrainState, StepMetrics]]
 
 
 @struct.dataclass
@@ -53,7 +56,7 @@ def make_train_step(
         terms = losses.losses(predictions, inputs.batch, experiment.model, experiment.loss_in_use)
         return losses.total(terms, counts), Outcome(terms, _activity(predictions), changed["batch_stats"])
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
         inputs = Inputs(batch, _draw_forced(experiment, state.step, key, len(batch.image)))
         gradient, outcome = gradient_and_outcome(
@@ -68,19 +71,23 @@ def make_train_step(
         metrics |= {f"loss/{name}": _mean(*term) for name, term in outcome.terms.items()}
         metrics |= _norms(gradient) | outcome.activity
         metrics["learning_rate"] = config.learning_rate * schedule(config, experiment.total_steps, state.step)
-        return TrainState(state.step + 1, params, outcome.batch_stats, averaged, opt_state), metrics
+        return TrainState(state.step + 1, params, outcome.batch_stats, averaged, opt_state), StepMetrics.of(metrics)
 
     return train_step
 
 
-def compile_for(mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding]) -> TrainStep:
+def compile_for(mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding]) -> CompiledStep:
     """The step for a mesh: the batch comes split over all devices, the state stays where it lives.
 
     With these layouts given, XLA finds the rest: it sums gradients over devices. The old state's memory is handed over
     to the new one.
     """
+
+    def train_step(state: TrainState, batch: PackedBatch) -> tuple[TrainState, StepMetrics]:
+        return step(state, batch.unpacked())
+
     return jax.jit(
-        step,
+        train_step,
         in_shardings=(placed, batch_sharding(mesh)),
         out_shardings=(placed, replicated(mesh)),
         donate_argnums=0,
@@ -129,7 +136,7 @@ def _mean(total: Float[Array, ""], count: Float[Array, ""]) -> Float[Array, ""]:
     return total / jnp.maximum(count, 1.0)
 
 
-def _norms(gradient: PyTree[Array]) -> Metrics:
+def _norms(gradient: PyTree[Array]) -> Numbers:
     """Length of the gradient, of each block of the network and of all together."""
     blocks = {block: _length(part) for block, part in gradient.items()}
     named = {f"gradient_norm/{block}": length for block, length in blocks.items()}
@@ -143,7 +150,7 @@ def _length(gradient: PyTree[Array]) -> Float[Array, ""]:
     return optax.tree.norm([jnp.concatenate([jnp.zeros(1), *small]), *(leaf for leaf in leaves if not is_small(leaf))])
 
 
-def _activity(predictions: Predictions) -> Metrics:
+def _activity(predictions: Predictions) -> Numbers:
     """Whether the network's discontinuous parts are alive: keypoints found in an image, gates driven to 0 or 1."""
     return {
         "keypoints_per_image": predictions.keypoints.valid.sum(-1).mean(dtype=jnp.float32),

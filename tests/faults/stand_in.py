@@ -15,7 +15,8 @@ from occrobnet_jax.parallel.fsdp import Gather, as_they_are
 from occrobnet_jax.training import setup
 from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.state import TrainState
-from occrobnet_jax.training.step import Metrics, TrainStep
+from occrobnet_jax.training.step import TrainStep
+from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 
 
@@ -47,11 +48,13 @@ def train_step_of(
         wanted = batch.root_cam_m.reshape(-1, 6)
         return jnp.square(found - wanted).mean(), changed["batch_stats"]
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, batch)
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, batch_stats, state.averaged, opt_state), {"loss": loss}
+        return TrainState(state.step + 1, params, batch_stats, state.averaged, opt_state), StepMetrics.of(
+            {"loss": loss}
+        )
 
     return train_step
 
