@@ -20,7 +20,7 @@ class Field(NamedTuple):
     name: str
     start: int
     shape: tuple[int, ...]  # of one example
-    dtype: str
+    dtype: np.dtype
 
 
 @struct.dataclass
@@ -44,9 +44,9 @@ class PackedBatch:
             if values.dtype.itemsize > 4:
                 raise ValueError(f"{name} is {values.dtype}; the fields of a batch have at most 32 bits a number")
             is_float = values.dtype == np.float32
-            row = values.reshape(len(values), -1)
-            rows.append(np.ascontiguousarray(row).view(np.int32) if is_float else row.astype(np.int32))
-            layout.append(Field(name, start, values.shape[1:], str(values.dtype)))
+            row = np.ascontiguousarray(values).reshape(len(values), -1)
+            rows.append(row.view(np.int32) if is_float else row.astype(np.int32))
+            layout.append(Field(name, start, values.shape[1:], values.dtype))
             start += row.shape[1]
         return cls({name: fields[name] for name in MAPS}, np.concatenate(rows, axis=1), tuple(layout))
 
@@ -56,6 +56,6 @@ class PackedBatch:
 
     def _field(self, field: Field) -> jax.Array:
         words = self.labels[:, field.start : field.start + int(np.prod(field.shape))]
-        is_float = field.dtype == "float32"
+        is_float = field.dtype == np.float32
         values = jax.lax.bitcast_convert_type(words, jnp.float32) if is_float else words.astype(field.dtype)
         return values.reshape(-1, *field.shape)
