@@ -68,9 +68,9 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def state_sharding(state: PyTree[Any], mesh: Mesh, min_elements: int) -> PyTree[NamedSharding]:
     """Where each leaf of a training state (arrays or their `jax.ShapeDtypeStruct`) lives.
 
-    A leaf of at least `min_elements` is split over "fsdp" along its longest axis that divides evenly; others, and
-    those without such an axis, are copied to every device. The optimiser's moments of a large parameter have
-    its shape and so its layout.
+    A leaf of at least `min_elements` is split over "fsdp" along its longest axis that divides evenly; others, those
+    without such an axis, and vectors are copied to every device. The optimiser's moments of a large parameter have its
+    shape and so its layout; those of all small ones are a vector, which no device has to gather to update them.
     """
     return jax.tree.map(lambda leaf: _leaf_sharding(leaf.shape, mesh, min_elements), state)
 
@@ -78,7 +78,7 @@ def state_sharding(state: PyTree[Any], mesh: Mesh, min_elements: int) -> PyTree[
 def _leaf_sharding(shape: tuple[int, ...], mesh: Mesh, min_elements: int) -> NamedSharding:
     parts = mesh.shape["fsdp"]
     divisible = [axis for axis, size in enumerate(shape) if size % parts == 0]
-    if parts == 1 or math.prod(shape) < min_elements or not divisible:
+    if parts == 1 or len(shape) < 2 or math.prod(shape) < min_elements or not divisible:
         return replicated(mesh)
     longest = max(divisible, key=lambda axis: shape[axis])
     return NamedSharding(mesh, PartitionSpec(*(None,) * longest, "fsdp"))
