@@ -103,15 +103,16 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
 def compiled_meanwhile(run: Run) -> Iterator[None]:
     """Compiles the training step in a thread of its own while the body is busy with something else.
 
-    JAX keeps the program, so that the step's first call finds it. The body's end waits for the compiler, except after
-    an error in the body, which is not to wait.
+    Traced it is before: that is Python's work, and of two such threads each only waits for the other. JAX keeps the
+    program, so that the step's first call finds it. The body's end waits for the compiler, except after an error in
+    the body, which is not to wait.
 
     Raises:
-        Exception: what the compiler or the tracing raised, at the body's end.
+        Exception: what the tracing raised, at once, or the compiler, at the body's end.
     """
-    shapes = abstract_batch(run.experiment, run.mesh)
+    traced = run.train_step.lower(run.state, abstract_batch(run.experiment, run.mesh))  # type: ignore[attr-defined]
     pool = ThreadPoolExecutor(1, "compile")
-    program = pool.submit(lambda: run.train_step.lower(run.state, shapes).compile())  # type: ignore[attr-defined]
+    program = pool.submit(traced.compile)
     pool.shutdown(wait=False)
     yield
     program.result()
