@@ -13,11 +13,10 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.training.gradient_norm import clip_by_norm, is_small
 
 DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
-
-SMALL_ELEMENTS = 4096
 
 FEWEST_OF_MATRIX = 8  # inputs and outputs, for Muon
 
@@ -70,7 +69,7 @@ def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int
         )
 
     return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        clip_by_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         _preconditioner(config),
         optax.add_decayed_weights(config.weight_decay),
         optax.stateless(scale_groups),
@@ -106,11 +105,6 @@ def _sizes(params: PyTree[Any]) -> PyTree[str]:
         return "small" if is_small(leaf) and _names(path)[-1] != "kernel" else "large"  # kernels are Muon's
 
     return jax.tree_util.tree_map_with_path(size, params)
-
-
-def is_small(array: Any) -> bool:
-    """Whether it is cheaper to copy an array into one with others than to have operations of its own."""
-    return math.prod(array.shape) <= SMALL_ELEMENTS
 
 
 def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:

@@ -18,7 +18,8 @@ from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.optimiser import is_small, schedule, update_average
+from occrobnet_jax.training.gradient_norm import block_norms, global_norm
+from occrobnet_jax.training.optimiser import schedule, update_average
 from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.training.step_metrics import StepMetrics
@@ -138,16 +139,8 @@ def _mean(total: Float[Array, ""], count: Float[Array, ""]) -> Float[Array, ""]:
 
 def _norms(gradient: PyTree[Array]) -> Numbers:
     """Length of the gradient, of each block of the network and of all together."""
-    blocks = {block: _length(part) for block, part in gradient.items()}
-    named = {f"gradient_norm/{block}": length for block, length in blocks.items()}
-    return {"gradient_norm": optax.tree.norm(blocks)} | named
-
-
-def _length(gradient: PyTree[Array]) -> Float[Array, ""]:
-    """Small arrays are joined first: a sum of each makes a program long."""
-    leaves = jax.tree.leaves(gradient)
-    small = [leaf.ravel() for leaf in leaves if is_small(leaf)]
-    return optax.tree.norm([jnp.concatenate([jnp.zeros(1), *small]), *(leaf for leaf in leaves if not is_small(leaf))])
+    blocks = {f"gradient_norm/{block}": norm for block, norm in block_norms(gradient).items()}
+    return {"gradient_norm": global_norm(gradient)} | blocks
 
 
 def _activity(predictions: Predictions) -> Numbers:
