@@ -9,8 +9,8 @@ Times = dict[str, list[float]]
 Contestant = Callable[[], object]
 
 
-def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 1) -> Times:
-    """Seconds of each run of each contestant, after the warm-up.
+def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 3) -> Times:
+    """Seconds of each run of each contestant, after the warm-up, in which their memory settles.
 
     Each must wait for its own result. One that prepares something first returns the seconds that count. A competitor
     that can't even be warmed up, as when torch.compile doesn't know the compiler, is left out, and that is said.

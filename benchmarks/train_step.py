@@ -25,7 +25,7 @@ def measure(name: str, runs: int) -> Measurement:
 def measure_step(experiment: Experiment, runs: int, *, with_memory: bool) -> Measurement:
     """The same for any experiment."""
     contestants, flops = step_contestants(experiment)
-    times = alternate(contestants, runs, warm_up=2)
+    times = alternate(contestants, runs)
     memory = {}
     if with_memory:
         for side in ("ours", "PyTorch eager"):
