@@ -50,8 +50,8 @@ def forward_backward(network: Any, images: torch.Tensor, taken: Callable[[Any], 
     network = network.to(memory_format=torch.channels_last).train()
 
     def run() -> None:
-        network.zero_grad(set_to_none=True)
         (taken(network(images)) ** 2).mean().backward()
+        network.zero_grad(set_to_none=True)
 
     return run
 

@@ -121,12 +121,12 @@ class MirrorStep:
         )
 
     def __call__(self) -> None:
-        """One step; reading the loss is waiting for it."""
-        self.optimiser.zero_grad(set_to_none=True)
+        """One step; reading the loss is waiting for it. Gradients go at its end: they would lie in our side's way."""
         terms = self.loss_terms(self.batch.image)
         loss = sum(terms.values())
         loss.backward()
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
         self.metrics = {"loss": loss.item()}
 
 

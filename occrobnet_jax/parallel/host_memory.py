@@ -1,7 +1,7 @@
 """Memory of a process whose network runs on the CPU: what a step frees stays for the next step.
 
 XLA takes a step's temporary arrays from the system and gives them back after it. A system fills pages with zeros when
-they are touched first, which takes up to a third of a step on a virtual machine (docs/performance.md).
+they are touched first, which takes up to a half of a step on a virtual machine (docs/performance.md).
 """
 
 import ctypes
@@ -14,11 +14,10 @@ from importlib.metadata import entry_points
 
 import jax
 
-ARENA_MAX, MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -8, -4, -1, -2
-"""Numbers of glibc's `mallopt`; none of them changed since 2009."""
+MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2
+"""Numbers of glibc's `mallopt`."""
 
 SETTINGS = {
-    ARENA_MAX: 1,  # the arenas of other threads have no room for more than 64 MB, and map it anew each time
     MMAP_MAX: 0,
     TRIM_THRESHOLD: -1,  # never
     TOP_PAD: 2**28,  # bytes
@@ -26,7 +25,10 @@ SETTINGS = {
 
 
 def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
-    """Lets this process keep what it frees, if it computes on the CPU; call it before JAX starts its threads.
+    """Lets this process keep what it frees, if it computes on the CPU; call it before JAX looks for devices.
+
+    Programs run in the thread that calls them then. The others' arenas hold no more than 64 MB, so that a large array
+    of theirs would come from the system each time; and all in one arena they would wait for each other.
 
     Args:
         environment: where it has settings of glibc's allocator, these stay as they are.
@@ -38,7 +40,10 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
     if decided or sys.platform != "linux" or not computes_on_cpu():
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(*setting) == 1 for setting in SETTINGS.items())
+    if mallopt is None or not all(mallopt(*setting) == 1 for setting in SETTINGS.items()):
+        return False
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return True
 
 
 def computes_on_cpu() -> bool:
