@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from occrobnet_jax.models.attention import all_at_once, blockwise, softmax_attention
+from occrobnet_jax.models.attention import all_at_once, best_on_cpu, blockwise, softmax_attention
 
 BOOKKEEPING = {"constant", "broadcast_in_dim", "case", "return"}
 
@@ -33,6 +33,25 @@ def test_blocks_change_nothing(count, block):
     got = with_gradients(lambda q, k, v: blockwise(q, k, v, block), *arrays)
     for name, a, b in zip(("value", "dq", "dk", "dv"), got, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("batch", "blocks", "blocks_in_training"), [(1, 2, 2), (8, 2, 2), (9, 4, 2)])
+def test_many_images_have_small_blocks_where_nothing_is_differentiated(batch, blocks, blocks_in_training):
+    q, k, v, dy = (jnp.tile(x[:1], (batch, 1, 1, 1)) for x in inputs(256))
+    found = with_gradients(lambda q, k, v: softmax_attention(q, k, v, 0), q, k, v, dy)
+    for a, b in zip(found, with_gradients(all_at_once, q, k, v, dy), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(jax.jit(best_on_cpu)(q, k, v), found[0], rtol=2e-5, atol=2e-5)
+    assert num_blocks(best_on_cpu, q, k, v) == blocks
+    assert num_blocks(lambda *given: jax.vjp(best_on_cpu, *given)[0], q, k, v) == blocks_in_training
+
+
+def num_blocks(function, *arrays) -> int:
+    """Steps of the loop over blocks of queries."""
+    (length,) = {
+        int(n) for n in re.findall(r"scan\[.*?length=(\d+)", str(jax.make_jaxpr(function)(*arrays)), re.DOTALL)
+    }
+    return length
 
 
 def test_bfloat16_in_and_out_with_a_float32_softmax():

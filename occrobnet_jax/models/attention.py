@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-CPU_BLOCK = 128  # queries; from 32 to 1,024 the time hardly changes
+CPU_BLOCK = 128  # queries
+MANY_IMAGES, BLOCK_OF_MANY = 9, 64  # of which XLA's own threads can keep the weights, where nothing is differentiated
 
 Heads = Float[Array, "b n heads dh"]
 Blocks = Float[Array, "blocks b heads m dh"]
@@ -32,8 +33,7 @@ def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
     """
     if block:
         return blockwise(q, k, v, block)
-    on_cpu = functools.partial(blockwise, block=CPU_BLOCK)
-    return jax.lax.platform_dependent(q, k, v, cpu=on_cpu, default=all_at_once)
+    return jax.lax.platform_dependent(q, k, v, cpu=best_on_cpu, default=all_at_once)
 
 
 def all_at_once(q: Heads, k: Heads, v: Heads) -> Heads:
@@ -115,6 +115,15 @@ def _backward(_: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, 
 
 
 blockwise.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def best_on_cpu(q: Heads, k: Heads, v: Heads) -> Heads:
+    """The same in the blocks that are fastest, which depends on whether it is differentiated."""
+    return _forward(q, k, v, BLOCK_OF_MANY if len(q) >= MANY_IMAGES else CPU_BLOCK)[0]
+
+
+best_on_cpu.defvjp(functools.partial(_forward, block=CPU_BLOCK), functools.partial(_backward, CPU_BLOCK))
 
 
 def _scale(x: Float[Array, "..."]) -> float:
