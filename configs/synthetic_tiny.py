@@ -4,7 +4,8 @@
 
 Seen (Python 3.11.7, two cores, validation split of 300 scenes, wrist-relative per hand): mpjpe_mm 40.4 where the mean
 pose has 60.1 (0.672 of it), pa_mpjpe_mm 14.7 where it has 26.6 (commit 0535b9d). Another rounding of the same sums, at
-4218b54: 40.5 (0.674) and 14.9; 10 minutes 30 seconds in all, installation with packages near included.
+4218b54: 40.5 (0.674) and 14.9, and at 423ec86: 40.4 (0.672) and 15.3; there 7 minutes 13 seconds in all, installation
+with packages near included.
 Much depends on when the network learns to tell right from left. The maps of each hand teach that: at a third of their
 weight the moment came between steps 600 and 800, as the rounding of the first steps had it, and the same batches ended
 at 0.679 (d75f23c), 0.684 (67b22bc) and 0.716 (189336e) after 1,180 steps.
