@@ -52,7 +52,8 @@ def step_of(experiment: Experiment, batch: Batch) -> tuple[TrainState, dict]:
     descent = optax.sgd(1.0)
     variables = drawn_variables(experiment)
     state = TrainState(jnp.int32(5), averaged=None, opt_state=descent.init(variables["params"]), **variables)
-    return jax.jit(make_train_step(experiment, make_model(experiment), descent))(state, batch)
+    state, metrics = jax.jit(make_train_step(experiment, make_model(experiment), descent))(state, batch)
+    return state, metrics.numbers()
 
 
 def test_four_times_eight_is_thirty_two(experiment, batch):

@@ -1,19 +1,11 @@
-"""The gradient's length, in few operations: a program has four or five for each array that is summed up whole."""
+"""The gradient's length, by blocks and as a whole, from sums that a program has once."""
 
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
-
-SMALL_ELEMENTS = 4096
-
-
-def is_small(array: Any) -> bool:
-    """Whether it is cheaper to copy an array into one with others than to have operations of its own."""
-    return math.prod(array.shape) <= SMALL_ELEMENTS
 
 
 def block_norms(gradient: PyTree[Array]) -> dict[str, Float[Array, ""]]:
@@ -37,8 +29,7 @@ def clip_by_norm(longest: float) -> optax.GradientTransformation:
 
 
 def _sum_of_squares(tree: PyTree[Array]) -> Float[Array, ""]:
-    """Small arrays are joined first; large ones are summed up to their last axis, and joined then."""
+    """Vectors are joined first; no other array is, since devices may hold slices of it."""
     leaves = jax.tree.leaves(tree)
-    small = [jnp.square(jnp.concatenate([leaf.ravel() for leaf in leaves if is_small(leaf)] or [jnp.zeros(1)]))]
-    large = [jnp.square(leaf).sum(tuple(range(leaf.ndim - 1))) for leaf in leaves if not is_small(leaf)]
-    return jnp.concatenate(small + large).sum()
+    vectors = jnp.concatenate([jnp.zeros(1), *(leaf for leaf in leaves if leaf.ndim == 1)])
+    return sum((jnp.square(leaf).sum() for leaf in leaves if leaf.ndim != 1), jnp.square(vectors).sum())

@@ -13,10 +13,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.training.gradient_norm import clip_by_norm, is_small
+from occrobnet_jax.training.gradient_norm import clip_by_norm
 
 DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
+
+SMALL_ELEMENTS = 4096
+"""What is cheaper to copy into one array with others than to have operations of its own; fsdp splits larger ones only."""
 
 FEWEST_OF_MATRIX = 8  # inputs and outputs, for Muon
 
@@ -102,7 +105,8 @@ def _muon(config: OptimiserConfig) -> optax.GradientTransformation:
 
 def _sizes(params: PyTree[Any]) -> PyTree[str]:
     def size(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> str:
-        return "small" if is_small(leaf) and _names(path)[-1] != "kernel" else "large"  # kernels are Muon's
+        is_small = math.prod(leaf.shape) <= SMALL_ELEMENTS and _names(path)[-1] != "kernel"  # kernels are Muon's
+        return "small" if is_small else "large"
 
     return jax.tree_util.tree_map_with_path(size, params)
 
