@@ -19,7 +19,7 @@ DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
 
 SMALL_ELEMENTS = 4096
-"""What is cheaper to copy into one array with others than to have operations of its own; fsdp splits larger ones only."""
+"""Cheaper to copy into one array with others than to have operations of their own; fsdp splits larger ones only."""
 
 FEWEST_OF_MATRIX = 8  # inputs and outputs, for Muon
 
