@@ -91,7 +91,10 @@ def test_muon_steps_by_orthogonal_matrices_of_one_size_and_leaves_the_rest_to_ad
     shapes = {"query": (32, 4, 8), "out": (4, 8, 32), "conv": (3, 3, 16, 8)}
     as_matrix = {"query": (32, 32), "out": (32, 32), "conv": (144, 8)}
     params = {name: {"kernel": _well_conditioned(as_matrix[name], rng).reshape(shapes[name])} for name in shapes}
-    params |= {"queries": rng.normal(size=(43, 32)), "last": {"kernel": rng.normal(size=(32, 3))}}
+    params |= {
+        "queries": rng.normal(size=(43, 32)),
+        "last": {"kernel": rng.normal(size=(32, 3)), "bias": rng.normal(size=3)},
+    }
     params = jax.tree.map(jnp.float32, params)
     config = OptimiserConfig(learning_rate=0.1, preconditioner="muon", muon_rms=0.3, weight_decay=0.0)
     optimiser = make_optimiser(config, PLAIN, 10)
@@ -103,7 +106,7 @@ def test_muon_steps_by_orthogonal_matrices_of_one_size_and_leaves_the_rest_to_ad
         # Muon turns every singular value into one size; its five iterations leave them between 0.7 and 1.2 of that.
         u, _, vt = np.linalg.svd(gradient, full_matrices=False)
         np.testing.assert_allclose(u.T @ step @ vt.T / (-0.1 * 0.3 * max(shape) ** 0.5), np.eye(len(vt)), atol=0.35)
-    for path in ("queries", "last/kernel"):
+    for path in ("queries", "last/kernel", "last/bias"):
         size = -np.asarray(steps[path]) * np.sign(leaves_by_path(params)[path])  # Adam's first step is all sign
         np.testing.assert_allclose(size, size.flat[0], rtol=1e-4)
         assert 0.1 < size.flat[0] < 0.2  # optax looks ahead (Nesterov) here, so that it is longer than the rate
@@ -134,13 +137,13 @@ def _taken_by_muon(shapes, most_elements=0):
 
 
 def test_clipping_shortens_the_whole_gradient():
-    gradient = {"decoder": {"kernel": jnp.array([30.0, 40.0]), "bias": jnp.zeros(2)}}
+    gradient = {"decoder": {"kernel": jnp.array([[30.0, 40.0]]), "bias": jnp.zeros(2)}}
     changed = {}
     for norm in (0.0, 5.0):
         optimiser = make_optimiser(OptimiserConfig(clip_norm=norm), ModelConfig(), 10)
         changed[norm] = optimiser.update(gradient, optimiser.init(gradient), gradient)[1]
-    for norm, expected in ((0.0, [3.0, 4.0]), (5.0, [0.3, 0.4])):
-        moments = leaves_by_path(changed[norm])["1/inner_states/large/inner_state/mu/decoder/kernel"]
+    for norm, expected in ((0.0, [[3.0, 4.0]]), (5.0, [[0.3, 0.4]])):
+        moments = leaves_by_path(changed[norm])["1/inner_states/rest/inner_state/mu/decoder/kernel"]
         np.testing.assert_allclose(moments, expected, rtol=1e-6)
 
 

@@ -18,9 +18,6 @@ from occrobnet_jax.training.gradient_norm import clip_by_norm
 DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
 
-SMALL_ELEMENTS = 4096
-"""Cheaper to copy into one array with others than to have operations of their own; fsdp splits larger ones only."""
-
 FEWEST_OF_MATRIX = 8  # inputs and outputs, for Muon
 
 FROZEN_BATCH_NORMS = ("bn1", "bn2", "bn3")
@@ -83,14 +80,14 @@ def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int
 def _preconditioner(config: OptimiserConfig) -> optax.GradientTransformation:
     """The direction of a step. Muon's has the same size for every shape, so that rates mean what they do for Adam.
 
-    Biases, scales and offsets, more than half of all arrays, are Adam's as one vector: fewer operations in a program,
-    fewer arrays in a state.
+    Vectors, more than half of all arrays, are Adam's as one: fewer operations in a program, fewer arrays in a state. No
+    device holds slices of them (`parallel.mesh`), which would have to be gathered.
 
     Source: Jordan et al., Muon (2024); Liu et al., arXiv 2502.16982, for the size.
     """
     is_muon = config.preconditioner == "muon"
     adam = optax.scale_by_adam(config.beta1, config.beta2, nesterov=is_muon)  # as beside optax's Muon
-    return optax.partition({"small": optax.flatten(adam), "large": _muon(config) if is_muon else adam}, _sizes)
+    return optax.partition({"vectors": optax.flatten(adam), "rest": _muon(config) if is_muon else adam}, _kinds)
 
 
 def _muon(config: OptimiserConfig) -> optax.GradientTransformation:
@@ -103,12 +100,8 @@ def _muon(config: OptimiserConfig) -> optax.GradientTransformation:
     )
 
 
-def _sizes(params: PyTree[Any]) -> PyTree[str]:
-    def size(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> str:
-        is_small = math.prod(leaf.shape) <= SMALL_ELEMENTS and _names(path)[-1] != "kernel"  # kernels are Muon's
-        return "small" if is_small else "large"
-
-    return jax.tree_util.tree_map_with_path(size, params)
+def _kinds(params: PyTree[Any]) -> PyTree[str]:
+    return jax.tree.map(lambda leaf: "vectors" if leaf.ndim == 1 else "rest", params)
 
 
 def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:
