@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from occrobnet_jax import command_line
 from occrobnet_jax.parallel import host_memory
 from occrobnet_jax.parallel.host_memory import computes_on_cpu, keep_freed_memory
 
@@ -67,3 +68,11 @@ def test_hosts_of_accelerators_are_left_alone(platforms, entry_points, installed
     monkeypatch.setattr(host_memory, "entry_points", lambda group: {"jax_plugins": entry_points}[group])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name in installed else None)
     assert computes_on_cpu() is expected
+
+
+def test_every_command_keeps_memory_before_it_starts(monkeypatch):
+    order = []
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: order.append("memory"))
+    monkeypatch.setattr(command_line.app, "run", lambda main, flags_parser: order.append("main"))
+    command_line.run(lambda _: None)
+    assert order == ["memory", "main"]

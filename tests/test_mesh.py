@@ -47,7 +47,7 @@ def test_impossible_sizes_are_refused(sizes):
         ((7, 33), PartitionSpec()),  # none divides
         ((2, 4), PartitionSpec()),  # too small
         ((), PartitionSpec()),
-        ((4096,), PartitionSpec()),
+        ((4096,), PartitionSpec()),  # a vector
     ],
 )
 def test_large_parameters_are_split_along_their_longest_divisible_axis(shape, spec):

@@ -139,10 +139,10 @@ def _taken_by_muon(shapes, most_elements=0):
 def test_clipping_shortens_the_whole_gradient():
     gradient = {"decoder": {"kernel": jnp.array([[30.0, 40.0]]), "bias": jnp.zeros(2)}}
     changed = {}
-    for norm in (0.0, 5.0):
+    for norm in (0.0, 5.0, 500.0):
         optimiser = make_optimiser(OptimiserConfig(clip_norm=norm), ModelConfig(), 10)
         changed[norm] = optimiser.update(gradient, optimiser.init(gradient), gradient)[1]
-    for norm, expected in ((0.0, [[3.0, 4.0]]), (5.0, [[0.3, 0.4]])):
+    for norm, expected in ((0.0, [[3.0, 4.0]]), (5.0, [[0.3, 0.4]]), (500.0, [[3.0, 4.0]])):
         moments = leaves_by_path(changed[norm])["1/inner_states/rest/inner_state/mu/decoder/kernel"]
         np.testing.assert_allclose(moments, expected, rtol=1e-6)
 

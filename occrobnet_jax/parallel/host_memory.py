@@ -18,9 +18,9 @@ MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2
 """Numbers of glibc's `mallopt`."""
 
 SETTINGS = {
-    MMAP_MAX: 0,
+    MMAP_MAX: 0,  # arrays come from the arena, however large
     TRIM_THRESHOLD: -1,  # never
-    TOP_PAD: 2**28,  # bytes
+    TOP_PAD: 2**28,  # bytes that the arena grows by at least
 }
 
 
