@@ -193,3 +193,20 @@ def test_wrong_settings_are_named(change):
     (name,) = change
     with pytest.raises(ValueError, match=rf"optimizer\.{name}="):
         dataclasses.replace(OptimiserConfig(), **change)
+
+
+def test_the_state_has_no_empty_nodes_that_every_step_would_walk_through():
+    image = jnp.zeros((1, 64, 64, 3), jnp.uint8)
+    model = OccRobNet(PLAIN)
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))["params"]
+    optimiser = make_optimiser(OptimiserConfig(), PLAIN, 100)
+    state = jax.eval_shape(optimiser.init, params)
+    empty = [
+        node
+        for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, optax.MaskedNode))
+        if isinstance(node, optax.MaskedNode)
+    ]
+    assert not empty
+    updates, after = jax.eval_shape(optimiser.update, params, state, params)
+    assert jax.tree.structure(updates) == jax.tree.structure(params)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
