@@ -1,16 +1,18 @@
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import eval as eval_script
 from input_pipeline.manifest import dataset_manifest
-from input_pipeline.pipeline import eval_batches, open_split
+from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.card import checked_parts, contradictions
 from occrobnet_jax.evaluation.evaluate import gather
@@ -23,6 +25,7 @@ from occrobnet_jax.evaluation.records import Setting
 from occrobnet_jax.evaluation.report import read_history
 from occrobnet_jax.evaluation.restore import restore_variables
 from occrobnet_jax.evaluation.scores import result_of
+from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
 from occrobnet_jax.skeleton import LEFT, RIGHT
 from occrobnet_jax.training.experiment import Experiment
@@ -76,6 +79,26 @@ def test_every_real_example_is_scored_once_in_order(experiment: Experiment) -> N
     assert metrics["num_examples"] == len(split)
     assert metrics["mpjpe_mm"] < 1e-3
     assert metrics["token_recall"] == 1
+
+
+def test_devices_have_the_next_batch_before_the_last_one_is_read(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+
+    def predict(batch: Batch) -> Pose:
+        events.append("predict")
+        return know_everything(batch)
+
+    def fetch(tree: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+        events.append("fetch")
+        return jax.device_get(tree)
+
+    monkeypatch.setattr(hosts, "fetch", fetch)
+    batches = itertools.chain.from_iterable(batches_of(experiment, 8) for _ in range(3))
+    records = gather(predict, batches, 3, MESH, 42)
+    assert events == ["predict", "predict", "fetch", "predict", "fetch", "fetch"]
+    assert len(records["key"]) == 3 * split_size(experiment.data, "val")
 
 
 def test_eval_script_leaves_its_files(workdir: Path) -> None:

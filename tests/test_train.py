@@ -1,6 +1,7 @@
 """train.py as a whole: what it leaves in a workdir, and that stopping and starting again changes nothing of it."""
 
 import dataclasses
+import gc
 import json
 import os
 import shutil
@@ -257,6 +258,15 @@ def test_the_loop_evaluates_before_it_saves_and_does_both_at_the_end(tmp_path):
         *("step 3", "step 4", "evaluate", "save 4, 32 examples"),
         *("step 5", "evaluate", "save 5, 40 examples"),
     ]
+
+
+def test_pythons_collector_leaves_alone_what_is_there_when_the_steps_begin(tmp_path):
+    gc.unfreeze()
+    loop = Loop(tmp_path, [1.0], log_every_steps=1, checkpoint_every_steps=1, eval_every_steps=0)
+    frozen = []
+    loop.save = lambda state, position, metrics: frozen.append(gc.get_freeze_count())  # type: ignore[method-assign]
+    loop.run()
+    assert frozen[0] > 10_000
 
 
 def test_a_resumed_loop_keeps_the_rhythm_and_the_count_of_examples(tmp_path):

@@ -1,10 +1,11 @@
 """Runs a network over a split and gathers what its metrics need; train.py and eval.py both use it."""
 
 import dataclasses
+import itertools
 import json
 import math
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,17 @@ def gather(
         mesh: that `predict` runs on.
         joint_slots: keypoint slots of joints; those of the object come after them.
     """
-    parts = []
-    for fields in tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead()):
+
+    def hand_in(fields: dict[str, np.ndarray]) -> tuple[dict[str, Array], dict[str, np.ndarray]]:
         facts = {name: fields.pop(name) for name in records_of.FACTS if name in fields}
         placed = Batch(**place_batch(fields, mesh))
         as_bytes = place_batch({name: _as_bytes(values) for name, values in facts.items()}, mesh)
-        arrays = hosts.fetch(columns(placed, predict(placed)) | as_bytes)
+        return columns(placed, predict(placed)) | as_bytes, facts
+
+    parts = []
+    progress = tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead())
+    for on_devices, facts in _one_behind(map(hand_in, progress)):
+        arrays = hosts.fetch(on_devices)
         arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
         parts.append(records_of.from_columns(arrays, joint_slots))
         watchdog.beat()
@@ -140,6 +146,11 @@ def columns(batch: Batch, pose: Pose) -> dict[str, Array]:
     labels = {name: getattr(batch, name) for name in (*records_of.LABELS, "is_real")}
     said = {name: getattr(pose, name) for name in (*records_of.POSE, *records_of.ANGLES)}
     return labels | {f"predicted_{name}": values for name, values in said.items() if values is not None}
+
+
+def _one_behind(items: Iterable[Any]) -> Iterator[Any]:
+    """Each item once the next has been made: the devices work on a batch while the host reads the one before."""
+    return (item for item, _ in itertools.pairwise(itertools.chain(items, [None])))
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
