@@ -19,7 +19,7 @@ from absl import flags, logging
 
 from input_pipeline.pipeline import split_size, train_batches
 from occrobnet_jax import command_line
-from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate
+from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, make_evaluate
 from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import place_batch
@@ -61,15 +61,15 @@ def train(experiment: Experiment, workdir: Path) -> None:
     use_compilation_cache(experiment)
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
     check_hosts_agree(experiment)
-    run = build(experiment)
+    run, preemption = build(experiment), Preemption()
     with compiled_meanwhile(run):
         state, start = restore_or_create(run, workdir)
         batches = open_batches(experiment, start)
-        evaluate = open_evaluation(run)
+        evaluate = open_evaluation(run, preemption.is_due)
     announce(run, start, num_examples)
     keep_config(experiment, workdir)
     with (
-        Preemption() as preemption,  # the first: SIGTERM may come again while the last checkpoint is written
+        preemption,  # the first: SIGTERM may come again while the last checkpoint is written
         contextlib.closing(batches),
         open_writer(experiment, workdir, start) as writer,
         open_checkpoints(experiment, workdir) as checkpoints,
@@ -92,7 +92,7 @@ def take_steps(
     evaluate: Evaluate | None,
     writer: MetricWriter,
     save: Save,
-    must_end: Callable[[int], bool],
+    must_end: MustEnd,
 ) -> tuple[TrainState, Position]:
     """The loop; returns the last state and its position, an earlier one than planned where `must_end` said so.
 
@@ -112,14 +112,15 @@ def take_steps(
         window.add(step, metrics)
         watchdog.beat()
 
-        ends_early, is_last = must_end(step), step == experiment.last_step
+        ends_early, is_last = must_end(), step == experiment.last_step
         evaluates = (is_last or is_due(step, experiment.eval_every_steps)) and not ends_early
-        saves = is_last or is_due(step, experiment.checkpoint_every_steps) or ends_early
-        if evaluates or saves:
+        saves = is_last or is_due(step, experiment.checkpoint_every_steps)
+        if evaluates or saves or ends_early:
             trained = window.read()
             measured = validate(evaluate, run, state, step, writer) if evaluates else {}
             writer.write(step, trained | {f"val/{name}": value for name, value in measured.items()})
-            if saves:
+            ends_early = ends_early or must_end()  # an evaluation takes its time
+            if saves or ends_early:
                 save(state, start.after(step, experiment.global_batch_size), measured)
             window.restart_clock()
         if ends_early:
@@ -152,18 +153,25 @@ def open_batches(experiment: Experiment, start: Position) -> LocalBatches:
     return typing.cast(LocalBatches, batches)
 
 
-def open_evaluation(run: Run) -> Evaluate | None:
+def open_evaluation(run: Run, must_end: MustEnd) -> Evaluate | None:
     """A function that evaluates the network's variables on the evaluation split, if the run evaluates at all."""
     if not run.experiment.eval_every_steps:
         return None
-    return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split)
+    return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split, must_end)
 
 
 def validate(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, writer: MetricWriter) -> Metrics:
-    """Metrics of a state, with its averaged weights where there are any; pictures of some examples go to the writer."""
+    """Metrics of a state, with its averaged weights where there are any; pictures of some examples go to the writer.
+
+    There are none where the run was asked to end meanwhile.
+    """
     if evaluate is None:
         return {}
-    evaluation = evaluate(state.variables)
+    try:
+        evaluation = evaluate(state.variables)
+    except Interrupted:
+        logging.warning("asked to end during the evaluation of step %d, which is left out", step)
+        return {}
     if writer.shows_images:
         data = run.experiment.data
         writer.write_images(step, {"val/overlays": overlays(evaluation.records, data, data.eval_split, NUM_OVERLAYS)})

@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.networks import paper_experiment, synthetic_rows
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
+from occrobnet_jax.evaluation.evaluate import never
 from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import Position, Run, build
 from occrobnet_jax.training.state import TrainState
@@ -57,7 +58,7 @@ class Loop:
         ):
             batches = (self.batch for _ in itertools.count())
             started_s = time.perf_counter()
-            state, _ = take_steps(self.run, state, start, batches, None, writer, lambda *_: None, lambda _: False)
+            state, _ = take_steps(self.run, state, start, batches, None, writer, lambda *_: None, never)
             jax.block_until_ready(state)
             return 1e3 * (time.perf_counter() - started_s) / STEPS
 

@@ -15,7 +15,7 @@ from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.card import checked_parts, contradictions
-from occrobnet_jax.evaluation.evaluate import gather
+from occrobnet_jax.evaluation.evaluate import Interrupted, gather
 from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import compute_metrics
 from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
@@ -99,6 +99,14 @@ def test_devices_have_the_next_batch_before_the_last_one_is_read(
     records = gather(predict, batches, 3, MESH, 42)
     assert events == ["predict", "predict", "fetch", "predict", "fetch", "fetch"]
     assert len(records["key"]) == 3 * split_size(experiment.data, "val")
+
+
+def test_an_evaluation_that_is_asked_to_end_does_so_after_a_batch(experiment: Experiment) -> None:
+    answers = iter([False, True])
+    batches = itertools.chain.from_iterable(batches_of(experiment, 8) for _ in range(9))
+    with pytest.raises(Interrupted):
+        gather(know_everything, batches, 9, MESH, 42, lambda: next(answers))
+    assert next(answers, None) is None
 
 
 def test_eval_script_leaves_its_files(workdir: Path) -> None:

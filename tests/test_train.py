@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import pytest
 
 from input_pipeline.config import DataConfig
+from occrobnet_jax.evaluation.evaluate import Interrupted
 from occrobnet_jax.training import setup
 from occrobnet_jax.training.checkpoint import CheckpointWriter, checkpoint_steps
 from occrobnet_jax.training.experiment import Experiment, experiment_from
@@ -217,6 +218,15 @@ def test_sigterm_is_only_noted_until_the_last_checkpoint_is_on_disk(experiment, 
     assert checkpoint_steps(tmp_path) == [1]
 
 
+class State(int):
+    """The number of finished steps."""
+
+    @property
+    def variables(self) -> int:
+        """What is evaluated."""
+        return self
+
+
 class Loop:
     """take_steps around a step that only counts and returns given losses; remembers what the loop does, in order."""
 
@@ -226,9 +236,9 @@ class Loop:
         self.workdir, self.events = workdir, []
         self.asked_at = 0
 
-    def step(self, state: int, batch: object) -> tuple[int, StepMetrics]:
+    def step(self, state: State, batch: object) -> tuple[State, StepMetrics]:
         self.events.append(f"step {state + 1}")
-        return state + 1, self.metrics[state]
+        return State(state + 1), self.metrics[state]
 
     def save(self, state: int, position: Position, metrics: dict[str, float]) -> None:
         assert state == position.step
@@ -238,16 +248,16 @@ class Loop:
         self.events.append("evaluate")
         return SimpleNamespace(metrics={"mpjpe_mm": 7.0})
 
-    def must_end(self, step: int) -> bool:
-        return step == self.asked_at
+    def must_end(self) -> bool:
+        return self.asked_at > 0 and f"step {self.asked_at}" in self.events
 
     def run(self, start: Position = START) -> None:
         run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step)
         writer = MetricWriter(self.workdir, WandbConfig(), {}, step=start.step, last_step=9, is_lead=True)
         with writer, pytest.MonkeyPatch.context() as patch:
             patch.setattr("train.place", lambda fields, run: fields)
-            patch.setattr("train.validate", lambda evaluate, run, state, step, writer: evaluate(state).metrics)
-            take_steps(run, start.step, start, iter(lambda: {}, None), self.evaluate, writer, self.save, self.must_end)  # type: ignore[arg-type]
+            state: Any = State(start.step)
+            take_steps(run, state, start, iter(lambda: {}, None), self.evaluate, writer, self.save, self.must_end)  # type: ignore[arg-type]
 
 
 def test_the_loop_evaluates_before_it_saves_and_does_both_at_the_end(tmp_path):
@@ -285,6 +295,19 @@ def test_a_run_that_is_asked_to_end_saves_that_step_without_evaluating_and_stops
     loop.run()
     assert loop.events == ["step 1", "step 2", "step 3", "save 3, 24 examples"]
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
+
+
+def test_a_run_that_is_asked_to_end_during_an_evaluation_leaves_it_out_and_saves(tmp_path):
+    loop = Loop(tmp_path, [1.0] * 5, log_every_steps=1, checkpoint_every_steps=9, eval_every_steps=2)
+
+    def evaluate(state: int) -> Any:
+        loop.asked_at = state
+        raise Interrupted
+
+    loop.evaluate = evaluate  # type: ignore[method-assign]
+    loop.run()
+    assert loop.events == ["step 1", "step 2", "save 2, 16 examples"]
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
 
 
 def test_each_line_of_the_record_averages_the_steps_since_the_one_before(tmp_path):

@@ -4,9 +4,9 @@
     python -m tools.fault_lab all
 
 Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
-has "hung"; damage; sigterm; elastic; a Weights & Biases that "hangs", "rejects", is "away" or "leaves". Each prints a
-table and one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2: without them "all" says
-so and goes on. docs/multi_host.md has the numbers seen.
+has "hung"; damage; sigterm, also while "evaluating"; elastic; a Weights & Biases that "hangs", "rejects", is "away" or
+"leaves". Each prints a table and one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2:
+without them "all" says so and goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
@@ -26,7 +26,20 @@ from tests.faults.processes import scratch
 from tests.faults.wandb_servers import HOW
 
 LAYOUTS = ((1, 8), (2, 4), (4, 2))
-ALL = ("topologies", "kills", "killed", "lead", "stopped", "cut", "hung", "damage", "sigterm", "elastic", *HOW)
+ALL = (
+    "topologies",
+    "kills",
+    "killed",
+    "lead",
+    "stopped",
+    "cut",
+    "hung",
+    "damage",
+    "sigterm",
+    "evaluating",
+    "elastic",
+    *HOW,
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -64,6 +77,8 @@ def _find(name: str, lab: Lab, options: argparse.Namespace) -> Finding:
             return damage.damage(lab, options.flips, options.truncations, options.seed)
         case "sigterm":
             return experiments.sigterm(lab)
+        case "evaluating":
+            return experiments.evaluating(lab)
         case "elastic":
             return experiments.elastic(lab)
         case "hangs" | "rejects" | "away" | "leaves":

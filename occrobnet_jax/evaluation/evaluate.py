@@ -33,7 +33,17 @@ from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.types import Batch, Pose, Predictions
 
 Variables = dict[str, Any]
+MustEnd = Callable[[], bool]
 PredictStep = Callable[[Variables, Batch], Pose]
+
+
+class Interrupted(Exception):
+    """An evaluation was asked to end before its last batch."""
+
+
+def never() -> bool:
+    """For an evaluation that nobody asks to end."""
+    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +77,11 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
 
 
 def make_evaluate(
-    experiment: Experiment, model: nn.Module, mesh: Mesh, split: str
+    experiment: Experiment, model: nn.Module, mesh: Mesh, split: str, must_end: MustEnd = never
 ) -> Callable[[Variables], Evaluation]:
     """A function that evaluates variables on a split; it compiles once and reads the mean pose once.
 
-    All hosts must call it, and each gets the whole result.
+    All hosts must call it, and each gets the whole result; or Interrupted, where `must_end` says so after a batch.
 
     Raises:
         ValueError: the split or the training split can't be read, or the batch size doesn't divide.
@@ -98,7 +108,7 @@ def make_evaluate(
             num_hosts=hosts.num_hosts(),
         )
         slots = experiment.model.max_joint_keypoints
-        records = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots)
+        records = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots, must_end)
         return Evaluation(compute_metrics(records, setting), records, setting)
 
     return evaluate
@@ -110,6 +120,7 @@ def gather(
     num_batches: int,
     mesh: Mesh,
     joint_slots: int,
+    must_end: MustEnd = never,
 ) -> Records:
     """Records of all real examples of all hosts, in the order of the split.
 
@@ -122,6 +133,10 @@ def gather(
         num_batches: for the progress bar.
         mesh: that `predict` runs on.
         joint_slots: keypoint slots of joints; those of the object come after them.
+        must_end: asked after each batch, the same on all hosts.
+
+    Raises:
+        Interrupted: `must_end` said so.
     """
 
     def hand_in(fields: dict[str, np.ndarray]) -> tuple[dict[str, Array], dict[str, np.ndarray]]:
@@ -137,6 +152,8 @@ def gather(
         arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
         parts.append(records_of.from_columns(arrays, joint_slots))
         watchdog.beat()
+        if must_end():
+            raise Interrupted
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 

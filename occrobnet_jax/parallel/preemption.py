@@ -1,4 +1,4 @@
-"""The end that a scheduler asks for: SIGTERM to any host, and all hosts save the same step."""
+"""The end that a scheduler asks for: SIGTERM to any host, and all hosts end together and save the same step."""
 
 import signal
 import types
@@ -10,13 +10,14 @@ from occrobnet_jax.parallel import hosts
 
 
 class Preemption:
-    """Within its context SIGTERM does not end the process; it is asked for at every step.
+    """Within its context SIGTERM does not end the process; it is asked for after every step and batch.
 
-    Between several hosts JAX's preemption service carries the notice and picks the step; see `hosts.initialise`.
+    Between several hosts JAX's preemption service carries the notice and picks the place; see `hosts.initialise`.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        """Nothing is due."""
+        self._is_due, self._calls = False, 0
         self._handler_before: Any = None
 
     def __enter__(self) -> "Preemption":
@@ -30,11 +31,12 @@ class Preemption:
         if hosts.num_hosts() == 1:
             signal.signal(signal.SIGTERM, self._handler_before)
 
-    def is_due(self, step: int) -> bool:
-        """Whether to save after this step and end; the same on all hosts. All hosts must call it at every step."""
-        if hosts.num_hosts() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
+    def is_due(self) -> bool:
+        """Whether to save and end: the same on all hosts, which must call it equally often. Once due, it stays so."""
+        self._calls += 1
+        if hosts.num_hosts() > 1 and not self._is_due:
+            self._is_due = multihost_utils.reached_preemption_sync_point(self._calls)
+        return self._is_due
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
-        self._asked = True
+        self._is_due = True

@@ -237,6 +237,27 @@ def sigterm(lab: Lab, host: int = 1) -> Finding:
     return Finding(f"both saved step {end} and ended with {statuses} within {took_s:.1f} s; went on: {again}", holds)
 
 
+def evaluating(lab: Lab, host: int = 1, slow_s: float = 2.0) -> Finding:
+    """SIGTERM to one of two hosts during an evaluation of seven slow batches."""
+    workdir = lab.workdir("evaluating")
+    flags = ("config.total_steps=4", "config.checkpoint_every_steps=100", "config.eval_every_steps=2")
+    command = lab.command(workdir, *flags, "config.data.eval_split=train")
+    slow = {"SLOW_EVALUATION": f"{slow_s}"}
+    with ending(start(command, workdir, hosts=2, network="occrobnet", environment=slow)) as hosts:
+        log = hosts[0].log
+        wait_until(lambda: log.exists() and "evaluating" in log.read_text(), LIMIT_S, "an evaluation")
+        began = time.monotonic()
+        hosts[host].send(signal.SIGTERM)
+        statuses = [one.wait(LIMIT_S) for one in hosts]
+        took_s = time.monotonic() - began
+    saved, left_out = checkpoint_steps(workdir), "evaluation of step 2, which is left out" in log.read_text()
+    lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; evaluation left out: {left_out}")
+    again = lab.run(workdir, *flags, network="occrobnet")
+    lab.tell(f"started again: statuses {again}, to step {summary(workdir)['step']}")
+    verdict = f"both saved {saved} and ended with {statuses} within {took_s:.1f} s; went on: {again}"
+    return Finding(verdict, statuses == [0, 0] and saved == [2] and left_out and took_s <= 30 and again == [0])
+
+
 def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8))) -> Finding:
     """A run whose number of hosts changes at each restart; `plan` has hosts and the step that they go on to."""
     workdir, taken, began = lab.workdir("elastic"), [], 0

@@ -2,7 +2,8 @@
 
 With RECORD_KEYS=FOLDER in the environment each host appends, for every training batch that it takes, one line of JSON
 to `FOLDER/FIRST_POSITION.HOST-of-HOSTS.jsonl`: the keys of its share, in order. NETWORK=stand_in replaces the network.
-With HANG_AFTER=N the data source never answers after N examples.
+With HANG_AFTER=N the data source never answers after N examples. With SLOW_EVALUATION=S every batch of an evaluation
+takes S seconds longer.
 
     python -m tests.faults.worker train.py --config=tests/faults/tiny_config.py --workdir=DIR
 """
@@ -13,11 +14,13 @@ import os
 import runpy
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from input_pipeline import pipeline
+from occrobnet_jax.evaluation import evaluate
 from occrobnet_jax.models.resnet import STAGE_SIZES
 from tests.faults.stand_in import use_stand_in
 
@@ -31,6 +34,8 @@ def run(arguments: list[str]) -> None:
         record_keys(Path(folder))
     if examples := os.environ.get("HANG_AFTER"):
         hang_after(int(examples))
+    if seconds := os.environ.get("SLOW_EVALUATION"):
+        slow_evaluation(float(seconds))
     if os.environ.get("NETWORK") == "stand_in":
         use_stand_in()
     sys.argv = arguments
@@ -72,6 +77,18 @@ def hang_after(examples: int) -> None:
         return read(*arguments)
 
     pipeline.augment_example = source_that_hangs  # type: ignore[assignment]
+
+
+def slow_evaluation(seconds: float) -> None:
+    """Makes evaluations last, as those of large splits do."""
+    open_batches = evaluate.eval_batches
+
+    def eval_batches(*arguments: Any, **named: Any) -> Iterator[dict[str, Any]]:
+        for batch in open_batches(*arguments, **named):
+            time.sleep(seconds)
+            yield batch
+
+    evaluate.eval_batches = eval_batches
 
 
 if __name__ == "__main__":
