@@ -11,16 +11,16 @@ from pathlib import Path
 import jax
 from array_record.python import array_record_module
 
-from benchmarks.dataloader import BATCHES, drain
+from benchmarks.dataloader import BATCHES, seconds_for
 from benchmarks.networks import forward_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.photos import BATCH_SIZE as PHOTOS_PER_BATCH
 from benchmarks.photos import Photos, batches, photo_records
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate, repeated
 from input_pipeline.config import DataConfig
+from input_pipeline.labels import Fields
 from input_pipeline.record_files import Part, RecordFiles
 from input_pipeline.schema import Example
-from input_pipeline.transforms import Fields
 
 FILES = 64  # into which input_pipeline.prepare divides a split
 SIDES = {"ours": 10_000_000, "10 thousand examples": 10_000}

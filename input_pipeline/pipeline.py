@@ -8,7 +8,8 @@ the data is therefore one integer, the examples seen so far. An epoch that ends 
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 
 import cv2
 import grain
@@ -17,12 +18,13 @@ from absl import flags
 
 from input_pipeline import augment
 from input_pipeline.config import DataConfig
+from input_pipeline.labels import Fields
 from input_pipeline.splits import Split, open_split, split_size
-from input_pipeline.transforms import Fields, augment_example, benchmark_facts, crop_example, mask_labels
+from input_pipeline.transforms import Cut, assemble, benchmark_facts, crop_example, evaluation_cut, training_cut
 
 __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
 
-READ_THREADS = 2  # where there are no workers; a worker has one, since more would fight over its interpreter's lock
+READ_THREADS = 2  # without workers; a worker, or a process with one core, has one: two fight over Python's lock
 BATCHES_AHEAD = 4  # per process, held in memory
 SHARED_FROM_BYTES = 2**16  # arrays that workers hand over as shared memory; opening it costs more than copying less
 ENDLESS = 2**62  # examples; grain's own idea of endless overflows in batches of one
@@ -59,7 +61,7 @@ def train_batches(
     split = open_split(data, data.train_split)
     positions = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
     rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))
-    return _iterate(rows[examples_seen:ENDLESS].batch(share, batch_fn=_stack)[host::num_hosts], data.num_workers)
+    return _iterate(rows[examples_seen:ENDLESS].batch(share, batch_fn=assemble)[host::num_hosts], data.num_workers)
 
 
 def eval_batches(
@@ -74,39 +76,39 @@ def eval_batches(
     examples = open_split(data, split)
     padded = math.ceil(len(examples) / global_batch_size) * global_batch_size
     rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride))
-    return _iterate(rows.batch(share, batch_fn=_stack)[host::num_hosts], data.num_workers)
+    return _iterate(rows.batch(share, batch_fn=assemble)[host::num_hosts], data.num_workers)
 
 
 @dataclasses.dataclass(frozen=True)
 class _TrainingRow:
-    """Row number of the split to augmented fields."""
+    """Row number of the split to an augmented cut."""
 
     split: Split
     data: DataConfig
     heatmap_stride: int
 
-    def __call__(self, row: int, rng: np.random.Generator) -> Fields:
+    def __call__(self, row: int, rng: np.random.Generator) -> Cut:
         augmentation = augment.draw(rng, self.data) if self.data.augment else augment.NONE
-        fields = augment_example(self.split[row], self.data, self.heatmap_stride, augmentation)
-        return fields | {"example_index": np.array(row, np.int32)}
+        cut = training_cut(self.split[row], self.data, self.heatmap_stride, augmentation)
+        return dataclasses.replace(cut, example_index=row)
 
 
 @dataclasses.dataclass(frozen=True)
 class _EvaluationRow:
-    """Row number to fields; numbers beyond the end of the split give padding."""
+    """Row number to a cut; numbers beyond the end of the split give padding."""
 
     split: Split
     data: DataConfig
     heatmap_stride: int
 
-    def __call__(self, row: int) -> Fields:
+    def __call__(self, row: int) -> Cut:
         is_real = row < len(self.split)
         example = self.split[row if is_real else 0]
-        fields = crop_example(example, self.data, self.heatmap_stride)
-        fields |= benchmark_facts(example, fields)
+        cut = evaluation_cut(example, self.data, self.heatmap_stride)
+        facts = benchmark_facts(example, cut.pixels)
         if is_real:
-            return fields | {"example_index": np.array(row, np.int32)}
-        return mask_labels(fields) | {"is_real": np.array(False)}
+            return dataclasses.replace(cut, example_index=row, facts=facts)
+        return dataclasses.replace(cut, is_real=False, labels_count=False, facts=facts)
 
 
 def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, num_hosts: int) -> int:
@@ -118,13 +120,9 @@ def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, n
     return global_batch_size // num_hosts
 
 
-def _stack(rows: Sequence[Fields]) -> Fields:
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
 def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
     """Batches in order, read ahead. Batching before this point keeps the order free of the number of workers."""
-    num_threads = 1 if num_workers else READ_THREADS
+    num_threads = 1 if num_workers else min(READ_THREADS, _num_cores())
     dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=BATCHES_AHEAD))
     _keep_opencv_to_one_thread()
     if num_workers:
@@ -136,6 +134,11 @@ def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
             worker_init_fn=_keep_opencv_to_one_thread,
         )
     return _closing(iter(dataset))
+
+
+def _num_cores() -> int:
+    """Of this process, where the system says that."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else READ_THREADS
 
 
 def _keep_opencv_to_one_thread(worker: int = 0, num_workers: int = 0) -> None:

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from input_pipeline.augment import Augmentation
 from input_pipeline.config import DataConfig
 from input_pipeline.custom import CustomDataset
 from input_pipeline.prepare import main as prepare
 from input_pipeline.schema import validate_example
 from input_pipeline.splits import open_split
-from input_pipeline.transforms import crop_example, label_box, swap_hands
+from input_pipeline.transforms import augment_example, crop_example, label_box
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.keypoints import teacher_keypoints
@@ -111,7 +112,9 @@ def test_a_2d_joint_keeps_its_place_in_the_crop_and_has_no_3d_one(tmp_path):
     assert fields["joint_px_annotated"].all()
     assert fields["joint_annotated"].tolist() == [[False] * 21, [True] * 21]
     assert not fields["joints_cam_m"][0].any()
-    assert swap_hands(fields)["joint_px_annotated"].all()
+    flipped = augment_example(example, DataConfig(input_size_px=128), 2, Augmentation(flip=True))
+    assert flipped["joint_px_annotated"].all()
+    assert flipped["joint_annotated"].tolist() == [[True] * 21, [False] * 21]
     both = np.concatenate([PX, project(CAM, np.array(INTRINSICS))])
     np.testing.assert_allclose(label_box(example), [*both.min(0), *both.max(0)], rtol=1e-5)
 

@@ -5,6 +5,7 @@ import pytest
 from input_pipeline.augment import NONE, Augmentation, draw
 from input_pipeline.config import DataConfig
 from input_pipeline.crop import crop_geometry
+from input_pipeline.labels import HAND_FIELDS, swap_hands
 from input_pipeline.schema import empty_example
 from input_pipeline.transforms import (
     LABEL_MASKS,
@@ -12,7 +13,6 @@ from input_pipeline.transforms import (
     benchmark_facts,
     crop_example,
     label_box,
-    swap_hands,
 )
 from occrobnet_jax.evaluation.records import FACTS
 from occrobnet_jax.geometry.cameras import compose_affine, project, transform_points
@@ -181,14 +181,20 @@ def test_flipping_twice_changes_nothing(index):
 
 def test_every_hand_label_is_swapped(marks):
     fields = moved(marks) | {"hand_present": np.array([True, False]), "root_known": np.array([True, False])}
-    swapped = swap_hands(fields)
+    of_hands = {name for name, value in fields.items() if value.ndim and len(value) == 2} - {"crop_from_image"}
+    assert of_hands == set(HAND_FIELDS)
+    batch = {name: np.stack([value, value]) for name, value in fields.items()}
+    swapped = swap_hands(batch, np.array([False, True]))
     for name, value in fields.items():
-        if value.ndim and value.shape[0] == 2 and name != "crop_from_image":
-            np.testing.assert_array_equal(swapped[name], value[::-1], err_msg=name)
-    np.testing.assert_array_equal(swapped["segmentation"] == 1, fields["segmentation"] == 2)
-    np.testing.assert_array_equal(swapped["segmentation"] == 2, fields["segmentation"] == 1)
-    for name in ("image", "intrinsics", "crop_from_image"):
-        np.testing.assert_array_equal(swapped[name], fields[name])
+        np.testing.assert_array_equal(swapped[name][0], value, err_msg=name)
+        np.testing.assert_array_equal(swapped[name][1], value[::-1] if name in of_hands else value, err_msg=name)
+
+
+def test_the_segmentations_hands_are_swapped_with_the_labels(marks):
+    plain, flipped = (moved(marks, augmentation)["segmentation"] for augmentation in (NONE, FLIP))
+    for right, left in ((1, 2), (2, 1)):
+        assert (plain == right).mean() > 0.01
+        assert (flipped == left).mean() == pytest.approx((plain == right).mean(), rel=0.05)
 
 
 def test_colour_touches_the_image_only(marks):

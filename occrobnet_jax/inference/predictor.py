@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from input_pipeline.labels import Fields
 from input_pipeline.readers import decode_image
 from input_pipeline.schema import Example, empty_example
-from input_pipeline.transforms import Fields, crop_example
+from input_pipeline.transforms import crop_example
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.models.decode import decode

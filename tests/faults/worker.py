@@ -69,14 +69,14 @@ def recorded(batches: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str
 
 def hang_after(examples: int) -> None:
     """Makes the source of training examples block for ever, as a file system that went away does."""
-    numbers, read = itertools.count(), pipeline.augment_example
+    numbers, read = itertools.count(), pipeline.training_cut
 
     def source_that_hangs(*arguments: Any) -> Any:
         if next(numbers) >= examples:
             threading.Event().wait()
         return read(*arguments)
 
-    pipeline.augment_example = source_that_hangs  # type: ignore[assignment]
+    pipeline.training_cut = source_that_hangs  # type: ignore[assignment]
 
 
 def slow_evaluation(seconds: float) -> None:
