@@ -30,11 +30,12 @@ SWAPPED_LABELS = np.array([0, 2, 1, 3], np.uint8)  # of the segmentation: right 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """An example whose pixels are those of the crop, and whose labels are still as stored."""
+    """An example whose pixels are those of the crop; its colours and its labels are still as stored."""
 
     example: Example
     geometry: CropGeometry
     pixels: Fields  # image, segmentation, segmentation_known
+    colour: tuple[float, float, float] = NONE.colour  # factors that the image is still to be multiplied by
     labels_count: bool = True
     example_index: int = -1  # whoever forms batches knows better
     is_real: bool = True
@@ -57,7 +58,10 @@ def evaluation_cut(example: Example, data: DataConfig, heatmap_stride: int) -> C
 
 def assemble(cuts: Sequence[Cut]) -> Fields:
     """The batch of some cuts of one size; those whose labels don't count have none that do."""
-    fields = {name: np.stack([cut.pixels[name] for cut in cuts]) for name in cuts[0].pixels}
+    fields = {name: np.stack([cut.pixels[name] for cut in cuts]) for name in ("segmentation", "segmentation_known")}
+    fields["image"] = np.empty((len(cuts), *cuts[0].pixels["image"].shape), np.uint8)
+    for cut, row in zip(cuts, fields["image"], strict=True):
+        scale_colour(cut.pixels["image"], cut.colour, out=row)  # where it belongs, instead of a copy more
     fields |= label_fields([cut.example for cut in cuts], [cut.geometry for cut in cuts])
     fields |= {name: np.stack([cut.facts[name] for cut in cuts]) for name in cuts[0].facts}
     uncounted = [not cut.labels_count for cut in cuts]
@@ -128,10 +132,10 @@ def _cut(
         geometry = crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
     except ValueError as error:
         raise ValueError(f"{name} can't be cropped: {error}") from error
-    photo = _photo(example, geometry, averaging=data.crop_averaging)
-    pixels = {"image": scale_colour(photo, augmentation.colour)}
-    pixels |= _segmentation(example, geometry, heatmap_stride, name)
-    return Cut(example, geometry, pixels, labels_count=not (mask_black and photo.max() < BLACK_BELOW))
+    image = _image(example, geometry, averaging=data.crop_averaging)
+    pixels = {"image": image} | _segmentation(example, geometry, heatmap_stride, name)
+    labels_count = not (mask_black and image.max() < BLACK_BELOW)
+    return Cut(example, geometry, pixels, augmentation.colour, labels_count)
 
 
 def _row(cut: Cut) -> Fields:
@@ -151,7 +155,7 @@ def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], fl
     return example["box_px"], data.box_scale
 
 
-def _photo(example: Example, geometry: CropGeometry, *, averaging: bool) -> np.ndarray:
+def _image(example: Example, geometry: CropGeometry, *, averaging: bool) -> np.ndarray:
     """The crop's pixels, of a photo that is decoded no larger than they need."""
     name = f"the image of example {example['key']!r}"
     reduction = reduction_for(geometry) if averaging and is_jpeg(example["image"]) else 1

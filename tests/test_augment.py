@@ -49,6 +49,10 @@ def test_switching_one_off_leaves_the_others():
 
 def test_colours_are_multiplied_rounded_and_clipped():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    scaled = scale_colour(image, (1.2, 1.0, 0.83))
+    batch = np.zeros((2, 5, 7, 3), np.uint8)
+    scale_colour(image, (1.2, 1.0, 0.83), out=batch[0])
+    scale_colour(image, NONE.colour, out=batch[1])
+    scaled = batch[0]
+    np.testing.assert_array_equal(batch[1], image)
     exact = np.clip(image * np.array([1.2, 1.0, 0.83]), 0, 255)
     assert np.abs(scaled - exact).max() < 0.51  # a half may be rounded to either side
