@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 from array_record.python import array_record_module
 
-from benchmarks.dataloader import BATCHES
+from benchmarks.dataloader import BATCHES, seconds_for
 from benchmarks.networks import forward_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.photos import BATCH_SIZE as PHOTOS_PER_BATCH
 from benchmarks.photos import Photos, batches, photo_records
