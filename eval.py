@@ -15,7 +15,7 @@ from occrobnet_jax.evaluation.restore import restore_variables
 from occrobnet_jax.files import write_atomically
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import make_mesh
-from occrobnet_jax.training.agreement import check_hosts_agree
+from occrobnet_jax.training.agreement import check_hosts_agree, check_workdir_is_shared
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_writer import METRICS_FILE
 from occrobnet_jax.training.restore import checkpoint_sha256
@@ -37,6 +37,7 @@ def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None
     """
     use_compilation_cache(experiment)
     check_hosts_agree(experiment)
+    check_workdir_is_shared(workdir)
     mesh = make_mesh(experiment.mesh)
     model = make_model(experiment)
     variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)

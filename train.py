@@ -24,7 +24,7 @@ from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import place_batch
 from occrobnet_jax.parallel.preemption import Preemption
-from occrobnet_jax.training.agreement import check_hosts_agree
+from occrobnet_jax.training.agreement import check_hosts_agree, check_workdir_is_shared
 from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.metric_window import MetricWindow
@@ -61,6 +61,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
     use_compilation_cache(experiment)
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
     check_hosts_agree(experiment)
+    check_workdir_is_shared(workdir)
     run, preemption = build(experiment), Preemption()
     with compiled_meanwhile(run):
         state, start = restore_or_create(run, workdir)
@@ -78,9 +79,12 @@ def train(experiment: Experiment, workdir: Path) -> None:
 
         def save(state: TrainState, position: Position, metrics: Metrics) -> None:
             finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-            checkpoints.save(state, CheckpointMeta(*position, config, code, writer.wandb_id, finite))
+            meta = CheckpointMeta(position.step, position.examples_seen, config, code, writer.wandb_id, finite)
+            checkpoints.save(state, meta)
 
+        make_up_evaluation(evaluate, run, state, start, writer)
         state, end = take_steps(run, state, start, batches, evaluate, writer, save, preemption.is_due)
+        checkpoints.wait()  # before anybody is told that it is there
         finish(run, state, end, workdir, writer, time.monotonic() - started_s)
 
 
@@ -113,7 +117,7 @@ def take_steps(
         watchdog.beat()
 
         ends_early, is_last = must_end(), step == experiment.last_step
-        evaluates = (is_last or is_due(step, experiment.eval_every_steps)) and not ends_early
+        evaluates = evaluation_is_due(experiment, step) and not ends_early
         saves = is_last or is_due(step, experiment.checkpoint_every_steps)
         if evaluates or saves or ends_early:
             trained = window.read()
@@ -126,6 +130,22 @@ def take_steps(
         if ends_early:
             break
     return state, start.after(step, experiment.global_batch_size)
+
+
+def make_up_evaluation(
+    evaluate: Evaluate | None, run: Run, state: TrainState, start: Position, writer: MetricWriter
+) -> None:
+    """Evaluates the state that a run goes on from where SIGTERM left that out; its checkpoint stays without metrics."""
+    if evaluate is None or start.is_evaluated or not evaluation_is_due(run.experiment, start.step):
+        return
+    measured = validate(evaluate, run, state, start.step, writer)
+    if measured:
+        writer.write(start.step, {f"val/{name}": value for name, value in measured.items()})
+
+
+def evaluation_is_due(experiment: Experiment, step: int) -> bool:
+    """Whether the state after this step is evaluated, if the run evaluates at all."""
+    return step == experiment.last_step or is_due(step, experiment.eval_every_steps)
 
 
 def is_due(step: int, every_steps: int) -> bool:
@@ -170,7 +190,7 @@ def validate(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, 
     try:
         evaluation = evaluate(state.variables)
     except Interrupted:
-        logging.warning("asked to end during the evaluation of step %d, which is left out", step)
+        logging.warning("asked to end during the evaluation of step %d; the next start makes up for it", step)
         return {}
     if writer.shows_images:
         data = run.experiment.data
@@ -230,7 +250,8 @@ def keep_config(experiment: Experiment, workdir: Path) -> None:
 
 def finish(run: Run, state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> None:
     """Writes summary.json, and the same to Weights & Biases."""
-    summary = {**end._asdict(), "state_sha256": state_sha256(state), "wall_s": wall_s}
+    position = {"step": end.step, "examples_seen": end.examples_seen}
+    summary = {**position, "state_sha256": state_sha256(state), "wall_s": wall_s}
     if hosts.is_lead():
         if end.step < run.experiment.last_step:
             print(f"asked to end: step {end.step} is saved; started again, the run goes on from there", flush=True)

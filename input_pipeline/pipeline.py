@@ -9,6 +9,7 @@ the data is therefore one integer, the examples seen so far. An epoch that ends 
 import dataclasses
 import math
 import os
+import signal
 from collections.abc import Iterator
 
 import cv2
@@ -124,14 +125,14 @@ def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
     """Batches in order, read ahead. Batching before this point keeps the order free of the number of workers."""
     num_threads = 1 if num_workers else min(READ_THREADS, _num_cores())
     dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=BATCHES_AHEAD))
-    _keep_opencv_to_one_thread()
+    cv2.setNumThreads(1)  # batches are made side by side already; OpenCV's threads would only fight over the cores
     if num_workers:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags, which only absl's own scripts parse
         options = grain.experimental.DatasetOptions(min_shm_size=SHARED_FROM_BYTES)
         dataset = grain.experimental.WithOptionsIterDataset(dataset, options).mp_prefetch(
             grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=BATCHES_AHEAD),
-            worker_init_fn=_keep_opencv_to_one_thread,
+            worker_init_fn=_prepare_worker,
         )
     return _closing(iter(dataset))
 
@@ -141,9 +142,10 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else READ_THREADS
 
 
-def _keep_opencv_to_one_thread(worker: int = 0, num_workers: int = 0) -> None:
-    """In this process: batches are made side by side already, and OpenCV's threads would only fight over the cores."""
+def _prepare_worker(worker: int, num_workers: int) -> None:
+    """SIGTERM, which schedulers send to all processes, is the main one's to answer; it needs some batches yet."""
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # grain ends workers in another way
 
 
 def _closing(iterator: grain.DatasetIterator) -> Iterator[Fields]:

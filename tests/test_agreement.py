@@ -3,7 +3,7 @@ import json
 import pytest
 
 from input_pipeline.config import DataConfig
-from occrobnet_jax.parallel import coordination
+from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.training import agreement
 from occrobnet_jax.training.experiment import Experiment
 
@@ -35,5 +35,29 @@ def test_the_checksum_of_the_code_sees_names_and_contents(tmp_path):
     (package / "a.py").write_text("x = 2")
     second = agreement.source_sha256(tmp_path)
     (package / "a.py").rename(package / "b.py")
-    assert len({first, second, agreement.source_sha256(tmp_path)}) == 3
+    third = agreement.source_sha256(tmp_path)
+    (tmp_path / "train.py").write_text("x = 3")
+    assert len({first, second, third, agreement.source_sha256(tmp_path)}) == 4
     assert agreement.source_sha256() == agreement.source_sha256()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_workdir_that_hosts_do_not_share_is_told_before_anything_is_trained(is_shared, monkeypatch, tmp_path):
+    """In this process, the second host, the lead's mark is in the folder, or it isn't."""
+    own = tmp_path / "own"
+    own.mkdir()
+    if is_shared:
+        (own / "mark").touch()
+    monkeypatch.setattr(hosts, "is_lead", lambda: False)
+    monkeypatch.setattr(coordination, "from_lead", lambda name, value: "mark")
+    monkeypatch.setattr(coordination, "exchange", lambda name, value: ["yes", value])
+    if is_shared:
+        agreement.check_workdir_is_shared(own, limit_s=0.0)
+    else:
+        with pytest.raises(ValueError, match="host 1 doesn't see what host 0 writes to --workdir="):
+            agreement.check_workdir_is_shared(own, limit_s=0.0)
+
+
+def test_the_mark_does_not_stay_in_the_workdir(tmp_path):
+    agreement.check_workdir_is_shared(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,11 @@
 import ast
+import contextlib
 import dataclasses
 import itertools
+import multiprocessing
+import os
 import pickle
+import signal
 from pathlib import Path
 
 import cv2
@@ -101,10 +105,18 @@ def test_restarting_with_another_number_of_hosts_continues_the_same_order(data):
         np.testing.assert_array_equal(batch["image"], np.concatenate([half["image"] for half in halves]))
 
 
-def test_worker_processes_change_nothing(data):
-    """Starts two processes; the one slow test here."""
-    here = take(data, 5)
-    assert_same(here, take(dataclasses.replace(data, num_workers=2), 5))
+def test_worker_processes_change_nothing_and_leave_sigterm_to_the_main_one(data):
+    """Starts two processes; the one slow test here. Fifteen batches are more than are made ahead."""
+    here = take(data, 15)
+    with_workers = dataclasses.replace(data, num_workers=2)
+    batches = train_batches(with_workers, heatmap_stride=STRIDE, global_batch_size=4, seed=5)
+    with contextlib.closing(batches):
+        first = next(batches)
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGTERM)
+        assert_same(here, [first, *itertools.islice(batches, 14)])
 
 
 def test_opencv_keeps_to_one_thread_here_and_in_workers(data, monkeypatch):
@@ -117,6 +129,7 @@ def test_opencv_keeps_to_one_thread_here_and_in_workers(data, monkeypatch):
     assert cv2.getNumThreads() == 1
     take(dataclasses.replace(data, num_workers=2), 1)
     cv2.setNumThreads(2)
+    monkeypatch.setattr(signal, "signal", lambda number, action: None)  # of the worker, not of this process
     prefetched[0]["worker_init_fn"](0, 2)
     assert cv2.getNumThreads() == 1
 

@@ -31,7 +31,7 @@ from tests.fake_datasets import write_fake_dataset
 from tests.faults.stand_in import StandIn, train_step_of
 from tests.test_wandb_run import as_dict, read_run
 from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
-from train import place, take_steps, train, validate
+from train import make_up_evaluation, place, take_steps, train, validate
 
 START = Position(0, 0)
 MODEL = dataclasses.replace(LEAN_MODEL, dropout=0.1)
@@ -257,6 +257,7 @@ class Loop:
         with writer, pytest.MonkeyPatch.context() as patch:
             patch.setattr("train.place", lambda fields, run: fields)
             state: Any = State(start.step)
+            make_up_evaluation(self.evaluate, run, state, start, writer)  # type: ignore[arg-type]
             take_steps(run, state, start, iter(lambda: {}, None), self.evaluate, writer, self.save, self.must_end)  # type: ignore[arg-type]
 
 
@@ -308,6 +309,22 @@ def test_a_run_that_is_asked_to_end_during_an_evaluation_leaves_it_out_and_saves
     loop.run()
     assert loop.events == ["step 1", "step 2", "save 2, 16 examples"]
     assert [line["step"] for line in lines(tmp_path)] == [1, 2]
+
+
+def test_an_evaluation_that_was_left_out_is_made_up_for_at_the_next_start(tmp_path):
+    for step in (4, 5):  # one that was due by its number, and the last
+        loop = Loop(tmp_path / str(step), [1.0] * 5, log_every_steps=9, checkpoint_every_steps=9, eval_every_steps=2)
+        loop.workdir.mkdir()
+        loop.run(Position(step, 8 * step, is_evaluated=False))
+        assert loop.events[0] == "evaluate"
+        assert lines(loop.workdir)[0] == {"step": step, "val/mpjpe_mm": 7.0}
+    done, not_due = (
+        Loop(tmp_path, [1.0] * 5, log_every_steps=9, checkpoint_every_steps=9, eval_every_steps=2) for _ in range(2)
+    )
+    done.run(Position(5, 40))
+    assert done.events == []
+    not_due.run(Position(3, 24, is_evaluated=False))
+    assert not_due.events[0] == "step 4"
 
 
 def test_each_line_of_the_record_averages_the_steps_since_the_one_before(tmp_path):

@@ -81,7 +81,7 @@ def make_evaluate(
 ) -> Callable[[Variables], Evaluation]:
     """A function that evaluates variables on a split; it compiles once and reads the mean pose once.
 
-    All hosts must call it, and each gets the whole result; or Interrupted, where `must_end` says so after a batch.
+    All hosts must call it, and each gets the whole result; or Interrupted, where `must_end` says so between batches.
 
     Raises:
         ValueError: the split or the training split can't be read, or the batch size doesn't divide.
@@ -133,7 +133,7 @@ def gather(
         num_batches: for the progress bar.
         mesh: that `predict` runs on.
         joint_slots: keypoint slots of joints; those of the object come after them.
-        must_end: asked after each batch, the same on all hosts.
+        must_end: asked between batches; the same on all hosts.
 
     Raises:
         Interrupted: `must_end` said so.
@@ -145,15 +145,15 @@ def gather(
         as_bytes = place_batch({name: _as_bytes(values) for name, values in facts.items()}, mesh)
         return columns(placed, predict(placed)) | as_bytes, facts
 
-    parts = []
+    parts: list[Records] = []
     progress = tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead())
     for on_devices, facts in _one_behind(map(hand_in, progress)):
+        if parts and must_end():
+            raise Interrupted
         arrays = hosts.fetch(on_devices)
         arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
         parts.append(records_of.from_columns(arrays, joint_slots))
         watchdog.beat()
-        if must_end():
-            raise Interrupted
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 

@@ -1,16 +1,20 @@
 """What all hosts of a run must have alike, compared before it starts."""
 
+import contextlib
 import hashlib
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 from input_pipeline.manifest import dataset_manifest
-from occrobnet_jax.parallel import coordination
+from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.training.experiment import Experiment, config_of
 from occrobnet_jax.training.summary import flat, versions
 
 SOURCES = ("occrobnet_jax", "input_pipeline")
 REPOSITORY = Path(__file__).parents[2]
+APPEARS_WITHIN_S, POLL_S = 60.0, 0.5  # network file systems keep what they knew of a folder for some seconds
 
 
 def check_hosts_agree(experiment: Experiment) -> None:
@@ -29,9 +33,44 @@ def check_hosts_agree(experiment: Experiment) -> None:
     coordination.check_same("config, code and data", facts)
 
 
+def check_workdir_is_shared(workdir: Path, limit_s: float = APPEARS_WITHIN_S) -> None:
+    """Looks whether all hosts see the same folder: in folders of their own each would keep a part of every checkpoint.
+
+    All hosts must call it, and where it fails it fails on all of them.
+
+    Raises:
+        ValueError: a host doesn't see what the lead has written there; names it.
+        TimeoutError: a host didn't come.
+    """
+    mark = workdir / f".seen_by_all_{uuid.uuid4().hex}"
+    if hosts.is_lead():
+        mark.touch()
+    mark = workdir / coordination.from_lead("mark in the workdir", mark.name)
+    answers = coordination.exchange("sight of the workdir", "yes" if _appears(mark, limit_s) else "no")
+    if hosts.is_lead():
+        with contextlib.suppress(OSError):
+            mark.unlink()
+    blind = [coordination.host_name(host) for host, answer in enumerate(answers) if answer == "no"]
+    if blind:
+        raise ValueError(
+            f"{', '.join(blind)} doesn't see what {coordination.host_name(0)} writes to --workdir={workdir}; it must "
+            "be a folder that all hosts share"
+        )
+
+
+def _appears(path: Path, limit_s: float) -> bool:
+    end_s = time.monotonic() + limit_s
+    while not path.exists():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
 def source_sha256(repository: Path = REPOSITORY) -> str:
-    """One checksum for our packages' Python files: a commit doesn't tell apart two trees with changes."""
+    """One checksum for our Python files, programs and packages: a commit doesn't tell apart two trees with changes."""
     digest = hashlib.sha256()
-    for path in sorted(path for package in SOURCES for path in (repository / package).rglob("*.py")):
+    packages = [path for package in SOURCES for path in (repository / package).rglob("*.py")]
+    for path in sorted([*repository.glob("*.py"), *packages]):
         digest.update(f"{path.relative_to(repository)} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -37,6 +37,18 @@ class CheckpointMeta:
     metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # if it was evaluated
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which leaves JAX's preemption service alone.
+
+    Orbax counts steps at it whenever it saves, `parallel.preemption` its own calls; the service knows one counter only,
+    and would wait for a number that is never reached.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """Whoever saves knows why."""
+        return False
+
+
 class CheckpointWriter:
     """Saves in the background; a checkpoint gets its final name when everything, its checksums too, is on disk."""
 
@@ -47,7 +59,7 @@ class CheckpointWriter:
         """
         self._folder = (workdir / FOLDER).resolve()
         self._saving = 0
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             self._folder,
             item_handlers={VARIABLES: _array_writer(), OPTIMISER: _array_writer(), META: ocp.JsonCheckpointHandler()},
             options=ocp.CheckpointManagerOptions(
@@ -64,7 +76,7 @@ class CheckpointWriter:
         Raises:
             OSError: this checkpoint, or the one before, could not be written; those before that are as they were.
         """
-        self._wait()  # what failed to be written is known now, not at the end
+        self.wait()  # what failed to be written is known now, not at the end
         self._saving = meta.step
         items = {
             VARIABLES: ocp.args.PyTreeSave(variables_of(state)),
@@ -72,8 +84,19 @@ class CheckpointWriter:
             META: ocp.args.JsonSave(dataclasses.asdict(meta)),
         }
         try:
-            self._manager.save(meta.step, args=ocp.args.Composite(**items))
+            self._manager.save(meta.step, args=ocp.args.Composite(**items), force=True)
         except OSError as error:
+            raise self._failure(error) from error
+
+    def wait(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # of tensorstore, orbax or the operating system
             raise self._failure(error) from error
 
     def __enter__(self) -> "CheckpointWriter":
@@ -82,15 +105,8 @@ class CheckpointWriter:
 
     def __exit__(self, *error: object) -> None:
         """Waits until everything is written, whatever ended the run."""
-        self._wait()
+        self.wait()
         self._manager.close()
-
-    def _wait(self) -> None:
-        """Waits for the checkpoint that is being written."""
-        try:
-            self._manager.wait_until_finished()
-        except Exception as error:  # of tensorstore, orbax or the operating system
-            raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> OSError:
         """What the user hears where a checkpoint could not be written; gives its space back."""

@@ -50,6 +50,7 @@ class Position(NamedTuple):
 
     step: int
     examples_seen: int
+    is_evaluated: bool = True  # whether this step's evaluation, if one is due, is done
 
     def after(self, step: int, global_batch_size: int) -> "Position":
         """The position at a later step."""
@@ -129,7 +130,7 @@ def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
     restored = restore_state(workdir, run.state)
     if restored is not None:
         state, meta = restored
-        return state, Position(meta.step, meta.examples_seen)
+        return state, Position(meta.step, meta.examples_seen, is_evaluated=bool(meta.metrics))
     experiment, state = run.experiment, run.create_state()
     if experiment.model.backbone_weights:
         state = with_backbone(state, Path(experiment.model.backbone_weights))

@@ -82,8 +82,12 @@ def summary(workdir: Path) -> dict[str, Any]:
 
 def losses(workdir: Path) -> dict[int, float]:
     """By step."""
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+    return {line["step"]: line["loss"] for line in recorded(workdir) if "loss" in line}
+
+
+def recorded(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of a run's record."""
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def batches(workdir: Path, turn: int, hosts: int) -> list[list[str]]:
@@ -98,6 +102,16 @@ def batches(workdir: Path, turn: int, hosts: int) -> list[list[str]]:
 def folder_of(workdir: Path, turn: int, host: int) -> Iterator[Path]:
     """The one record of a host."""
     return workdir.with_name(workdir.name + "_logs").glob(f"keys_{turn}/*.{host}-of-*.jsonl")
+
+
+def newest(workdir: Path) -> int:
+    """The last step that was saved."""
+    return max(checkpoint_steps(workdir), default=0)
+
+
+def wait_for_checkpoint(workdir: Path, step: int) -> None:
+    """Until one as new is there."""
+    wait_until(lambda: newest(workdir) >= step, LIMIT_S, f"checkpoint {step}")
 
 
 def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, steps: int = 20) -> Finding:
@@ -131,7 +145,7 @@ def kills(lab: Lab, numbers: range, *, steps: int = 24, every: int = 6, seed: in
     undisturbed = lab.folder / f"undisturbed_{steps}"
     if not (undisturbed / "summary.json").exists():
         lab.run(undisturbed, *flags)
-    wanted, same, saving = summary(undisturbed)["state_sha256"], 0, 0
+    wanted, killed, same, saving = summary(undisturbed)["state_sha256"], 0, 0, 0
     for number in numbers:
         workdir, rng = lab.workdir(f"killed_{number}"), random.Random(f"{seed}/{number}")
         with ending(start(lab.command(workdir, *flags), workdir)) as hosts:
@@ -139,16 +153,17 @@ def kills(lab: Lab, numbers: range, *, steps: int = 24, every: int = 6, seed: in
             hosts[0].send(signal.SIGKILL)
             status = hosts[0].wait(LIMIT_S)
         left, unfinished = checkpoint_steps(workdir), len(list(workdir.glob(f"{FOLDER}/*tmp*")))
+        killed += status == -signal.SIGKILL
         saving += during and unfinished > 0
         again = lab.run(workdir, *flags)
         equal = again == [0] and summary(workdir)["state_sha256"] == wanted
         same += equal
         lab.tell(f"{number}: status {status}, checkpoints {left}, {unfinished} unfinished; resumed, the same: {equal}")
     verdict = (
-        f"{same} of {len(numbers)} killed runs ended, resumed, with the undisturbed run's state; "
+        f"{killed} of {len(numbers)} were killed; {same} ended, resumed, with the undisturbed run's state; "
         f"{saving} of those that were to die in a save did"
     )
-    return Finding(verdict, same == len(numbers))
+    return Finding(verdict, killed == same == len(numbers) and saving == sum(number % 2 for number in numbers))
 
 
 def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_save: bool, steps: int) -> bool:
@@ -219,22 +234,24 @@ def hung(lab: Lab, limit_s: float = 10.0) -> Finding:
 
 
 def sigterm(lab: Lab, host: int = 1) -> Finding:
-    """SIGTERM to one of two hosts."""
-    workdir = lab.workdir("sigterm")
-    flags = ("config.total_steps=100000", "config.checkpoint_every_steps=100000")
-    with ending(start(lab.command(workdir, *flags), workdir, hosts=2)) as hosts:
-        record = workdir / "metrics.jsonl"
-        wait_until(lambda: record.exists() and record.read_text().count("\n") >= 3, LIMIT_S, "a step")
-        began = time.monotonic()
-        hosts[host].send(signal.SIGTERM)
-        statuses = [one.wait(LIMIT_S) for one in hosts]
-        took_s = time.monotonic() - began
-    saved, end = checkpoint_steps(workdir), summary(workdir)["step"]
-    lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; ended at step {end}")
-    again = lab.run(workdir, f"config.total_steps={end + 2}")
-    lab.tell(f"started again: statuses {again}, from step {end} to {summary(workdir)['step']}")
-    holds = statuses == [0, 0] and saved == [end] and took_s <= 30 and again == [0]
-    return Finding(f"both saved step {end} and ended with {statuses} within {took_s:.1f} s; went on: {again}", holds)
+    """SIGTERM to one of two hosts that save all the time, in the first start and in the second, which counts anew."""
+    workdir, took_s, ends, holds = lab.workdir("sigterm"), [], [], True
+    flags = ("config.total_steps=100000", "config.checkpoint_every_steps=1")
+    for turn in (0, 1):
+        with ending(start(lab.command(workdir, *flags), workdir, hosts=2)) as hosts:
+            wait_for_checkpoint(workdir, max(ends, default=0) + 3 + 5 * turn)
+            began = time.monotonic()
+            hosts[host].send(signal.SIGTERM)
+            statuses = [one.wait(LIMIT_S) for one in hosts]
+            took_s.append(time.monotonic() - began)
+        saved, end = newest(workdir), summary(workdir)["step"]
+        lab.tell(f"statuses {statuses} after {took_s[-1]:.1f} s; newest checkpoint {saved}; ended at step {end}")
+        holds = holds and statuses == [0, 0] and saved == end and took_s[-1] <= 30
+        ends.append(end)
+    again = lab.run(workdir, f"config.total_steps={ends[-1] + 2}")
+    lab.tell(f"started again: statuses {again}, from step {ends[-1]} to {summary(workdir)['step']}")
+    verdict = f"both saved steps {ends} and ended with 0 within {max(took_s):.1f} s: {holds}; went on: {again}"
+    return Finding(verdict, holds and again == [0])
 
 
 def evaluating(lab: Lab, host: int = 1, slow_s: float = 2.0) -> Finding:
@@ -250,12 +267,14 @@ def evaluating(lab: Lab, host: int = 1, slow_s: float = 2.0) -> Finding:
         hosts[host].send(signal.SIGTERM)
         statuses = [one.wait(LIMIT_S) for one in hosts]
         took_s = time.monotonic() - began
-    saved, left_out = checkpoint_steps(workdir), "evaluation of step 2, which is left out" in log.read_text()
+    saved, left_out = checkpoint_steps(workdir), "asked to end during the evaluation of step 2" in log.read_text()
     lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; evaluation left out: {left_out}")
-    again = lab.run(workdir, *flags, network="occrobnet")
-    lab.tell(f"started again: statuses {again}, to step {summary(workdir)['step']}")
-    verdict = f"both saved {saved} and ended with {statuses} within {took_s:.1f} s; went on: {again}"
-    return Finding(verdict, statuses == [0, 0] and saved == [2] and left_out and took_s <= 30 and again == [0])
+    again = lab.run(workdir, *flags, "config.data.eval_split=train", network="occrobnet")
+    evaluated = [line["step"] for line in recorded(workdir) if "val/mpjpe_mm" in line]
+    lab.tell(f"started again: statuses {again}, to step {summary(workdir)['step']}, evaluated {evaluated}")
+    verdict = f"both saved {saved} and ended with {statuses} within {took_s:.1f} s; went on, evaluating {evaluated}"
+    holds = statuses == [0, 0] and saved == [2] and left_out and took_s <= 30
+    return Finding(verdict, holds and again == [0] and evaluated == [2, 4])
 
 
 def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8))) -> Finding:
