@@ -18,6 +18,7 @@ from occrobnet_jax.files import write_atomically
 from occrobnet_jax.inference.inputs import Box, find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
+from occrobnet_jax.training.setup import use_compilation_cache
 
 
 def predict(
@@ -33,6 +34,7 @@ def predict(
     if any(image.parent.resolve() == output.resolve() for image in images):
         raise ValueError(f"--output={output} holds the photos themselves; choose another folder for the results")
     predictor = load_predictor(checkpoint, step)
+    use_compilation_cache(predictor.experiment)
     entries: list[dict[str, Any]] = []
     for image, name in zip(tqdm(images, unit="image", disable=len(images) == 1), output_names(images), strict=True):
         try:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from input_pipeline.augment import NONE, Augmentation, scale_colour
 from input_pipeline.config import DataConfig
@@ -51,9 +51,14 @@ def training_cut(example: Example, data: DataConfig, heatmap_stride: int, augmen
     return _cut(example, data, heatmap_stride, augmentation, mask_black=data.black_frames != "keep")
 
 
-def evaluation_cut(example: Example, data: DataConfig, heatmap_stride: int) -> Cut:
-    """A schema example as evaluation and prediction see it: no augmentation. Raises what `training_cut` does."""
-    return _cut(example, data, heatmap_stride, NONE, mask_black=data.black_frames == "mask")
+def evaluation_cut(
+    example: Example, data: DataConfig, heatmap_stride: int, photo: UInt8[np.ndarray, "h w 3"] | None = None
+) -> Cut:
+    """A schema example as evaluation and prediction see it: no augmentation. Raises what `training_cut` does.
+
+    Its image is decoded here, unless `photo` has its pixels and no smaller ones are needed.
+    """
+    return _cut(example, data, heatmap_stride, NONE, mask_black=data.black_frames == "mask", photo=photo)
 
 
 def assemble(cuts: Sequence[Cut]) -> Fields:
@@ -74,9 +79,11 @@ def assemble(cuts: Sequence[Cut]) -> Fields:
     }
 
 
-def crop_example(example: Example, data: DataConfig, heatmap_stride: int) -> Fields:
-    """The row of one example as evaluation and prediction see it. Raises what `training_cut` does."""
-    return _row(evaluation_cut(example, data, heatmap_stride))
+def crop_example(
+    example: Example, data: DataConfig, heatmap_stride: int, photo: UInt8[np.ndarray, "h w 3"] | None = None
+) -> Fields:
+    """The row of one example as evaluation and prediction see it, see `evaluation_cut`."""
+    return _row(evaluation_cut(example, data, heatmap_stride, photo))
 
 
 def augment_example(example: Example, data: DataConfig, heatmap_stride: int, augmentation: Augmentation) -> Fields:
@@ -123,7 +130,13 @@ def label_box(example: Example) -> Float[np.ndarray, "4"]:
 
 
 def _cut(
-    example: Example, data: DataConfig, heatmap_stride: int, augmentation: Augmentation, *, mask_black: bool
+    example: Example,
+    data: DataConfig,
+    heatmap_stride: int,
+    augmentation: Augmentation,
+    *,
+    mask_black: bool,
+    photo: np.ndarray | None = None,
 ) -> Cut:
     name = f"example {example['key']!r}"
     try:
@@ -132,7 +145,7 @@ def _cut(
         geometry = crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
     except ValueError as error:
         raise ValueError(f"{name} can't be cropped: {error}") from error
-    image = _image(example, geometry, averaging=data.crop_averaging)
+    image = _image(example, geometry, photo, averaging=data.crop_averaging)
     pixels = {"image": image} | _segmentation(example, geometry, heatmap_stride, name)
     labels_count = not (mask_black and image.max() < BLACK_BELOW)
     return Cut(example, geometry, pixels, augmentation.colour, labels_count)
@@ -155,11 +168,12 @@ def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], fl
     return example["box_px"], data.box_scale
 
 
-def _image(example: Example, geometry: CropGeometry, *, averaging: bool) -> np.ndarray:
+def _image(example: Example, geometry: CropGeometry, photo: np.ndarray | None, *, averaging: bool) -> np.ndarray:
     """The crop's pixels, of a photo that is decoded no larger than they need."""
     name = f"the image of example {example['key']!r}"
     reduction = reduction_for(geometry) if averaging and is_jpeg(example["image"]) else 1
-    photo = decode_image(example["image"], name=name, reduction=reduction)
+    if photo is None or reduction > 1:
+        photo = decode_image(example["image"], name=name, reduction=reduction)
     if photo.shape[:2] != (-(-example["height"] // reduction), -(-example["width"] // reduction)):
         found = decode_image(example["image"], name=name)
         raise ValueError(

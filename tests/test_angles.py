@@ -295,10 +295,10 @@ def test_what_is_decoded_can_be_posed_again_and_is_written() -> None:
         numbers = (np.asarray(pose.hand_pose[row, hand]), np.asarray(pose.hand_shape[row]), np.zeros(3, np.float32))
         joints = load_hand().models[hand].joints_m(*numbers)
         np.testing.assert_allclose(root_relative(joints), pose.joints_rel_m[row, hand], atol=3e-6)
-    said = columns(batch, pose)
+    said = columns(pose)
     assert said["predicted_hand_pose"].shape == (6, 2, 48)
     assert said["predicted_hand_shape"].shape == (6, 10)
-    assert not any("hand_pose" in name for name in columns(batch, pose.replace(hand_pose=None)))
+    assert not any("hand_pose" in name for name in columns(pose.replace(hand_pose=None)))
 
     experiment = Experiment(model=ANGLES, data=DataConfig(input_size_px=INPUT_SIZE_PX))
     predictor = Predictor(experiment, 7, lambda image, intrinsics: jax.tree.map(lambda field: field[:1], pose))

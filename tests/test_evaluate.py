@@ -29,8 +29,9 @@ from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
 from occrobnet_jax.skeleton import LEFT, RIGHT
 from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.training.packed_batch import PackedBatch
 from occrobnet_jax.training.setup import make_model
-from occrobnet_jax.types import Batch, Pose
+from occrobnet_jax.types import Pose
 from tests.fake_datasets import fake_example, write_fake_dataset
 from tests.fake_records import perfect_pose, perfect_records
 from tests.fake_runs import tiny_experiment, write_run
@@ -55,8 +56,8 @@ def workdir(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     return workdir
 
 
-def know_everything(batch: Batch) -> Pose:
-    fields = perfect_pose({name: np.asarray(value) for name, value in vars(batch).items()})
+def know_everything(packed: PackedBatch) -> Pose:
+    fields = perfect_pose({name: np.asarray(value) for name, value in vars(packed.unpacked()).items()})
     return Pose(**{name: jnp.asarray(value) for name, value in fields.items()})
 
 
@@ -86,9 +87,9 @@ def test_devices_have_the_next_batch_before_the_last_one_is_read(
 ) -> None:
     events = []
 
-    def predict(batch: Batch) -> Pose:
+    def predict(packed: PackedBatch) -> Pose:
         events.append("predict")
-        return know_everything(batch)
+        return know_everything(packed)
 
     def fetch(tree: dict[str, jax.Array]) -> dict[str, np.ndarray]:
         events.append("fetch")

@@ -72,6 +72,18 @@ def test_pixels_and_metres_are_those_of_the_photo(predictor: Predictor, box: tup
     np.testing.assert_allclose(prediction.keypoints_px, prediction.joints_px[0, :2], atol=0.02)
 
 
+def test_a_photo_is_decoded_once_unless_a_smaller_one_is_wanted(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, decode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda content, flags: asked.append(flags) or decode(content, flags))
+    predictor.predict(encoded(PHOTO), "a", (70.0, 50.0, 100.0, 70.0))
+    assert len(asked) == 1
+    jpeg = cv2.imencode(".jpg", np.tile(PHOTO, (4, 4, 1)))[1].tobytes()
+    predictor.predict(jpeg, "a")
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize("shape", [(120, 160), (160, 120), (20, 200)])
 def test_whole_photos_are_seen_whole(predictor: Predictor, shape: tuple[int, int]) -> None:
     seen: list[np.ndarray] = []

@@ -69,6 +69,14 @@ def test_a_batch_counts_where_nothing_is_trained():
     assert num_products(lambda *given: jax.vjp(conv_3x3, *given)[0], x, kernel) == 0
 
 
+def test_bfloat16_is_left_to_the_plain_convolution():
+    """Its error there is four times as large."""
+    low = [array.astype(jnp.bfloat16) for array in arrays(*SHAPES[-1])]
+    assert num_products(lambda *given: with_gradients(conv_3x3, *given), *low) == 0
+    for a, b in zip(with_gradients(conv_3x3, *low), with_gradients(plain, *low), strict=True):
+        np.testing.assert_array_equal(np.float32(a), np.float32(b))
+
+
 def num_products(function, *shapes) -> int:
     """Matrix products of what a CPU gets."""
     return jax.jit(function).trace(*shapes).lower(lowering_platforms=("cpu",)).as_text().count("stablehlo.dot_general")

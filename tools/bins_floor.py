@@ -6,7 +6,6 @@ compared with (method: encode the truth as 1D heatmaps, decode their maxima at t
 
 import dataclasses
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -38,7 +37,7 @@ def bins_floor(experiment: Experiment, split: str) -> Metrics:
     data, size, mesh = experiment.data, experiment.global_batch_size, make_mesh(experiment.mesh)
     batches = eval_batches(data, split, heatmap_stride=experiment.model.heatmap_stride, global_batch_size=size)
     num_batches = math.ceil(split_size(data, split) / size)
-    perfect = jax.jit(partial(perfect_pose, experiment))
+    perfect = jax.jit(lambda packed: perfect_pose(experiment, packed.unpacked()))
     records = gather(perfect, batches, num_batches, mesh, experiment.model.max_joint_keypoints)
     return compute_metrics(records, Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), {}))
 

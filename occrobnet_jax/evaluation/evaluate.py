@@ -1,6 +1,7 @@
 """Runs a network over a split and gathers what its metrics need; train.py and eval.py both use it."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -30,11 +31,12 @@ from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch, platform_of
 from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.types import Batch, Pose, Predictions
+from occrobnet_jax.training.packed_batch import PackedBatch
+from occrobnet_jax.types import Pose, Predictions
 
 Variables = dict[str, Any]
 MustEnd = Callable[[], bool]
-PredictStep = Callable[[Variables, Batch], Pose]
+PredictStep = Callable[[Variables, PackedBatch], Pose]
 
 
 class Interrupted(Exception):
@@ -64,7 +66,8 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
     """The compiled function from variables and a placed batch to poses, at the depth that the experiment says."""
     config, input_size_px = experiment.model, experiment.data.input_size_px
 
-    def predict(variables: Variables, batch: Batch) -> Pose:
+    def predict(variables: Variables, packed: PackedBatch) -> Pose:
+        batch = packed.unpacked()
         predictions = typing.cast(Predictions, model.apply(variables, batch.image, train=False))
         depth_m = None
         if experiment.root_depth == "ground_truth":
@@ -79,7 +82,7 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
 def make_evaluate(
     experiment: Experiment, model: nn.Module, mesh: Mesh, split: str, must_end: MustEnd = never
 ) -> Callable[[Variables], Evaluation]:
-    """A function that evaluates variables on a split; it compiles once and reads the mean pose once.
+    """A function that evaluates variables on a split; it compiles once and reads the mean pose once, when first called.
 
     All hosts must call it, and each gets the whole result; or Interrupted, where `must_end` says so between batches.
 
@@ -88,14 +91,17 @@ def make_evaluate(
     """
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
-    num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told before the mean pose is read
+    num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told at once
+    split_size(data, data.train_split)
     switches = data_switches(data, split) | {
         "mean_pose_split": data.train_split,
         "representation": experiment.model.representation,
         **_hand_switches(experiment),
         "root_depth": experiment.root_depth,
     }
-    setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
+    setting = functools.cache(
+        lambda: Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
+    )
     predict = make_predict_step(experiment, model, mesh)
 
     def evaluate(variables: Variables) -> Evaluation:
@@ -109,13 +115,13 @@ def make_evaluate(
         )
         slots = experiment.model.max_joint_keypoints
         records = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots, must_end)
-        return Evaluation(compute_metrics(records, setting), records, setting)
+        return Evaluation(compute_metrics(records, setting()), records, setting())
 
     return evaluate
 
 
 def gather(
-    predict: Callable[[Batch], Pose],
+    predict: Callable[[PackedBatch], Pose],
     batches: Iterator[dict[str, np.ndarray]],
     num_batches: int,
     mesh: Mesh,
@@ -124,8 +130,8 @@ def gather(
 ) -> Records:
     """Records of all real examples of all hosts, in the order of the split.
 
-    Labels and keys travel the same way as predictions, so rows belong together however hosts and devices are laid
-    out.
+    Of several hosts labels and keys travel the same way as predictions, so rows belong together however hosts and
+    devices are laid out. A host that is alone keeps them.
 
     Args:
         predict: from a placed batch to poses.
@@ -141,28 +147,25 @@ def gather(
 
     def hand_in(fields: dict[str, np.ndarray]) -> tuple[dict[str, Array], dict[str, np.ndarray]]:
         facts = {name: fields.pop(name) for name in records_of.FACTS if name in fields}
-        placed = Batch(**place_batch(fields, mesh))
-        as_bytes = place_batch({name: _as_bytes(values) for name, values in facts.items()}, mesh)
-        return columns(placed, predict(placed)) | as_bytes, facts
+        labels = {name: fields[name] for name in (*records_of.LABELS, "is_real")}
+        return columns(predict(place_batch(PackedBatch.of(fields), mesh))), labels | facts
 
     parts: list[Records] = []
     progress = tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead())
-    for on_devices, facts in _one_behind(map(hand_in, progress)):
+    for on_devices, known in _one_behind(map(hand_in, progress)):
         if parts and must_end():
             raise Interrupted
-        arrays = hosts.fetch(on_devices)
-        arrays |= {name: _from_bytes(arrays[name], values) for name, values in facts.items()}
+        arrays = hosts.fetch(on_devices) | (known if hosts.num_hosts() == 1 else _of_all_hosts(known, mesh))
         parts.append(records_of.from_columns(arrays, joint_slots))
         watchdog.beat()
     together = records_of.concatenate(parts)
     return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
 
 
-def columns(batch: Batch, pose: Pose) -> dict[str, Array]:
-    """The arrays of a batch and of what the network says about it that records consist of, and `is_real`."""
-    labels = {name: getattr(batch, name) for name in (*records_of.LABELS, "is_real")}
+def columns(pose: Pose) -> dict[str, Array]:
+    """What the network says about a batch, under the names that records have for it."""
     said = {name: getattr(pose, name) for name in (*records_of.POSE, *records_of.ANGLES)}
-    return labels | {f"predicted_{name}": values for name, values in said.items() if values is not None}
+    return {f"predicted_{name}": values for name, values in said.items() if values is not None}
 
 
 def _one_behind(items: Iterable[Any]) -> Iterator[Any]:
@@ -170,13 +173,16 @@ def _one_behind(items: Iterable[Any]) -> Iterator[Any]:
     return (item for item, _ in itertools.pairwise(itertools.chain(items, [None])))
 
 
-def _as_bytes(values: np.ndarray) -> np.ndarray:
-    """Rows of bytes: text and 64-bit integers travel between devices in no other way."""
-    return np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)
-
-
-def _from_bytes(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(rows).view(like.dtype).reshape(-1, *like.shape[1:])
+def _of_all_hosts(fields: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.ndarray]:
+    """The rows of all hosts, as one array of bytes: text and 64-bit integers don't travel over devices otherwise."""
+    rows = [np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8) for values in fields.values()]
+    everywhere = hosts.fetch(place_batch(np.concatenate(rows, axis=1), mesh))
+    ends = np.cumsum([row.shape[1] for row in rows])
+    parts = np.split(everywhere, ends[:-1], axis=1)
+    return {
+        name: np.ascontiguousarray(part).view(values.dtype).reshape(-1, *values.shape[1:])
+        for (name, values), part in zip(fields.items(), parts, strict=True)
+    }
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:

@@ -85,7 +85,7 @@ class Predictor:
         photo = decode_image(encoded, name=name)
         example = photo_example(encoded, photo, name, box, focal_px, self.experiment.data.box_scale)
         data = dataclasses.replace(self.experiment.data, box_source="stored")
-        fields = crop_example(example, data, self.experiment.model.heatmap_stride)
+        fields = crop_example(example, data, self.experiment.model.heatmap_stride, photo)
         pose = self.run(jnp.asarray(fields["image"][None]), jnp.asarray(fields["intrinsics"][None]))
         values = _of_the_only_one(pose)
         return Prediction(
@@ -161,7 +161,7 @@ def photo_example(
 def _of_the_only_one(pose: Pose) -> dict[str, np.ndarray]:
     """The fields that there are, without the batch axis."""
     fields = {field.name: getattr(pose, field.name) for field in dataclasses.fields(Pose)}
-    return {name: np.asarray(values)[0] for name, values in fields.items() if values is not None}
+    return {name: values[0] for name, values in jax.device_get(fields).items() if values is not None}
 
 
 def _in_photo(values: dict[str, np.ndarray], fields: Fields) -> dict[str, np.ndarray]:
