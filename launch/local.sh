@@ -25,6 +25,9 @@ done
 tail --pid="${pids[0]}" -n 0 -f "$logs/0.log" 2>/dev/null &
 status=0
 for pid in "${pids[@]}"; do
+    while kill -0 "$pid" 2>/dev/null; do # a signal ends `wait`, but not the host
+        wait "$pid" || true
+    done
     wait "$pid" || status=$?
 done
 exit "$status"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, LOST_STATUS, EndRequest, diagnose
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, LOST_STATUS, START_STATUS, EndRequest, diagnose
+from tests.faults.processes import free_port
 
 REPOSITORY = Path(__file__).parents[1]
 NAMES = ["node0, process 10", "node1, process 11", "node2, process 12"]
@@ -52,6 +53,14 @@ F1124 15:08:43.4 9510 client.h:86] Terminating process because the JAX distribut
 most likely indicates that another task died; absl::Status: UNAVAILABLE: Failed to send RPC to coordination service. \
 Either the leader task was preempted/died/restarted unexpectedly or this task is experiencing network issues.
 """
+NOT_ALL_CAME = """\
+F1129 03:20:21.3 6618 client.h:80] Terminating process because the JAX distributed service detected fatal errors. This \
+most likely indicates that another task died; see the other task logs for more details. absl::Status: \
+DEADLINE_EXCEEDED: Deadline Exceeded
+
+RPC: /xla.coordination.CoordinationService/RegisterTask
+*** Check failure stack trace: ***
+"""
 UNKNOWN = "Terminating process because the JAX distributed service detected fatal errors. absl::Status: INTERNAL: ?"
 
 
@@ -84,15 +93,28 @@ def test_a_hang_is_told_from_a_crash_and_from_an_error():
     assert diagnose(1, "train.py: --config is missing", (0, []))[1:] == (1, False)
 
 
-def supervised(tmp_path: Path, code: str, *flags: str) -> subprocess.Popen:
+def test_a_start_to_which_not_all_hosts_came_is_no_lost_host():
+    """Starting again would only wait for the same host once more."""
+    sentence, status, may_help = diagnose(-signal.SIGABRT, NOT_ALL_CAME, (0, []))
+    assert sentence.startswith("not all hosts came within 300 s: ")
+    assert (status, may_help) == (START_STATUS, False)
+
+
+def test_jax_says_so_where_a_host_does_not_come(tmp_path):
+    start = f"jax.distributed.initialize('localhost:{free_port()}', 2, 0, initialization_timeout=1)"
+    parent = supervised(tmp_path, f"import jax\n{start}", "--restarts=2")
+    _, said = parent.communicate(timeout=60)
+    assert parent.returncode == START_STATUS
+    assert "supervise: not all hosts came within 300 s" in said.splitlines()[-1]
+
+
+def supervised(tmp_path: Path, code: str, *flags: str, stderr: int = subprocess.PIPE) -> subprocess.Popen:
     """A parent whose child runs `code`; `count` is the file that holds how often it was started."""
     start = "import os, sys, signal, time, json\ncount = 'count'\nopen(count, 'a').write('x')\n"
     (tmp_path / "child.py").write_text(start + code)
     command = [sys.executable, "-m", "occrobnet_jax.parallel.supervise", *flags, "child.py"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stderr=stderr, text=True)
 
 
 def test_the_child_is_named_as_it_named_itself_and_its_words_are_passed_on(tmp_path):
@@ -113,6 +135,7 @@ def test_the_child_is_named_as_it_named_itself_and_its_words_are_passed_on(tmp_p
         ("sys.exit(0 if os.path.getsize(count) == 3 else os.kill(os.getpid(), 9))", ("--restarts=5",), 0, 3),
         ("os.kill(os.getpid(), 9)", ("--restarts=2",), 137, 3),
         ("sys.exit('train.py: a mistake')", ("--restarts=2",), 1, 1),
+        (f"sys.stderr.write({NOT_ALL_CAME!r}); sys.stderr.flush(); os.abort()", ("--restarts=2",), START_STATUS, 1),
         ("os.kill(os.getpid(), 9)", (), 137, 1),
     ],
 )
@@ -225,6 +248,17 @@ def test_no_file_is_left(tmp_path, monkeypatch, status):
     parent.communicate(timeout=60)
     assert parent.returncode == status
     assert {path.name for path in tmp_path.iterdir()} == {"child.py", "count"}
+
+
+def test_a_child_goes_on_where_nobody_reads_what_it_says(tmp_path):
+    """An ssh that broke off: the pipe to it is closed, and the child says more than a pipe holds."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    says = "for _ in range(5_000): sys.stderr.write(99 * 'x' + '\\n')\nsys.stderr.flush()\n"
+    ends = "os.kill(os.getpid(), 9) if os.path.getsize(count) == 1 else sys.exit(3)"
+    parent = supervised(tmp_path, says + ends, "--restarts=1", "--pause_s=0.01", stderr=writer)
+    os.close(writer)
+    assert (parent.wait(60), (tmp_path / "count").read_text()) == (3, "xx")
 
 
 def test_the_parent_imports_no_jax():

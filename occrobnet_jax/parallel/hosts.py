@@ -21,13 +21,12 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from occrobnet_jax.parallel import coordination
-from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE
+from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, START_LIMIT_S
 
 ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 """The environment variables that make this process one of several."""
 AUTO = "auto"
 """In place of an address: JAX asks the cluster (SLURM, Open MPI, TPU VMs, GKE) who the others are."""
-START_LIMIT_S = 300
 LEAD_STAYS_S = 2.0  # the coordination service ends with the lead: others first read why the run ends
 FROM_THE_NETWORK = re.compile(r"Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|coordination|[Cc]onnection")
 

@@ -7,14 +7,17 @@ parent, which never imports jax, reads what the child says on standard error, pa
 
 - 0 where the child did (--asked_status says otherwise for a child that ended, with 0, because SIGTERM asked it to),
 - 75 (EX_TEMPFAIL: start it again) where another host was lost or no step ended for too long,
+- 69 (EX_UNAVAILABLE) where not all hosts came to the start,
 - 128 + N where signal N ended the child, else the child's own status.
 
 With --restarts it starts a child anew, up to N times, that a signal, a lost host or the watchdog ended; the program
 goes on from its newest checkpoint. An error that the program itself reports would only come again, so it ends the run.
+On the other hosts the same error looks like a lost host: they start again, and end when that host doesn't come back.
 """
 
 import argparse
 import collections
+import contextlib
 import ctypes
 import functools
 import json
@@ -32,7 +35,10 @@ from typing import IO
 
 HOSTS_FILE_VARIABLE = "OCCROBNET_HOSTS_FILE"
 """Names the file in which a child leaves its own number and the names of all hosts."""
+START_LIMIT_S = 300
+"""So long a host waits at the start for the others."""
 LOST_STATUS = 75
+START_STATUS = 69
 LINES_KEPT = 12_000  # the watchdog's first line comes before the stacks: of 100 threads at most, of 100 lines each
 LOOK_S = 0.1
 SEND_AT_PARENTS_DEATH = 1  # prctl's PR_SET_PDEATHSIG
@@ -41,6 +47,7 @@ COORDINATOR_LOST = re.compile(r"Failed to send RPC to coordination service|RPC: 
 SOMEBODY_LOST = re.compile(r"JAX distributed service detected fatal errors")
 HOST_LOST = re.compile(r"[Tt]ask:? ?(\d+) heartbeat timeout")
 HOSTS_LOST = re.compile(r"stopped sending heartbeats\):\n((?:\S*\d+\n)+)")  # one a line: "1", or ".../task:1"
+NOT_ALL_CAME = re.compile(r"DEADLINE_EXCEEDED.*\n+RPC: .*CoordinationService/RegisterTask")
 WATCHDOG = re.compile(r"^Timeout \((.*)\)!", re.MULTILINE)
 
 
@@ -69,10 +76,10 @@ def supervise(command: list[str], restarts: int, pause_s: float, asked_status: i
         if status == 0:
             return asked_status if request.came else 0
         sentence, status_out, may_help = diagnose(status, child.last_lines(), hosts)
-        print(f"supervise: {sentence}", file=sys.stderr, flush=True)
+        _say(f"supervise: {sentence}\n")
         if not (left and may_help) or request.came:
             return status_out
-        print(f"supervise: started again in {pause_s:g} s, {left} of {restarts} restarts left", file=sys.stderr)
+        _say(f"supervise: started again in {pause_s:g} s, {left} of {restarts} restarts left\n")
         if request.comes_within(pause_s):
             return status_out
     raise AssertionError("the last round returns")
@@ -149,8 +156,14 @@ class Child:
     def _pass_on(self, pipe: IO[str]) -> None:
         for line in pipe:
             self._lines.append(line)
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            _say(line)
+
+
+def _say(text: str) -> None:
+    """Writes to standard error; what nobody can take is left out, since a child waits for who empties its pipe."""
+    with contextlib.suppress(OSError):  # an ssh that broke off, a full disk
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _ends_with_its_parent() -> Callable[[], object] | None:
@@ -190,6 +203,9 @@ def diagnose(status: int, said: str, hosts: tuple[int, list[str]]) -> tuple[str,
     """
     own, names = hosts
     here = _name(own, names) if names else "this process"
+    if status < 0 and NOT_ALL_CAME.search(said):
+        why = "one wasn't started, has ended with an error of its own, or can't be reached; see the others' logs"
+        return f"not all hosts came within {START_LIMIT_S} s: {why}", START_STATUS, False
     lost = lost_hosts(said, own)
     if lost or (status < 0 and SOMEBODY_LOST.search(said)):
         who = " and ".join(_name(host, names) for host in lost) or "another host, JAX doesn't say which"
