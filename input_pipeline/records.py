@@ -35,6 +35,6 @@ def decode_record(record: bytes) -> Example:
     for name, (shape, dtype) in ARRAY_FIELDS.items():
         feature = stored[name]
         numbers = feature.float_list.value if dtype is np.float32 else feature.int64_list.value
-        example[name] = np.fromiter(numbers, dtype, len(numbers)).reshape(shape)
+        example[name] = np.fromiter(numbers, dtype, len(numbers)).reshape(shape) if shape else dtype(numbers[0])
     example |= {name: stored[name].bytes_list.value[0] for name in BYTES_FIELDS}
     return example | {name: stored[name].bytes_list.value[0].decode() for name in TEXT_FIELDS}
