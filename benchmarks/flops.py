@@ -12,8 +12,8 @@ def flops_of(function: Any, *arguments: Any, items: int = 1) -> float | None:
     convolutions do fewer operations, and attention's backward pass some more. A rate from this count therefore says how
     much of the work is done in a second, whatever form does it.
 
-    The loops that are left select keypoints: 100 times some ten operations a pixel of a heatmap, 0.02 % of a training
-    step of the paper's network. The parts of a batch with `accumulation_steps` are a loop too; no benchmark has them.
+    The loops that are left select keypoints: some 100 times twelve operations a pixel of a heatmap, not 0.1 % of the
+    paper's network. The parts of a batch with `accumulation_steps` are a loop too; no benchmark has them.
 
     Args:
         function: made by `jax.jit`.
