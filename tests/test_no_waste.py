@@ -15,20 +15,48 @@ from tests.tiny import INPUT_SIZE_PX, tiny_model
 from tools.profile_step import NO_PART, PARTS, part_of, parts_of_operations, time_of_parts
 
 TO_THE_HOST = re.compile(r"infeed|outfeed|stablehlo\.(send|recv)|callback|host_")
+COMPILED_TO_THE_HOST = re.compile(
+    r"""\s(infeed|outfeed|send|recv)(-done)?\(|custom_call_target="[^"]*(?i:callback|host)|\bS\(5\)"""  # 5: host memory
+)
 
 
 @pytest.fixture(scope="module")
-def program() -> str:
-    """The step's program with the names of its operations; nothing is compiled."""
+def lowered(shallow_resnet18: None) -> jax.stages.Lowered:
+    """A step; nothing is compiled."""
     experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
     run = build(experiment, jax.devices()[:1])
-    return run.train_step.lower(run.state, abstract_batch(experiment, run.mesh)).as_text(debug_info=True)  # type: ignore[attr-defined]
+    return run.train_step.lower(run.state, abstract_batch(experiment, run.mesh))  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def program(lowered: jax.stages.Lowered) -> str:
+    """Its program with the names of its operations."""
+    return lowered.as_text(debug_info=True)
 
 
 def test_nothing_goes_to_the_host_within_a_step(program):
     operations = "\n".join(line for line in program.splitlines() if not line.startswith("#loc"))
     assert "stablehlo.dot_general" in operations
     assert not TO_THE_HOST.search(operations)
+
+
+def test_nothing_goes_to_the_host_within_a_compiled_step(lowered):
+    compiled = lowered.compile().as_text()
+    assert re.search(r"\sdot\(", compiled)
+    assert not COMPILED_TO_THE_HOST.search(compiled)
+
+
+def test_the_search_knows_what_goes_to_the_host():
+    def calls_back(x: jax.Array) -> jax.Array:
+        jax.debug.callback(lambda x: None, x)
+        return x + 1
+
+    lowered = jax.jit(calls_back).lower(1.0)
+    assert TO_THE_HOST.search(lowered.as_text())
+    assert COMPILED_TO_THE_HOST.search(lowered.compile().as_text())
+    for operation in ("infeed(%token)", "outfeed(%x, %token)", "send(%x, %token)", "recv-done(%recv), channel_id=1"):
+        assert COMPILED_TO_THE_HOST.search(f"  %made.1 = (f32[8]{{0}}, token[]) {operation}")
+    assert COMPILED_TO_THE_HOST.search("  %copy.1 = f32[8]{0:S(5)} copy(%x)")
 
 
 def test_profiles_name_the_parts_of_the_network(program):
