@@ -90,11 +90,11 @@ def time_of_parts(trace: Path, parts: dict[str, str]) -> dict[str, float]:
     """
     events: list[Event] = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
     operations = [event for event in events if "hlo_op" in event.get("args", {}) and "dur" in event]
-    seconds: collections.Counter[str] = collections.Counter()
+    seconds: dict[str, float] = collections.defaultdict(float)
     for event, own_us in own_times([event for event in operations if event["args"]["hlo_op"] in parts]):
         seconds[parts[event["args"]["hlo_op"]]] += own_us / 1e6
-    seconds[NO_PART] = max(0.0, sum(own_us for _, own_us in own_times(operations)) / 1e6 - seconds.total())
-    return dict(seconds.most_common())
+    seconds[NO_PART] = max(0.0, sum(own_us for _, own_us in own_times(operations)) / 1e6 - sum(seconds.values()))
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
 def own_times(operations: list[Event]) -> Iterator[tuple[Event, float]]:
