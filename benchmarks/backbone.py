@@ -8,7 +8,8 @@ import jax
 import torch
 import torchvision
 
-from benchmarks.networks import compiled, flops_of
+from benchmarks.flops import flops_of
+from benchmarks.networks import compiled
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from benchmarks.torch_mirror.resnet import ResNet as MirrorResNet

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import torch
 
-from benchmarks.networks import compiled, flops_of
+from benchmarks.flops import flops_of
+from benchmarks.networks import compiled
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from benchmarks.torch_mirror.ciet import Ciet as MirrorCiet

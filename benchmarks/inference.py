@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import torch
 
-from benchmarks.networks import flops_of, forward_of, mirror_of, paper_experiment, prepared, synthetic_batch
+from benchmarks.flops import flops_of
+from benchmarks.networks import forward_of, mirror_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate, repeated
 from benchmarks.torch_mirror.targets import torch_batch
@@ -31,7 +32,7 @@ def measure(name: str, runs: int) -> Measurement:
         "torch.compile": repeated(lambda: without_gradient(compiled, pixels), count),
     }
     times = alternate(contestants, runs)
-    flops = flops_of(predict, state.variables, image) / batch_size
+    flops = flops_of(predict, state.variables, image, items=batch_size)
     return measurement(times, "s/image", count * batch_size, flops=flops)
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from benchmarks.flops import flops_of
 from benchmarks.torch_mirror.losses import losses
 from benchmarks.torch_mirror.occrobnet import OccRobNet as Mirror
 from benchmarks.torch_mirror.targets import torch_batch
@@ -130,7 +131,7 @@ class MirrorStep:
         self.metrics = {"loss": loss.item()}
 
 
-def step_contestants(experiment: Experiment) -> tuple[Contestants, float]:
+def step_contestants(experiment: Experiment) -> tuple[Contestants, float | None]:
     """Our training step and the mirror's, and the FLOPs of ours.
 
     Raises:
@@ -143,8 +144,3 @@ def step_contestants(experiment: Experiment) -> tuple[Contestants, float]:
     eager = MirrorStep(experiment, mirror, batch, compiled=False)
     compiled = MirrorStep(experiment, copy.deepcopy(mirror), batch, compiled=True)
     return {"ours": OurStep(run, state, batch), "PyTorch eager": eager, "torch.compile": compiled}, flops
-
-
-def flops_of(function: Any, *arguments: Any) -> float:
-    """Floating point operations of a jitted function, by XLA's count before it optimises."""
-    return float(function.lower(*arguments).cost_analysis()["flops"])

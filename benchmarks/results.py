@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ class Measurement:
     flops: float | None = None  # of one item of ours
     ratio: float | None = None  # where it is another one than ours / competitor
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)  # competitors that failed, and how
 
 
-def measurement(times: Times, unit: str, items: int = 1, **extra: Any) -> Measurement:
+def measurement(times: Mapping[str, list[float]], unit: str, items: int = 1, **extra: Any) -> Measurement:
     """From the runs of "ours" and of others, of which the best is the competitor.
 
     Args:
@@ -35,9 +36,15 @@ def measurement(times: Times, unit: str, items: int = 1, **extra: Any) -> Measur
         unit: of one item, such as "s/step".
         items: that each run worked through.
         **extra: further fields of the measurement.
+
+    Raises:
+        ValueError: all others were left out.
     """
+    left_out = times.left_out if isinstance(times, Times) else {}
     medians = {name: statistics.median(values) / items for name, values in times.items()}
     rivals = {name: value for name, value in medians.items() if name != "ours"}
+    if not rivals:
+        raise ValueError(f"there is nothing to compare with: {left_out}")
     best = min(rivals, key=lambda name: rivals[name])
     details = {f"{name} {unit}": value for name, value in rivals.items()} | extra.pop("details", {})
     return Measurement(
@@ -48,6 +55,7 @@ def measurement(times: Times, unit: str, items: int = 1, **extra: Any) -> Measur
         runs=len(times["ours"]),
         spread={"ours": spread(times["ours"]), "competitor": spread(times[best])},
         details=details,
+        left_out=left_out,
         **extra,
     )
 
@@ -83,18 +91,27 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     unfinished.replace(path)
 
 
-def table(rows: Iterable[dict[str, Any]]) -> str:
-    """The rows in columns, with a mark where a floor or a goal is reached."""
+def table(rows: Iterable[dict[str, Any]], remarks: Mapping[str, str] | None = None) -> str:
+    """The rows in columns, with a mark where a floor or a goal is reached.
+
+    Args:
+        rows: of a results file.
+        remarks: what a reader must know of some of them, by their names; they stand below, with a number in the row.
+    """
+    remarks = remarks or {}
+    notes = list(dict.fromkeys(remarks.values()))
     head = f"{'name':14s}{'ours':>11s}{'other':>11s} {'unit':12s}{'ratio':>7s}{'floor':>7s}{'goal':>7s}  "
     lines = [head + "spread      other is"]
     for row in rows:
         mark = "goal" if row["ratio"] <= row["goal"] else "floor" if row["ratio"] <= row["floor"] else "MISSED"
+        without = f", without {' and '.join(row['left_out'])}" if row.get("left_out") else ""
+        note = f" ({notes.index(remarks[row['name']]) + 1})" if row["name"] in remarks else ""
         spreads = "/".join(f"{100 * row['spread'].get(side, 0):.0f}%" for side in ("ours", "competitor"))
         lines.append(
             f"{row['name']:14s}{row['ours']:11.4g}{row['competitor']:11.4g} {row['unit']:12s}{row['ratio']:7.3f}"
-            f"{row['floor']:7.2f}{row['goal']:7.2f}  {spreads:11s} {row['competitor_is']} [{mark}]"
+            f"{row['floor']:7.2f}{row['goal']:7.2f}  {spreads:11s} {row['competitor_is']}{without} [{mark}]{note}"
         )
-    return "\n".join(lines)
+    return "\n".join(lines + [f"({number}) {note}" for number, note in enumerate(notes, 1)])
 
 
 def machine() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Measures everything: python -m benchmarks.run [--only NAME ...] [--quick] [--again].
 
 Each benchmark has a process of its own. What is in the results file for this commit already is not measured again,
-so an interrupted run goes on where it was.
+so an interrupted run goes on where it was. The table has all that is in the file, with a remark at rows that another
+commit, machine or number of runs made.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from benchmarks import results
 from occrobnet_jax.parallel.host_memory import keep_freed_memory
 
 FULL_RUNS, QUICK_RUNS = 5, 2
+DEFAULT_PLATFORMS = "cpu"  # of our side; PyTorch's is on the CPU always
 LIBRARIES = ("jax", "jaxlib", "flax", "grain", "numpy", "opencv-python-headless", "torch", "torchvision")
 RESULTS = Path("runs/bench/results.json")
 UNFINISHED = "+changes"  # of a commit: such rows are never taken for that commit's
@@ -59,20 +62,41 @@ def main() -> None:
         measure_here(flags.only[0], flags.quick, flags.output)
         return
     rows = {row["name"]: row for row in results.read_rows(flags.output)}
-    commit = git_commit()
+    now, measured, failed = context(flags.quick), set[str](), set[str]()
     for name in flags.only or BENCHMARKS:
-        if name in rows and is_current(rows[name], commit, flags.quick) and not flags.again:
+        if name in rows and is_current(rows[name], now) and not flags.again:
             print(f"{name}: measured for this commit already; --again measures it anew", flush=True)
             continue
         started_s = time.monotonic()
         print(f"{name} ...", flush=True)
         row = measure_in_child(name, flags.quick)
-        if row is not None:
-            rows[name] = row
-            results.write_rows(flags.output, [rows[known] for known in BENCHMARKS if known in rows])
-            print(f"{name}: ratio {row['ratio']:.3f}, in {time.monotonic() - started_s:.0f} s", flush=True)
-    print(results.table(rows[name] for name in BENCHMARKS if name in rows))
-    sys.exit(any(name not in rows for name in flags.only or BENCHMARKS))
+        if row is None:
+            failed.add(name)
+            continue
+        rows[name] = row
+        measured.add(name)
+        results.write_rows(flags.output, in_order(rows))
+        print(f"{name}: ratio {row['ratio']:.3f}, in {time.monotonic() - started_s:.0f} s", flush=True)
+    print(report(in_order(rows), now, measured))
+    sys.exit(bool(failed))
+
+
+def in_order(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows in the order of the benchmarks."""
+    return [rows[name] for name in BENCHMARKS if name in rows]
+
+
+def report(rows: list[dict[str, Any]], now: dict[str, Any], measured: Collection[str]) -> str:
+    """The table, with what the rows without a remark are of, and remarks at the others.
+
+    Args:
+        rows: of the results file.
+        now: the context of this call.
+        measured: the names of what this call measured.
+    """
+    remarks = {row["name"]: remark(row, now, row["name"] in measured) for row in rows}
+    table = results.table(rows, {name: text for name, text in remarks.items() if text})
+    return f"at {_short(now['commit'])}, {_length(now)}:\n{table}"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -86,9 +110,46 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def is_current(row: dict[str, Any], commit: str, quick: bool) -> bool:
-    """Whether a row was measured for this commit, with at least as many runs as are wanted now."""
-    return row["commit"] == commit and not commit.endswith(UNFINISHED) and (quick or not row["quick"])
+def is_current(row: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a row was measured for this commit here, with at least as many runs as are wanted now.
+
+    Args:
+        row: of the results file.
+        now: the context of this call.
+    """
+    is_of_this_code = row["commit"] == now["commit"] and not row["commit"].endswith(UNFINISHED)
+    return is_of_this_code and not _other_surroundings(row, now) and (now["quick"] or not row["quick"])
+
+
+def remark(row: dict[str, Any], now: dict[str, Any], is_new: bool) -> str:
+    """How a row was measured if that is not how this call measures, or nothing.
+
+    Args:
+        row: of the results file.
+        now: the context of this call.
+        is_new: whether this call measured it. Of older rows nobody knows what the changes to their commit were.
+    """
+    is_of_this_code = row["commit"] == now["commit"] and (is_new or not row["commit"].endswith(UNFINISHED))
+    surroundings = _other_surroundings(row, now)
+    if is_of_this_code and not surroundings and row["quick"] == now["quick"]:
+        return ""
+    return ", ".join([f"at {_short(row['commit'])}", _length(row), *surroundings])
+
+
+def _other_surroundings(row: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Machine and versions of a row as far as they are not those of now; what isn't recorded doesn't differ."""
+    kinds = [(row.get(kind, {}), now[kind]) for kind in ("machine", "versions")]
+    return [f"{name} {was}" for kept, current in kinds for name, was in kept.items() if was != current.get(name)]
+
+
+def _length(row: dict[str, Any]) -> str:
+    """Of the measuring."""
+    return "--quick" if row["quick"] else "in full"
+
+
+def _short(commit: str) -> str:
+    """The first characters of a commit, with its mark."""
+    return commit.removesuffix(UNFINISHED)[:10] + (UNFINISHED if commit.endswith(UNFINISHED) else "")
 
 
 def measure_in_child(name: str, quick: bool) -> dict[str, Any] | None:
@@ -106,7 +167,7 @@ def measure_in_child(name: str, quick: bool) -> dict[str, Any] | None:
 def child_environment() -> dict[str, str]:
     """Both sides on the CPU, with what they compile kept for the next time."""
     cache = Path(tempfile.gettempdir()).resolve() / f"occrobnet_bench_{os.getuid()}"
-    return {"JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")} | dict(os.environ)
+    return {"JAX_PLATFORMS": DEFAULT_PLATFORMS, "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")} | dict(os.environ)
 
 
 def measure_here(name: str, quick: bool, output: Path) -> None:
@@ -114,8 +175,9 @@ def measure_here(name: str, quick: bool, output: Path) -> None:
     keep_freed_memory()
     benchmark = BENCHMARKS[name]
     module = importlib.import_module(f"benchmarks.{benchmark.module}")
+    measured_here = context(quick)  # before a benchmark keeps itself to one core, and while the code is as it was read
     found = module.measure(name, QUICK_RUNS if quick else FULL_RUNS)
-    results.write_rows(output, [results.as_row(name, benchmark.floor, benchmark.goal, found, context(quick))])
+    results.write_rows(output, [results.as_row(name, benchmark.floor, benchmark.goal, found, measured_here)])
 
 
 def context(quick: bool) -> dict[str, Any]:
@@ -127,7 +189,8 @@ def context(quick: bool) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"quick": quick, "commit": git_commit(), "date": now, "machine": results.machine(), "versions": versions}
+    machine = results.machine() | {"jax_platforms": os.environ.get("JAX_PLATFORMS", DEFAULT_PLATFORMS)}
+    return {"quick": quick, "commit": git_commit(), "date": now, "machine": machine, "versions": versions}
 
 
 def git_commit() -> str:

@@ -5,17 +5,25 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-Times = dict[str, list[float]]
 Contestant = Callable[[], object]
+
+
+class Times(dict[str, list[float]]):
+    """Seconds of each contestant's runs; `left_out` says why a competitor has none."""
+
+    def __init__(self, seconds: Mapping[str, list[float]]):
+        super().__init__(seconds)
+        self.left_out: dict[str, str] = {}
 
 
 def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 3) -> Times:
     """Seconds of each run of each contestant, after the warm-up, in which their memory settles.
 
     Each must wait for its own result. One that prepares something first returns the seconds that count. A competitor
-    that can't even be warmed up, as when torch.compile doesn't know the compiler, is left out, and that is said.
+    that can't even be warmed up, as when torch.compile doesn't know the compiler, is left out, and that is said and
+    kept with the times: the best of the others may be slower than it would have been.
     """
-    times: Times = {name: [] for name in contestants}
+    times = Times({name: [] for name in contestants})
     for run in range(-warm_up, runs):
         for name in list(times):
             try:
@@ -23,7 +31,8 @@ def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 3
             except Exception as error:
                 if name == "ours" or run >= 0:
                     raise
-                print(f"  {name} is left out: {type(error).__name__}: {error}", flush=True)
+                times.left_out[name] = f"{type(error).__name__}: {error}"
+                print(f"  {name} is left out: {times.left_out[name]}", flush=True)
                 del times[name]
                 continue
             print(f"  {name:26s}{'warm-up' if run < 0 else f'run {run + 1}':10s}{elapsed_s:9.4f} s", flush=True)

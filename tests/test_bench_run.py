@@ -10,7 +10,8 @@ from benchmarks import results, run
 from benchmarks.timing import alternate, spread
 
 TIMES = {"ours": [3.0, 2.0, 10.0], "PyTorch eager": [4.0, 6.0, 5.0], "torch.compile": [8.0, 8.0, 8.0]}
-CONTEXT = {"commit": "abc", "quick": False}
+MACHINE, VERSIONS = {"processor": "EPYC", "cores": 2}, {"jax": "0.10.2", "torch": "2.14.1"}
+CONTEXT = {"commit": "abc", "quick": False, "machine": MACHINE, "versions": VERSIONS}
 
 
 def row(name: str = "ciet", **context: object) -> dict[str, object]:
@@ -39,9 +40,21 @@ def test_a_competitor_that_fails_is_left_out_but_not_ours():
     def fails() -> None:
         raise RuntimeError("no compiler")
 
-    assert alternate({"ours": lambda: 1.0, "torch.compile": fails}, runs=1) == {"ours": [1.0]}
+    times = alternate({"ours": lambda: 1.0, "PyTorch eager": lambda: 2.0, "torch.compile": fails}, runs=1)
+    assert times == {"ours": [1.0], "PyTorch eager": [2.0]}
+    found = results.as_row("ciet", 0.9, 0.5, results.measurement(times, "s/pass"), CONTEXT)
+    assert found["left_out"] == {"torch.compile": "RuntimeError: no compiler"}
+    assert results.table([found]).endswith(" PyTorch eager, without torch.compile [goal]")
     with pytest.raises(RuntimeError, match="no compiler"):
         alternate({"ours": fails}, runs=1)
+    with pytest.raises(ValueError, match=r"nothing to compare with.*no compiler"):
+        results.measurement(alternate({"ours": lambda: 1.0, "torch.compile": fails}, runs=1), "s/pass")
+
+
+def test_a_competitor_that_fails_later_ends_the_benchmark():
+    seconds = iter([1.0, 2.0])
+    with pytest.raises(StopIteration):
+        alternate({"ours": lambda: 1.0, "torch.compile": lambda: next(seconds)}, runs=2, warm_up=1)
 
 
 def test_results_are_written_whole_and_read_back(tmp_path):
@@ -63,11 +76,74 @@ def test_results_are_written_whole_and_read_back(tmp_path):
         ({"quick": True}, True, True),
         ({"commit": "older"}, False, False),
         ({"commit": "abc" + run.UNFINISHED}, False, False),
+        ({"machine": MACHINE | {"cores": 8}}, False, False),
+        ({"versions": VERSIONS | {"jax": "0.10.1"}}, True, False),
+        ({"machine": {}, "versions": {"jax": "0.10.2"}}, False, True),  # what isn't recorded
     ],
 )
-def test_only_what_this_commit_measured_is_not_measured_again(kept, quick, current):
-    assert run.is_current(row(**kept), "abc", quick) == current
-    assert not run.is_current(row(commit="abc" + run.UNFINISHED), "abc" + run.UNFINISHED, quick)
+def test_only_what_this_commit_measured_here_is_not_measured_again(kept, quick, current):
+    now = CONTEXT | {"quick": quick}
+    assert run.is_current(row(**kept), now) == current
+    changed = {"commit": "abc" + run.UNFINISHED}
+    assert not run.is_current(row(**changed), now | changed)
+
+
+@pytest.mark.parametrize(
+    ("kept", "now", "is_new", "remark"),
+    [
+        ({}, {}, False, ""),
+        ({"commit": "0123456789abcdef"}, {}, False, "at 0123456789, in full"),
+        ({"commit": "0123456789abcdef+changes", "quick": True}, {}, True, "at 0123456789+changes, --quick"),
+        ({"commit": "abc+changes"}, {"commit": "abc+changes"}, False, "at abc+changes, in full"),
+        ({"commit": "abc+changes"}, {"commit": "abc+changes"}, True, ""),
+        ({"quick": True}, {}, False, "at abc, --quick"),
+        ({}, {"quick": True}, False, "at abc, in full"),
+        ({"quick": True}, {"quick": True}, False, ""),
+        (
+            {"machine": MACHINE | {"cores": 8}, "versions": {"jax": "0.10.1", "flax": "1"}},
+            {},
+            False,
+            "at abc, in full, cores 8, jax 0.10.1, flax 1",
+        ),
+    ],
+)
+def test_rows_that_were_measured_otherwise_have_a_remark(kept, now, is_new, remark):
+    assert run.remark(row(**kept), CONTEXT | now, is_new) == remark
+
+
+def test_the_table_says_what_its_rows_are_of():
+    older = {"commit": "0123456789abcdef", "quick": True}
+    rows = [row("backbone", **older), row("ciet"), row("render", **older), row("growth", machine={"cores": 1})]
+    head, _, *lines = run.report(rows, CONTEXT, measured=["ciet"]).splitlines()
+    assert head == "at abc, in full:"
+    assert [line.rsplit("[", 1)[1] for line in lines[:4]] == ["floor] (1)", "floor]", "floor] (1)", "floor] (2)"]
+    assert lines[4:] == ["(1) at 0123456789, --quick", "(2) at abc, in full, cores 1"]
+
+
+def test_the_context_is_that_of_the_machine_before_measuring(monkeypatch, tmp_path):
+    def measure(name: str, runs: int) -> results.Measurement:
+        monkeypatch.setattr(results, "machine", lambda: {"cores": 1})  # as a benchmark does that keeps to one core
+        return results.measurement(TIMES, "s/example")
+
+    monkeypatch.setattr(results, "machine", lambda: {"cores": 2})
+    monkeypatch.setattr(run, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(importlib.import_module("benchmarks.render"), "measure", measure)
+    run.measure_here("render", quick=False, output=tmp_path / "row.json")
+    (found,) = results.read_rows(tmp_path / "row.json")
+    assert found["machine"] == {"cores": 2, "jax_platforms": "cpu"}
+
+
+def test_a_benchmark_that_fails_ends_in_an_error_beside_its_older_row(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "results.json"
+    results.write_rows(path, [row("ciet", commit="0123456789abcdef")])
+    monkeypatch.setattr("sys.argv", ["run", "--only", "ciet", "render", "--output", str(path)])
+    monkeypatch.setattr(run, "measure_in_child", lambda name, quick: None if name == "ciet" else row("render"))
+    monkeypatch.setattr(run, "context", lambda quick: CONTEXT | {"quick": quick})
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == 1
+    assert "[floor] (1)\nrender " in capsys.readouterr().out
+    assert [found["name"] for found in results.read_rows(path)] == ["ciet", "render"]
 
 
 def test_every_benchmark_has_a_file_that_measures_it():

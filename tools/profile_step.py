@@ -1,7 +1,8 @@
 """Where a training step's time goes: python tools/profile_step.py --config=configs/X.py --output=DIR.
 
 Needs no dataset: the batch is grey photos without labels. Prints the share of the network's parts, and leaves a trace
-in DIR that TensorBoard and https://ui.perfetto.dev open. Operations of several threads count as often as they run.
+in DIR that TensorBoard and https://ui.perfetto.dev open. Operations of several threads count as often as they run, and
+a loop or a call counts without the operations that run within it, which count by themselves.
 """
 
 import collections
@@ -9,6 +10,7 @@ import gzip
 import json
 import re
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,11 @@ PARTS = (
     *("keypoints", "tokens", "encoder", "decoder", "class_head", "hand_head", "pose_heads"),
 )
 """Named scopes of the network, as they stand in operations' names; the rest is losses, metrics and optimiser."""
+
+NO_PART = "unnamed operations"
+RESOLUTION_US = 1e-3  # of times in a trace
+
+Event = dict[str, Any]
 
 OPERATION = re.compile(r'%?([\w.-]+) = .*metadata=\{[^}]*op_name="([^"]*)"')
 
@@ -77,14 +84,48 @@ def part_of(scope: str) -> str:
 
 
 def time_of_parts(trace: Path, parts: dict[str, str]) -> dict[str, float]:
-    """Seconds of each part in a trace, over all threads and steps."""
-    events: list[dict[str, Any]] = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
-    seconds: collections.Counter[str] = collections.Counter()
-    for event in events:
-        operation = event.get("args", {}).get("hlo_op")
-        if operation in parts and "dur" in event:
-            seconds[parts[operation]] += event["dur"] / 1e6
-    return dict(seconds.most_common())
+    """Seconds of each part in a trace, over all threads and steps.
+
+    Operations without a part, such as copies that the compiler adds, count as what they run within, if there is such.
+    """
+    events: list[Event] = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    operations = [event for event in events if "hlo_op" in event.get("args", {}) and "dur" in event]
+    seconds: dict[str, float] = collections.defaultdict(float)
+    for event, own_us in own_times([event for event in operations if event["args"]["hlo_op"] in parts]):
+        seconds[parts[event["args"]["hlo_op"]]] += own_us / 1e6
+    seconds[NO_PART] = max(0.0, sum(own_us for _, own_us in own_times(operations)) / 1e6 - sum(seconds.values()))
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
+def own_times(operations: list[Event]) -> Iterator[tuple[Event, float]]:
+    """Each operation with its microseconds, less those of the operations within it on the same thread.
+
+    A trace has an event for a loop, a call or a condition, and others for all that runs in it.
+    """
+    own_us = [event["dur"] for event in operations]
+    enclosing: list[int] = []
+    for i in sorted(range(len(operations)), key=lambda i: (*_thread(operations[i]), *_span(operations[i]))):
+        while enclosing and not _is_within(operations[i], operations[enclosing[-1]]):
+            enclosing.pop()
+        if enclosing:
+            own_us[enclosing[-1]] -= operations[i]["dur"]
+        enclosing.append(i)
+    return zip(operations, own_us, strict=True)
+
+
+def _thread(event: Event) -> tuple[int, int]:
+    return event["pid"], event["tid"]
+
+
+def _span(event: Event) -> tuple[float, float]:
+    """Sorts events by their start, and of those with the same start the longest first."""
+    return event["ts"], -event["dur"]
+
+
+def _is_within(inner: Event, outer: Event) -> bool:
+    """Whether an event that doesn't start before another one on its thread ends no later; sums of times are rounded."""
+    late_us = inner["ts"] + inner["dur"] - outer["ts"] - outer["dur"]
+    return _thread(inner) == _thread(outer) and late_us < RESOLUTION_US / 2
 
 
 def table(seconds: dict[str, float]) -> str:
