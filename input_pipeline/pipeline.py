@@ -21,7 +21,7 @@ from input_pipeline import augment
 from input_pipeline.config import DataConfig
 from input_pipeline.labels import Fields
 from input_pipeline.splits import Split, open_split, split_size
-from input_pipeline.transforms import Cut, assemble, benchmark_facts, crop_example, evaluation_cut, training_cut
+from input_pipeline.transforms import Cut, assemble, crop_example, evaluation_cut, training_cut
 
 __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
 
@@ -106,10 +106,7 @@ class _EvaluationRow:
         is_real = row < len(self.split)
         example = self.split[row if is_real else 0]
         cut = evaluation_cut(example, self.data, self.heatmap_stride)
-        facts = benchmark_facts(example, cut.pixels)
-        if is_real:
-            return dataclasses.replace(cut, example_index=row, facts=facts)
-        return dataclasses.replace(cut, is_real=False, labels_count=False, facts=facts)
+        return dataclasses.replace(cut, example_index=row if is_real else -1, is_real=is_real, with_facts=True)
 
 
 def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, num_hosts: int) -> int:

@@ -1,14 +1,14 @@
 """From schema examples to the rows of a `types.Batch`. NumPy only.
 
-Pixels are decoded, cropped and augmented example by example (`Cut`), labels moved for a whole batch at once
-(`input_pipeline.labels`): one by one they took as long as the warp.
+A `Cut` says what is to be cut out of an example. The pixels are decoded, cropped and augmented when a batch is put
+together, straight into it; its labels are moved all at once (`input_pipeline.labels`).
 """
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from input_pipeline.augment import NONE, Augmentation, scale_colour
 from input_pipeline.config import DataConfig
@@ -30,25 +30,33 @@ SWAPPED_LABELS = np.array([0, 2, 1, 3], np.uint8)  # of the segmentation: right 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """An example whose pixels are those of the crop; its colours and its labels are still as stored."""
+    """An example as stored, and what a row of a batch is to be of it."""
 
     example: Example
     geometry: CropGeometry
-    pixels: Fields  # image, segmentation, segmentation_known
-    colour: tuple[float, float, float] = NONE.colour  # factors that the image is still to be multiplied by
-    labels_count: bool = True
+    data: DataConfig
+    heatmap_stride: int
+    colour: tuple[float, float, float]  # factors on R, G, B
+    mask_black: bool  # whether labels of a crop that shows nothing don't count
+    photo: UInt8[np.ndarray, "h w 3"] | None = None  # its pixels, if they have been decoded already
     example_index: int = -1  # whoever forms batches knows better
-    is_real: bool = True
-    facts: Fields = dataclasses.field(default_factory=dict)
+    is_real: bool = True  # otherwise it fills up a batch, and no label counts
+    with_facts: bool = False  # of benchmarks
+
+    @property
+    def name(self) -> str:
+        """For error messages."""
+        return f"example {self.example['key']!r}"
 
 
 def training_cut(example: Example, data: DataConfig, heatmap_stride: int, augmentation: Augmentation) -> Cut:
     """A schema example as training sees it.
 
     Raises:
-        ValueError: the image is broken or contradicts its record, or there is no usable box; names the example.
+        ValueError: there is no usable box; names the example.
     """
-    return _cut(example, data, heatmap_stride, augmentation, mask_black=data.black_frames != "keep")
+    geometry = _geometry(example, data, augmentation)
+    return Cut(example, geometry, data, heatmap_stride, augmentation.colour, mask_black=data.black_frames != "keep")
 
 
 def evaluation_cut(
@@ -56,27 +64,35 @@ def evaluation_cut(
 ) -> Cut:
     """A schema example as evaluation and prediction see it: no augmentation. Raises what `training_cut` does.
 
-    Its image is decoded here, unless `photo` has its pixels and no smaller ones are needed.
+    Its image is decoded later on, unless `photo` has its pixels and no smaller ones are needed.
     """
-    return _cut(example, data, heatmap_stride, NONE, mask_black=data.black_frames == "mask", photo=photo)
+    masks = data.black_frames == "mask"
+    return Cut(example, _geometry(example, data, NONE), data, heatmap_stride, NONE.colour, masks, photo)
 
 
 def assemble(cuts: Sequence[Cut]) -> Fields:
-    """The batch of some cuts of one size; those whose labels don't count have none that do."""
-    fields = {name: np.stack([cut.pixels[name] for cut in cuts]) for name in ("segmentation", "segmentation_known")}
-    fields["image"] = np.empty((len(cuts), *cuts[0].pixels["image"].shape), np.uint8)
-    for cut, row in zip(cuts, fields["image"], strict=True):
-        scale_colour(cut.pixels["image"], cut.colour, out=row)  # where it belongs, instead of a copy more
+    """The batch of some cuts of one size; those that are not real or not to be seen have no label that counts.
+
+    Raises:
+        ValueError: an image is broken or contradicts its record; names the example.
+    """
+    fields, is_black = _pixels(cuts)
+    if cuts[0].with_facts:
+        facts = [
+            benchmark_facts(cut.example, {name: values[row] for name, values in fields.items()})
+            for row, cut in enumerate(cuts)
+        ]
+        fields |= {name: np.stack([each[name] for each in facts]) for name in facts[0]}
     fields |= label_fields([cut.example for cut in cuts], [cut.geometry for cut in cuts])
-    fields |= {name: np.stack([cut.facts[name] for cut in cuts]) for name in cuts[0].facts}
-    uncounted = [not cut.labels_count for cut in cuts]
-    for name in LABEL_MASKS:
-        fields[name][uncounted] = False
-    return fields | {
+    fields |= {
         "example_index": np.array([cut.example_index for cut in cuts], np.int32),
         "is_real": np.array([cut.is_real for cut in cuts]),
         "key": np.array([cut.example["key"].encode() for cut in cuts], f"S{KEY_BYTES}"),
     }
+    uncounted = ~fields["is_real"] | (is_black & [cut.mask_black for cut in cuts])
+    for name in LABEL_MASKS:
+        fields[name][uncounted] = False
+    return fields
 
 
 def crop_example(
@@ -129,26 +145,13 @@ def label_box(example: Example) -> Float[np.ndarray, "4"]:
     return np.concatenate([points_px.min(0), points_px.max(0)])
 
 
-def _cut(
-    example: Example,
-    data: DataConfig,
-    heatmap_stride: int,
-    augmentation: Augmentation,
-    *,
-    mask_black: bool,
-    photo: np.ndarray | None = None,
-) -> Cut:
-    name = f"example {example['key']!r}"
+def _geometry(example: Example, data: DataConfig, augmentation: Augmentation) -> CropGeometry:
     try:
         centre_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
         box, scale = _box(example, data)
-        geometry = crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
+        return crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
     except ValueError as error:
-        raise ValueError(f"{name} can't be cropped: {error}") from error
-    image = _image(example, geometry, photo, averaging=data.crop_averaging)
-    pixels = {"image": image} | _segmentation(example, geometry, heatmap_stride, name)
-    labels_count = not (mask_black and image.max() < BLACK_BELOW)
-    return Cut(example, geometry, pixels, augmentation.colour, labels_count)
+        raise ValueError(f"example {example['key']!r} can't be cropped: {error}") from error
 
 
 def _row(cut: Cut) -> Fields:
@@ -168,10 +171,30 @@ def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], fl
     return example["box_px"], data.box_scale
 
 
-def _image(example: Example, geometry: CropGeometry, photo: np.ndarray | None, *, averaging: bool) -> np.ndarray:
+def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"]]:
+    """Images and segmentations, and whether each image shows nothing.
+
+    A crop is still in the processor's cache when its colours are written to the batch: that is the only copy of it.
+    """
+    size = cuts[0].geometry.size_px
+    side = size // cuts[0].heatmap_stride
+    image = np.empty((len(cuts), size, size, 3), np.uint8)
+    segmentation, is_known = np.zeros((len(cuts), side, side), np.uint8), np.zeros(len(cuts), bool)
+    is_black = np.zeros(len(cuts), bool)
+    for row, cut in enumerate(cuts):
+        crop = _image(cut)
+        is_black[row] = crop.max() < BLACK_BELOW
+        scale_colour(crop, cut.colour, out=image[row])
+        if cut.example["segmentation"]:
+            segmentation[row], is_known[row] = _segmentation(cut), True
+    return {"image": image, "segmentation": segmentation, "segmentation_known": is_known}, is_black
+
+
+def _image(cut: Cut) -> UInt8[np.ndarray, "size size 3"]:
     """The crop's pixels, of a photo that is decoded no larger than they need."""
-    name = f"the image of example {example['key']!r}"
-    reduction = reduction_for(geometry) if averaging and is_jpeg(example["image"]) else 1
+    example, averaging, name = cut.example, cut.data.crop_averaging, f"the image of {cut.name}"
+    reduction = reduction_for(cut.geometry) if averaging and is_jpeg(example["image"]) else 1
+    photo = cut.photo
     if photo is None or reduction > 1:
         photo = decode_image(example["image"], name=name, reduction=reduction)
     if photo.shape[:2] != (-(-example["height"] // reduction), -(-example["width"] // reduction)):
@@ -180,18 +203,14 @@ def _image(example: Example, geometry: CropGeometry, photo: np.ndarray | None, *
             f"{name} is {found.shape[1]} x {found.shape[0]} px where its record says "
             f"{example['width']} x {example['height']}; prepare the dataset again"
         )
-    return crop_image(photo, geometry, averaging=averaging, reduction=reduction)
+    return crop_image(photo, cut.geometry, averaging=averaging, reduction=reduction)
 
 
-def _segmentation(example: Example, geometry: CropGeometry, stride: int, name: str) -> Fields:
-    side = geometry.size_px // stride
-    if not example["segmentation"]:
-        return {"segmentation": np.zeros((side, side), np.uint8), "segmentation_known": np.array(False)}
-    labels = decode_segmentation(example["segmentation"], name=f"the segmentation of {name}")
+def _segmentation(cut: Cut) -> UInt8[np.ndarray, "side side"]:
+    example = cut.example
+    labels = decode_segmentation(example["segmentation"], name=f"the segmentation of {cut.name}")
     if labels.max() >= len(SWAPPED_LABELS):
-        raise ValueError(f"the segmentation of {name} holds the label {labels.max()}; 0 to 3 are defined")
+        raise ValueError(f"the segmentation of {cut.name} holds the label {labels.max()}; 0 to 3 are defined")
     image_size_px = (int(example["width"]), int(example["height"]))
-    cropped = crop_segmentation(labels, image_size_px, geometry, stride)
-    if geometry.is_mirrored:
-        cropped = SWAPPED_LABELS[cropped]
-    return {"segmentation": cropped, "segmentation_known": np.array(True)}
+    cropped = crop_segmentation(labels, image_size_px, cut.geometry, cut.heatmap_stride)
+    return SWAPPED_LABELS[cropped] if cut.geometry.is_mirrored else cropped

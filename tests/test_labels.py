@@ -36,7 +36,7 @@ def test_a_batch_holds_what_its_examples_are_alone():
 def test_labels_that_do_not_count_take_none_of_their_neighbours_with_them():
     cuts, _ = some_cuts()
     whole = assemble(cuts[:3])
-    uncounted = [cuts[0], dataclasses.replace(cuts[1], labels_count=False, is_real=False), cuts[2]]
+    uncounted = [cuts[0], dataclasses.replace(cuts[1], is_real=False), cuts[2]]
     batch = assemble(uncounted)
     for name in LABEL_MASKS:
         assert not batch[name][1].any(), name
