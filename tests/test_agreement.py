@@ -48,6 +48,7 @@ def test_a_workdir_that_hosts_do_not_share_is_told_before_anything_is_trained(is
     own.mkdir()
     if is_shared:
         (own / "mark").touch()
+    monkeypatch.setattr(hosts, "num_hosts", lambda: 2)
     monkeypatch.setattr(hosts, "is_lead", lambda: False)
     monkeypatch.setattr(coordination, "from_lead", lambda name, value: "mark")
     monkeypatch.setattr(coordination, "exchange", lambda name, value: ["yes", value])
@@ -58,6 +59,17 @@ def test_a_workdir_that_hosts_do_not_share_is_told_before_anything_is_trained(is
             agreement.check_workdir_is_shared(own, limit_s=0.0)
 
 
-def test_the_mark_does_not_stay_in_the_workdir(tmp_path):
+def test_the_mark_does_not_stay_in_the_workdir(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(hosts, "num_hosts", lambda: 2)
+    monkeypatch.setattr(agreement, "_appears", lambda mark, limit_s: seen.append(mark.exists()) or seen[0])
     agreement.check_workdir_is_shared(tmp_path)
+    assert seen == [True]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_workdir_that_is_not_there_is_told_by_all_hosts(tmp_path, monkeypatch):
+    agreement.check_workdir_is_shared(tmp_path / "absent")  # a host that is alone has nobody to share it with
+    monkeypatch.setattr(hosts, "num_hosts", lambda: 2)
+    with pytest.raises(ValueError, match="host 0 can't write to --workdir="):
+        agreement.check_workdir_is_shared(tmp_path / "absent")

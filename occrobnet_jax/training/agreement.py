@@ -39,13 +39,15 @@ def check_workdir_is_shared(workdir: Path, limit_s: float = APPEARS_WITHIN_S) ->
     All hosts must call it, and where it fails it fails on all of them.
 
     Raises:
-        ValueError: a host doesn't see what the lead has written there; names it.
+        ValueError: the lead can't write there, or a host doesn't see what it has written; names the host.
         TimeoutError: a host didn't come.
     """
-    mark = workdir / f".seen_by_all_{uuid.uuid4().hex}"
-    if hosts.is_lead():
-        mark.touch()
-    mark = workdir / coordination.from_lead("mark in the workdir", mark.name)
+    if hosts.num_hosts() == 1:
+        return
+    name = coordination.from_lead("mark in the workdir", _leave_mark(workdir) if hosts.is_lead() else None)
+    if name is None:
+        raise ValueError(f"{coordination.host_name(0)} can't write to --workdir={workdir}")
+    mark = workdir / name
     answers = coordination.exchange("sight of the workdir", "yes" if _appears(mark, limit_s) else "no")
     if hosts.is_lead():
         with contextlib.suppress(OSError):
@@ -56,6 +58,16 @@ def check_workdir_is_shared(workdir: Path, limit_s: float = APPEARS_WITHIN_S) ->
             f"{', '.join(blind)} doesn't see what {coordination.host_name(0)} writes to --workdir={workdir}; it must "
             "be a folder that all hosts share"
         )
+
+
+def _leave_mark(workdir: Path) -> str | None:
+    """Name of a new file in the workdir; None where it can't be written."""
+    mark = workdir / f".seen_by_all_{uuid.uuid4().hex}"
+    try:
+        mark.touch()
+    except OSError:
+        return None  # an error here alone would leave the others waiting
+    return mark.name
 
 
 def _appears(path: Path, limit_s: float) -> bool:
