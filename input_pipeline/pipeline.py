@@ -6,11 +6,14 @@ and each host takes a block of every global batch, whose order, too, is the same
 the data is therefore one integer, the examples seen so far. An epoch that ends within a batch goes on into the next.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
 import cv2
 import grain
@@ -131,7 +134,7 @@ def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
             grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=BATCHES_AHEAD),
             worker_init_fn=_prepare_worker,
         )
-    return _closing(iter(dataset))
+    return _closing(iter(dataset), has_workers=num_workers > 0)
 
 
 def _num_cores() -> int:
@@ -140,13 +143,31 @@ def _num_cores() -> int:
 
 
 def _prepare_worker(worker: int, num_workers: int) -> None:
-    """SIGTERM, which schedulers send to all processes, is the main one's to answer; it needs some batches yet."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # grain ends workers in another way
 
 
-def _closing(iterator: grain.DatasetIterator) -> Iterator[Fields]:
+def _closing(iterator: grain.DatasetIterator, *, has_workers: bool) -> Iterator[Fields]:
     try:
-        yield from iterator
+        with _starting_workers() if has_workers else contextlib.nullcontext():
+            first = list(itertools.islice(iterator, 1))  # starts them all
+        yield from itertools.chain(first, iterator)
     finally:
         iterator.close()
+
+
+@contextlib.contextmanager
+def _starting_workers() -> Iterator[None]:
+    """Processes that start in this context never see SIGTERM, from their first instruction on.
+
+    Schedulers send it to all processes. It is the main one's to answer, which needs some batches yet; grain ends
+    workers in another way. Threads and processes inherit what is blocked; here it is held back meanwhile, not lost.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, which has no such signal either
+        yield
+        return
+    resource_tracker.ensure_running()  # it would unblock SIGTERM when it starts with the first of them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -108,15 +110,27 @@ def test_restarting_with_another_number_of_hosts_continues_the_same_order(data):
 def test_worker_processes_change_nothing_and_leave_sigterm_to_the_main_one(data):
     """Starts two processes; the one slow test here. Fifteen batches are more than are made ahead."""
     here = take(data, 15)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with_workers = dataclasses.replace(data, num_workers=2)
+    asked = threading.Thread(target=ask_to_end_at_birth, args=(2,))
+    asked.start()
     batches = train_batches(with_workers, heatmap_stride=STRIDE, global_batch_size=4, seed=5)
     with contextlib.closing(batches):
-        first = [next(batches), next(batches)]  # one of each: both have started
-        workers = multiprocessing.active_children()
-        assert len(workers) == 2
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGTERM)
+        first = [next(batches), next(batches)]  # one of each
+        asked.join()
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
         assert_same(here, [*first, *itertools.islice(batches, 13)])
+
+
+def ask_to_end_at_birth(num_workers: int) -> None:
+    """SIGTERM to workers as soon as there are any, while Python still starts in them."""
+    asked: set[int] = set()
+    while len(asked) < num_workers:
+        new = {worker.pid for worker in multiprocessing.active_children() if worker.pid} - asked
+        for pid in new:
+            os.kill(pid, signal.SIGTERM)
+        asked |= new
+        time.sleep(0.001)
 
 
 def test_opencv_keeps_to_one_thread_here_and_in_workers(data, monkeypatch):
@@ -129,7 +143,6 @@ def test_opencv_keeps_to_one_thread_here_and_in_workers(data, monkeypatch):
     assert cv2.getNumThreads() == 1
     take(dataclasses.replace(data, num_workers=2), 1)
     cv2.setNumThreads(2)
-    monkeypatch.setattr(signal, "signal", lambda number, action: None)  # of the worker, not of this process
     prefetched[0]["worker_init_fn"](0, 2)
     assert cv2.getNumThreads() == 1
 
