@@ -10,8 +10,10 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
@@ -144,6 +146,14 @@ def _num_cores() -> int:
 
 def _prepare_worker(worker: int, num_workers: int) -> None:
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_main_process, daemon=True).start()
+
+
+def _end_with_main_process() -> None:
+    """Nobody else ends the workers of a process that was killed, or that JAX aborted because a host was lost."""
+    if main := multiprocessing.parent_process():
+        main.join()
+        os._exit(1)
 
 
 def _closing(iterator: grain.DatasetIterator, *, has_workers: bool) -> Iterator[Fields]:

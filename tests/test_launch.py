@@ -90,7 +90,7 @@ def test_slurm_s_time_limit_lets_the_tasks_save_and_requeues(tmp_path):
     assert "supervise --restarts=3 train.py --config=c.py --workdir=run" in arguments
 
 
-@pytest.mark.parametrize("status", [75, 69])
+@pytest.mark.parametrize("status", [75, 69, 128 + signal.SIGKILL, 128 + signal.SIGABRT])
 @pytest.mark.parametrize("saves", ["10", ""])
 def test_slurm_requeues_after_a_lost_host_what_made_progress(tmp_path, saves, status):
     with slurm_job(tmp_path, saves=saves, status=status) as job:
@@ -109,15 +109,16 @@ def test_slurm_does_not_requeue_a_finished_run_or_an_error(tmp_path, status):
     assert not (tmp_path / "requeued").exists()
 
 
-def test_slurm_s_scancel_is_waited_for_and_not_answered_with_a_requeue(tmp_path):
-    with slurm_job(tmp_path, saves="10", status=0) as job:
+@pytest.mark.parametrize("status", [0, 128 + signal.SIGKILL])  # SLURM kills what takes too long
+def test_slurm_s_scancel_is_waited_for_and_not_answered_with_a_requeue(tmp_path, status):
+    with slurm_job(tmp_path, saves="10", status=status) as job:
         wait_for(tmp_path / "started")
         job.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         assert job.poll() is None
         (tmp_path / "asked").touch()  # SLURM sends the same to the tasks
         job.communicate(timeout=30)
-    assert job.returncode == 0
+    assert job.returncode == status
     assert not (tmp_path / "requeued").exists()
 
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,18 @@ def test_a_resumed_run_continues_the_record_without_duplicates(tmp_path):
     with writer(tmp_path, step=20) as metrics:
         metrics.write(30, {"loss": 31.0})
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(10, 10), (20, 20), (30, 31)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
+def test_a_full_disk_is_told_with_file_and_step_and_ends_the_report(tmp_path):
+    metrics, ended, full = writer(tmp_path), [], Path("/dev/full")
+    metrics._file.close()
+    metrics._file, metrics._wandb.finish = full.open("a"), lambda failed: ended.append(failed)
+    with pytest.raises(OSError, match=r"step 7 can't be recorded in /dev/full \(No space left on device\): make room"):
+        metrics.write(7, {"loss": 1.0})
+    with pytest.raises(OSError, match="No space left"):
+        metrics.__exit__(OSError)
+    assert ended == [True]
 
 
 @pytest.mark.parametrize("tail", ['{"step": 2, "lo', "nonsense", "{}", "[3]", ""])

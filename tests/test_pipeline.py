@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -22,6 +24,7 @@ from input_pipeline.pipeline import crop_example, eval_batches, open_split, spli
 from occrobnet_jax.types import Batch
 from tests.fake_datasets import fake_example, write_examples, write_fake_dataset
 
+REPOSITORY = Path(__file__).parents[1]
 STRIDE = 2
 NUM_TRAIN, NUM_VAL = 10, 5
 
@@ -120,6 +123,24 @@ def test_worker_processes_change_nothing_and_leave_sigterm_to_the_main_one(data)
         asked.join()
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
         assert_same(here, [*first, *itertools.islice(batches, 13)])
+
+
+KILLED_WITH_WORKERS = """
+import os, signal, sys
+from input_pipeline.config import DataConfig
+from input_pipeline.pipeline import train_batches
+data = DataConfig(data_dir=sys.argv[1], input_size_px=32, num_workers=1)
+batches = train_batches(data, heatmap_stride=2, global_batch_size=4, seed=5)
+next(batches)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_main_process_that_is_killed(data):
+    """They share its standard output, which ends with the last of them; where they live on this waits in vain."""
+    killed = [sys.executable, "-c", KILLED_WITH_WORKERS, data.data_dir]
+    done = subprocess.run(killed, stdout=subprocess.PIPE, cwd=REPOSITORY, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def ask_to_end_at_birth(num_workers: int) -> None:

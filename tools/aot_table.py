@@ -77,11 +77,15 @@ def switch_table(reports: dict[str, dict[str, Any]]) -> str:
     rows = [SWITCH_HEADER, ("---",) * len(SWITCH_HEADER)]
     for name, report in reports.items():
         memory = (f"{report['total_gib']:.2f}", f"{report['temporary_gib']:.2f}")
-        loop = ("a loop's body is counted once",) + ("",) * 2
-        work = (f"{report['tflop']:.2f}", f"{report['gb_moved']:.1f}", f"{1e3 * report['roofline_s']:.1f}")
         switch = name.removeprefix(SWITCHED).removeprefix("_") or "none"
-        rows.append((switch, *memory, *(loop if report["accumulation_steps"] > 1 else work)))
+        rows.append((switch, *memory, *_work(report)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _work(report: dict[str, Any]) -> tuple[str, str, str]:
+    if report["accumulation_steps"] > 1:
+        return "not said of a loop", "", ""
+    return f"{report['tflop']:.2f}", f"{report['gb_moved']:.1f}", f"{1e3 * report['roofline_s']:.1f}"
 
 
 def _row(report: dict[str, Any]) -> tuple[str, ...]:

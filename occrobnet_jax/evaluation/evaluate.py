@@ -16,12 +16,12 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array
-from tqdm import tqdm
 
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics, compute_metrics
+from occrobnet_jax.evaluation.progress import progress
 from occrobnet_jax.evaluation.records import Records, Setting
 from occrobnet_jax.evaluation.switches import data_switches
 from occrobnet_jax.files import write_atomically
@@ -151,8 +151,8 @@ def gather(
         return columns(predict(place_batch(PackedBatch.of(fields), mesh))), labels | facts
 
     parts: list[Records] = []
-    progress = tqdm(batches, "evaluating", num_batches, leave=False, disable=not hosts.is_lead())
-    for on_devices, known in _one_behind(map(hand_in, progress)):
+    shown = progress(batches, "evaluating", num_batches, is_shown=hosts.is_lead())
+    for on_devices, known in _one_behind(map(hand_in, shown)):
         if parts and must_end():
             raise Interrupted
         arrays = hosts.fetch(on_devices) | (known if hosts.num_hosts() == 1 else _of_all_hosts(known, mesh))

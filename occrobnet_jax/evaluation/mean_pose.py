@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from tqdm import tqdm
 
 from input_pipeline.schema import Example
 from input_pipeline.splits import Split
+from occrobnet_jax.evaluation.progress import progress
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
@@ -30,7 +30,7 @@ def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) ->
     """
     total, count = np.zeros((2, 21, 3)), np.zeros((2, 21))
     rows = np.unique(np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(int))
-    for row in tqdm(rows, desc="mean pose", unit="example", leave=False, delay=2):
+    for row in progress(rows, "mean pose", len(rows), delay_s=2.0):
         example = examples[int(row)]
         annotated = example["joints_annotated"].astype(bool)
         valid = annotated & annotated[:, WRIST:]

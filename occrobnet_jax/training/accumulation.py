@@ -29,11 +29,18 @@ LossOf = Callable[[PyTree[Array], PyTree[Array], Any, Any, Counts | None], tuple
 
 
 def gradient_and_outcome(
-    loss_of: LossOf, params: PyTree[Array], batch_stats: PyTree[Array], inputs: PyTree[Array], key: Any, steps: int
+    loss_of: LossOf,
+    params: PyTree[Array],
+    batch_stats: PyTree[Array],
+    inputs: PyTree[Array],
+    key: Any,
+    steps: int,
+    dtype: str = "float32",
 ) -> tuple[PyTree[Array], Outcome]:
     """Gradient of the loss over all inputs, in `steps` microbatches with a random key each.
 
-    BatchNorm that isn't frozen sees microbatches, and moves its running statistics once in each.
+    BatchNorm that isn't frozen sees microbatches, and moves its running statistics once in each. Each microbatch's
+    gradient of matrices is summed over devices in `dtype`, the type of computation, and over microbatches in float32.
     """
     differentiate = jax.grad(loss_of, has_aux=True)
     if steps == 1:
@@ -49,7 +56,8 @@ def gradient_and_outcome(
     def add_part(carry: tuple[Any, Any], part: tuple[Any, Any]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         gradient, batch_stats = carry
         more, outcome = differentiate(params, batch_stats, part[0], part[1], counts)
-        return (jax.tree.map(jnp.add, gradient, more), outcome.batch_stats), (outcome.terms, outcome.activity)
+        gradient = jax.tree.map(lambda total, part: total + _rounded(part, dtype), gradient, more)
+        return (gradient, outcome.batch_stats), (outcome.terms, outcome.activity)
 
     start = (jax.tree.map(jnp.zeros_like, params), batch_stats)
     (gradient, batch_stats), (terms, activity) = jax.lax.scan(add_part, start, parts)
@@ -59,6 +67,11 @@ def gradient_and_outcome(
 def split(inputs: PyTree[Array], steps: int) -> PyTree[Array]:
     """Microbatch i has every `steps`-th example from i on: no example leaves its device, however many there are."""
     return jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, steps, *x.shape[1:]), 0, 1), inputs)
+
+
+def _rounded(gradient: Array, dtype: str) -> Array:
+    """Left to itself XLA drops the rounding, since a sum in float32 follows it, and sends twice the bytes."""
+    return jax.lax.optimization_barrier(gradient.astype(dtype)) if gradient.ndim > 1 else gradient
 
 
 def _summed(parts: PyTree[Array]) -> PyTree[Array]:

@@ -41,13 +41,16 @@ class MetricWriter:
         self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Records `metrics` as they stand after `step` steps."""
+        """Records `metrics` as they stand after `step` steps.
+
+        Raises:
+            OSError: the record can't be written: the disk is full.
+        """
         if not self._is_lead:
             return
         values = {name: float(value) for name, value in metrics.items()}
         in_json = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step} | in_json) + "\n")
-        self._file.flush()
+        self._record(step, json.dumps({"step": step} | in_json) + "\n")
         self._wandb.log({"step": step} | values)
         self._show(step, {name: values[name] for name in ON_SCREEN if name in values})
 
@@ -74,8 +77,19 @@ class MetricWriter:
         """Ends the record, whatever ended the run."""
         if self._is_lead:
             self._bar.close()
-            self._file.close()
-            self._wandb.finish(failed=error[0] is not None)
+            try:
+                self._file.close()  # which tries once more to write what a full disk had no room for
+            finally:
+                self._wandb.finish(failed=error[0] is not None)
+
+    def _record(self, step: int, line: str) -> None:
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(
+                f"step {step} can't be recorded in {self._file.name} ({error.strerror}): make room, then start again"
+            ) from error
 
     def _show(self, step: int, values: Mapping[str, float]) -> None:
         self._bar.update(step - self._bar.n)

@@ -106,7 +106,7 @@ def compiled_meanwhile(run: Run) -> Iterator[None]:
 
     Traced it is before: that is Python's work, and of two such threads each only waits for the other. JAX keeps the
     program, so that the step's first call finds it. The body's end waits for the compiler, except after an error in
-    the body, which is not to wait.
+    the body: that is told at once, though a process without others ends only after the compiler has.
 
     Raises:
         Exception: what the tracing raised, at once, or the compiler, at the body's end.

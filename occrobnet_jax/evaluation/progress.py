@@ -1,0 +1,43 @@
+"""How far a long reading of examples has come."""
+
+import contextlib
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+LOG_EVERY_S = 30.0  # where what was written stays
+
+
+def progress(items: Iterable[Any], what: str, total: int, *, is_shown: bool = True, delay_s: float = 0.0) -> tqdm:
+    """The items, with a bar on standard error: redrawn on a terminal, and a line of a log each half minute elsewhere.
+
+    Args:
+        items: to go through.
+        what: is done with them.
+        total: how many there are.
+        is_shown: on one host of several.
+        delay_s: nothing is shown of what is over sooner.
+    """
+    every_s = 0.1 if sys.stderr.isatty() else LOG_EVERY_S
+    when: dict[str, Any] = {"disable": not is_shown, "delay": delay_s, "mininterval": every_s, "maxinterval": every_s}
+    return tqdm(items, what, total, leave=False, file=_Unheard(sys.stderr), **when)
+
+
+class _Unheard:
+    """A stream whose reader may be gone: a run whose `supervise` was killed must still get to its checkpoint."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
