@@ -54,15 +54,16 @@ def test_the_table_has_the_24_cases_of_the_issue():
 def test_switches_differ_from_their_case_by_one_flag():
     base = set(dict(cases())[SWITCHED])
     assert [sorted(set(flags) - base) for _, flags in switch_cases()] == [[flag] for flag in SWITCHES.values()]
-    memory, work = {"total_gib": 2.0, "temporary_gib": 1.5}, {"tflop": 1.0, "gb_moved": 3.0, "roofline_s": 0.004}
+    memory = {"total_gib": 2.0, "temporary_gib": 1.5, "commit": "0123456789abcdef+changes"}
+    work = {"tflop": 1.0, "gb_moved": 3.0, "roofline_s": 0.004}
     rows = switch_table(
         {
             SWITCHED: memory | work | {"accumulation_steps": 1},
             f"{SWITCHED}_accumulation_4": memory | {"accumulation_steps": 4},
         }
     ).splitlines()
-    assert rows[2] == "| none | 2.00 | 1.50 | 1.00 | 3.0 | 4.0 |"
-    assert rows[3] == "| accumulation_4 | 2.00 | 1.50 | not said of a loop |  |  |"
+    assert rows[2] == "| none | 2.00 | 1.50 | 1.00 | 3.0 | 4.0 | 0123456+changes |"
+    assert rows[3] == "| accumulation_4 | 2.00 | 1.50 | not said of a loop |  |  | 0123456+changes |"
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="libtpu isn't installed: make testaot")

@@ -10,6 +10,7 @@ prints the tables of what is there.
 import argparse
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ LAYOUTS = {"data": ("-1", "1"), "fsdp": ("1", "-1")}
 TYPES = ("bfloat16", "float32")
 HEADER = (
     *("chips", "layout", "type", "images a chip", "GiB a chip", "of", "TFLOP", "GB moved", "roofline ms", "limit"),
-    *("images/s a chip, bound", "collectives", "MB"),
+    *("images/s a chip, bound", "collectives", "MB", "commit"),
 )
 
 SWITCHES = {
@@ -36,7 +37,7 @@ SWITCHES = {
 """What saves memory, each alone, beside the case without them."""
 
 SWITCHED = "v5e_bfloat16_data_1536"
-SWITCH_HEADER = ("switch", "GiB a chip", "of these temporary", "TFLOP", "GB moved", "bound, ms")
+SWITCH_HEADER = ("switch", "GiB a chip", "of these temporary", "TFLOP", "GB moved", "bound, ms", "commit")
 
 
 def cases() -> Iterator[tuple[str, list[str]]]:
@@ -78,8 +79,13 @@ def switch_table(reports: dict[str, dict[str, Any]]) -> str:
     for name, report in reports.items():
         memory = (f"{report['total_gib']:.2f}", f"{report['temporary_gib']:.2f}")
         switch = name.removeprefix(SWITCHED).removeprefix("_") or "none"
-        rows.append((switch, *memory, *_work(report)))
+        rows.append((switch, *memory, *_work(report), _commit(report)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _commit(report: dict[str, Any]) -> str:
+    """Short, with what git says of changes to it."""
+    return re.sub(r"^([0-9a-f]{7})[0-9a-f]*", r"\1", report["commit"])
 
 
 def _work(report: dict[str, Any]) -> tuple[str, str, str]:
@@ -92,7 +98,8 @@ def _row(report: dict[str, Any]) -> tuple[str, ...]:
     layout = "fsdp" if report["mesh"]["fsdp"] > 1 else "data"
     setting = (report["topology"], layout, report["compute_dtype"], f"{report['images']:g}")
     if not report["fits"]:
-        return (*setting, f"does not fit: {report['reason']}", *[""] * (len(HEADER) - len(setting) - 1))
+        blank = [""] * (len(HEADER) - len(setting) - 2)
+        return (*setting, f"does not fit: {report['reason']}", *blank, _commit(report))
     kinds = ", ".join(f"{one['count']} {kind}" for kind, one in report["collectives"].items())
     return (
         *setting,
@@ -105,6 +112,7 @@ def _row(report: dict[str, Any]) -> tuple[str, ...]:
         f"{report['images_per_s_bound']:.0f}",
         kinds,
         f"{sum(one['mb'] for one in report['collectives'].values()):.0f}",
+        _commit(report),
     )
 
 
