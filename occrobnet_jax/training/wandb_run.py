@@ -9,6 +9,7 @@ import dataclasses
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +82,7 @@ class WandbRun:
         if self._alive and self._worker.is_alive():
             self._give_up(f"it hasn't taken everything within {FINISH_TIMEOUT_S:g} s")
         if self._worker.ident:
-            atexit.register(_limit_exit)  # runs before what wandb has registered
+            _limit_exit()
 
     def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
         import wandb  # here, because it takes a second that most runs can do without
@@ -131,13 +132,18 @@ class WandbRun:
 
 
 def _limit_exit() -> None:
-    """At the interpreter's exit wandb waits for its own process, however long that hangs; then it's killed."""
-    limit = threading.Timer(EXIT_TIMEOUT_S, _kill_service)
-    limit.daemon = True
-    limit.start()
+    """At the interpreter's exit wandb waits for its own process, however long that hangs; this kills it then.
+
+    The thread starts here, since Python 3.12 starts none during the exit.
+    """
+    exit_began = threading.Event()
+    threading.Thread(target=_kill_service_after, args=(exit_began,), daemon=True).start()
+    atexit.register(exit_began.set)  # runs before what wandb has registered
 
 
-def _kill_service() -> None:
+def _kill_service_after(exit_began: threading.Event) -> None:
+    exit_began.wait()
+    time.sleep(EXIT_TIMEOUT_S)
     for child in psutil.Process().children():
         if child.name() == SERVICE:
             child.kill()
