@@ -1,5 +1,6 @@
 import os
 import sys
+import time
 
 import pytest
 
@@ -17,8 +18,9 @@ def test_on_other_hosts_nothing_is_shown(capsys):
 
 
 def test_a_log_is_not_filled_with_every_item(capsys):
-    assert len(list(progress(range(100_000), "counting", 100_000))) == 100_000
-    assert capsys.readouterr().err.count("counting") <= 2
+    for _ in progress(range(4), "counting", 4):
+        time.sleep(0.12)  # a terminal's bar would be drawn anew for each
+    assert capsys.readouterr().err.count("counting") == 1
 
 
 def test_a_reader_that_is_gone_ends_nothing(monkeypatch):

@@ -48,7 +48,7 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
 
 def computes_on_cpu() -> bool:
     """Whether JAX is told to, or has nothing else installed; asking JAX itself would start its threads."""
-    platforms = jax.config.jax_platforms  # type: ignore[attr-defined, unused-ignore]  # typed since JAX 0.11
+    platforms = jax.config.jax_platforms  # type: ignore[attr-defined, unused-ignore]  # typed in JAX 0.12
     if platforms:
         return bool(platforms == "cpu")
     plugins = importlib.util.find_spec("jax_plugins")

@@ -61,8 +61,13 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
         inputs = Inputs(batch, _draw_forced(experiment, state.step, key, len(batch.image)))
         gradient, outcome = gradient_and_outcome(
-            *(loss_of, state.params, state.batch_stats, inputs, key),
-            *(experiment.accumulation_steps, experiment.compute_dtype),
+            loss_of,
+            state.params,
+            state.batch_stats,
+            inputs,
+            key,
+            steps=experiment.accumulation_steps,
+            dtype=experiment.compute_dtype,
         )
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

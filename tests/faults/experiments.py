@@ -149,7 +149,7 @@ def kills(lab: Lab, numbers: range, *, steps: int = 24, every: int = 6, seed: in
     wanted, same = summary(undisturbed)["state_sha256"], 0
     killed: list[int] = []
     for number in numbers:
-        workdir, rng = lab.workdir(f"killed_{number}"), random.Random(f"{seed}/{number}")
+        workdir, rng = lab.folder / f"killed_{number}", random.Random(f"{seed}/{number}")
         if kill(lab, workdir, flags, rng, during_save=number % 2 == 1, steps=steps):
             killed.append(number)
         left, unfinished = checkpoint_steps(workdir), unfinished_saves(workdir)
