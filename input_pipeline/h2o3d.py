@@ -7,6 +7,7 @@ The labels of the evaluation split are not public, so part of `train` is ours fo
 import collections
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from input_pipeline.ho3d_labels import (
     object_fields,
     root_fields,
 )
+from input_pipeline.ho3d_masks import check_object_masks, painted_frames
 from input_pipeline.occlusion import WITHOUT_OCCLUSION, Occlusion
 from input_pipeline.published_counts import H2O3D as PUBLISHED
 from input_pipeline.readers import pickled_array
@@ -63,7 +65,7 @@ class H2O3D:
         occlusion: what tells which joints are hidden, if anything does.
 
     Raises:
-        ValueError: nothing of the expected layout is in `raw`, or a list is damaged.
+        ValueError: nothing of the expected layout is in `raw`, a list is damaged, or the segmentations are others.
     """
 
     name = "h2o3d"
@@ -84,6 +86,9 @@ class H2O3D:
             } | self._frames
         self._frames = {split: frames for split, frames in self._frames.items() if frames}
         self.splits = {split: len(frames) for split, frames in self._frames.items()}
+        for split, count in self.splits.items():
+            painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
+            check_object_masks(f"{self.name}'s {split}", painted, OBJECT_CHANNEL)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -111,27 +116,34 @@ class H2O3D:
         Raises:
             UnusableExample: one of its files is missing or damaged, or it has no annotation.
         """
-        row, (sequence, number) = self._frames[split][index]
-        official = "evaluation" if split == "evaluation" else "train"
-        files = FrameFiles(self._raw, official, sequence, number)
+        files, example = self._files(split, index), self._labels(split, index)
+        example |= self._occlusion.labels(example) if self._occlusion else {}
+        example["image"] = files.image()
+        example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
+        row = self._frames[split][index][0]
+        return example | {
+            "key": f"{self.name}/{split}/{files.sequence}/{files.number}",
+            "sequence": files.sequence,
+            "evaluation_row": np.int32(row if split == "evaluation" else -1),
+        }
+
+    def _files(self, split: str, index: int) -> FrameFiles:
+        _, (sequence, number) = self._frames[split][index]
+        return FrameFiles(self._raw, "evaluation" if split == "evaluation" else "train", sequence, number)
+
+    def _labels(self, split: str, index: int) -> Example:
+        """What the metadata of a frame say."""
+        files = self._files(split, index)
         record = files.meta()
         try:
             example = empty_example() | camera_fields(record, files.meta_path)
             example |= object_fields(record, SYMMETRIES, files.meta_path)
             example["hand_present"] = np.ones(2, np.uint8)
             example["hand_present_known"] = np.uint8(1)
-            labels = _evaluation_labels if official == "evaluation" else _train_labels
-            example |= labels(example, record, files.meta_path)
+            labels = _evaluation_labels if split == "evaluation" else _train_labels
+            return example | labels(example, record, files.meta_path)
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
-        example |= self._occlusion.labels(example) if self._occlusion else {}
-        example["image"] = files.image()
-        example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
-        return example | {
-            "key": f"{self.name}/{split}/{sequence}/{number}",
-            "sequence": sequence,
-            "evaluation_row": np.int32(row if official == "evaluation" else -1),
-        }
 
 
 def _train_labels(example: Example, record: dict[str, Any], source: Path) -> Example:

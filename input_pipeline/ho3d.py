@@ -5,6 +5,7 @@ and boxes; where the user has evaluation_xyz.json, it has all joints.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from input_pipeline.ho3d_labels import (
     object_fields,
     root_fields,
 )
+from input_pipeline.ho3d_masks import check_object_masks, painted_frames
 from input_pipeline.occlusion import WITHOUT_OCCLUSION, Occlusion
 from input_pipeline.published_counts import HO3D as PUBLISHED
 from input_pipeline.readers import number_array, pickled_array, read_json
@@ -30,7 +32,8 @@ from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, RIGHT
 VERSIONS = ("v2", "v3")
 GROUND_TRUTH_FILE = "evaluation_xyz.json"
 SYMMETRIES = {6: "half_turn_z", 10: "half_turn_z", 21: "half_turn_z"}  # as Keypoint Transformer evaluates MSSD
-OBJECT_CHANNEL = 2  # of the rendered segmentation: blue
+OBJECT_CHANNEL = {"v2": 2, "v3": 1}
+"""Of R, G, B in the rendered segmentations: v2 paints the object blue and the hand green, v3 the other way round."""
 MULTI_CAMERA = ("ABF1", "BB1", "GPMF1", "GSF1", "MDF1", "SB1", "ShSu1", "SiBF1", "SMu4", "MPM1", "AP1")
 """Sequences of several cameras: one digit more in their names is the camera."""
 
@@ -44,10 +47,11 @@ class HO3D:
         occlusion: what tells which joints are hidden, if anything does.
 
     Raises:
-        ValueError: nothing of the expected layout is in `raw`, a list is damaged, or it is that of another version.
+        ValueError: nothing of the expected layout is in `raw`, a list is damaged, or lists or segmentations are those
+            of another version.
     """
 
-    version = "1.0.0"
+    version = "1.1.0"  # 1.0.0 took v3's hands for the objects
 
     def __init__(self, raw: Path, data_version: str, occlusion: Occlusion | None = None) -> None:
         if data_version not in VERSIONS:
@@ -57,6 +61,9 @@ class HO3D:
         self.splits = {split: len(frames.frames) for split, frames in self._lists.items()}
         _refuse_other_version(self.splits, data_version)
         self._truth_m = self._ground_truth()
+        for split, count in self.splits.items():
+            painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
+            check_object_masks(f"{self.name}'s {split}", painted, OBJECT_CHANNEL[data_version])
 
     @property
     def name(self) -> str:
@@ -94,8 +101,24 @@ class HO3D:
         Raises:
             UnusableExample: one of its files is missing or damaged, or it has no annotation.
         """
-        sequence, number = self._lists[split].frames[index]
-        files = FrameFiles(self._raw, split, sequence, number)
+        files, example = self._files(split, index), self._labels(split, index)
+        example |= self._occlusion.labels(example) if self._occlusion else {}
+        example["image"] = files.image()
+        example["segmentation"] = files.segmentation(OBJECT_CHANNEL[self._data_version])
+        multi_camera = files.sequence[:-1] in MULTI_CAMERA
+        return example | {
+            "key": f"{self.name}/{split}/{files.sequence}/{files.number}",
+            "sequence": files.sequence,
+            "camera": files.sequence[-1] if multi_camera else "",
+            "evaluation_row": np.int32(index if split == "evaluation" else -1),
+        }
+
+    def _files(self, split: str, index: int) -> FrameFiles:
+        return FrameFiles(self._raw, split, *self._lists[split].frames[index])
+
+    def _labels(self, split: str, index: int) -> Example:
+        """What the metadata of a frame say."""
+        files = self._files(split, index)
         record = files.meta()
         try:
             example = empty_example() | camera_fields(record, files.meta_path)
@@ -103,19 +126,9 @@ class HO3D:
             example["hand_present"] = np.array([1, 0], np.uint8)
             example["hand_present_known"] = np.uint8(1)
             labels = self._train_labels if split == "train" else self._evaluation_labels
-            example |= labels(example, record, files.meta_path, index)
+            return example | labels(example, record, files.meta_path, index)
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
-        example |= self._occlusion.labels(example) if self._occlusion else {}
-        example["image"] = files.image()
-        example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
-        multi_camera = sequence[:-1] in MULTI_CAMERA
-        return example | {
-            "key": f"{self.name}/{split}/{sequence}/{number}",
-            "sequence": sequence,
-            "camera": sequence[-1] if multi_camera else "",
-            "evaluation_row": np.int32(index if split == "evaluation" else -1),
-        }
 
     def _train_labels(self, example: Example, record: dict[str, Any], source: Path, index: int) -> Example:
         joints_gl_m = pickled_array(record, "handJoints3D", (NUM_JOINTS, 3), source=source)

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from input_pipeline.readers import MEBIBYTE, decode_image, read_bytes, read_pickle
 from input_pipeline.sources import UnusableExample
@@ -21,6 +22,7 @@ from input_pipeline.sources import UnusableExample
 SPLITS = ("train", "evaluation")
 SIZE_PX = (640, 480)  # width, height of every image
 OBJECT_LABEL = 3
+BRIGHT_ABOVE = 200  # of 255, as in Keypoint Transformer's loaders: some copies of the segmentations are JPEGs
 MAX_LIST_BYTES = 16 * MEBIBYTE
 IMAGE_SUFFIXES = (".jpg", ".png")
 SEGMENTATION_FOLDERS = (
@@ -111,6 +113,19 @@ class FrameFiles:
             raise UnusableExample("not annotated", f"{path} has no annotation: objRot is None")
         return record
 
+    def colours(self) -> UInt8[np.ndarray, "h w 3"] | None:
+        """The segmentation as it is painted, RGB; None where there is none.
+
+        Raises:
+            UnusableExample: the file is damaged.
+        """
+        folder = _segmentation_folder(self.raw, self.split, self.sequence)
+        found = folder and next((p for s in (".png", ".jpg") if (p := folder / f"{self.number}{s}").is_file()), None)
+        try:
+            return decode_image(read_bytes(found), name=str(found)) if found else None
+        except ValueError as error:
+            raise UnusableExample("segmentation damaged", str(error)) from error
+
     def segmentation(self, object_channel: int) -> bytes:
         """PNG of the object's pixels (label 3); the authors don't say which colours the hands have. b"" if unknown.
 
@@ -120,15 +135,10 @@ class FrameFiles:
         Raises:
             UnusableExample: the file is damaged.
         """
-        folder = _segmentation_folder(self.raw, self.split, self.sequence)
-        found = folder and next((p for s in (".png", ".jpg") if (p := folder / f"{self.number}{s}").is_file()), None)
-        if not found:
+        colours = self.colours()
+        if colours is None:
             return b""
-        try:
-            colours = decode_image(read_bytes(found), name=str(found))
-        except ValueError as error:
-            raise UnusableExample("segmentation damaged", str(error)) from error
-        labels = np.where(colours[..., object_channel] > 200, OBJECT_LABEL, 0).astype(np.uint8)
+        labels = np.where(colours[..., object_channel] > BRIGHT_ABOVE, OBJECT_LABEL, 0).astype(np.uint8)
         return cv2.imencode(".png", labels)[1].tobytes()
 
 

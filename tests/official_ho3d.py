@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 
 from input_pipeline.mano_model import Mano
-from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT
+from occrobnet_jax.skeleton import BONES, INTERHAND, LEFT, RIGHT
 from tests import python2_pickle
 from tests.fake_datasets import rotation_matrix
 from tests.marks import CORNERS_REST_M
@@ -23,6 +23,14 @@ H2O3D_SEQUENCES = {"train": ("BA10", "BA11", "CS12", "DP3", "EW20"), "evaluation
 OBJECTS = ("003_cracker_box", "006_mustard_bottle", "025_mug", "021_bleach_cleanser")
 H2O3D_OBJECTS = ("024_bowl", "004_sugar_box", "019_pitcher_base", "035_power_drill")
 WITHOUT_FLAGS = "DP3"  # sequence whose metadata have no jointValid and poseValid
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+COLOURS: dict[str, dict[Any, tuple[int, int, int]]] = {
+    "v2": {"object": BLUE, RIGHT: GREEN},
+    "v3": {"object": GREEN, RIGHT: BLUE},
+    "h2o3d": {"object": GREEN, RIGHT: BLUE, LEFT: RED},  # of the hands' we know only that they are others
+}
+"""Of the rendered segmentations, RGB."""
+FINGER_PX = 4  # thickness in the segmentation
 HIDDEN_JOINT = 8  # number, in HO-3D's order, of the joint that other sequences mark as invalid
 HO3D_NAMES = (
     *("wrist", "index1", "index2", "index3", "middle1", "middle2", "middle3", "pinky1", "pinky2", "pinky3"),
@@ -33,7 +41,7 @@ HO3D_NAMES = (
 def write_ho3d(raw: Path, version: str = "v2", frames: int = 4, *, with_ground_truth: bool = False) -> Path:
     """Writes HO-3D's tree: png images in v2, jpg in v3; frames that the lists don't name have no annotations."""
     suffix = ".png" if version == "v2" else ".jpg"
-    truth = _write_tree(raw, HO3D_SEQUENCES, frames, suffix, lambda *scene: _ho3d_meta(*scene, version))
+    truth = _write_tree(raw, HO3D_SEQUENCES, frames, suffix, lambda *scene: _ho3d_meta(*scene, version), version)
     if with_ground_truth:
         (raw / "evaluation_xyz.json").write_text(json.dumps(truth))
     return raw
@@ -44,7 +52,7 @@ def write_h2o3d(raw: Path, frames: int = 4, *, mano: Mano | None = None) -> Path
 
     With MANO's hands the joints are theirs and the fits are true; without, the fits are noise beside stick hands.
     """
-    _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta, mano)
+    _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta, "h2o3d", mano)
     return raw
 
 
@@ -62,6 +70,7 @@ def _write_tree(
     frames: int,
     suffix: str,
     meta: Callable[..., dict[str, Any]],
+    paint: str,
     mano: Mano | None = None,
 ) -> list[Any]:
     """Writes all frames and lists; returns the right hands' joints of the evaluation list, in their axes and order."""
@@ -72,7 +81,7 @@ def _write_tree(
         for sequence in names:
             for number in range(frames + 1):
                 frame, is_listed = f"{number:04d}", number < frames
-                scene = _scene(rng, split, sequence, two_hands=meta is _h2o3d_meta)
+                scene = _scene(rng, split, sequence, two_hands=paint == "h2o3d") | {"paint": paint}
                 if mano is not None:
                     scene |= _posed(rng, mano)
                 record = meta(scene, split, sequence)
@@ -199,9 +208,18 @@ def _write_frame(
     }
     (folder / "meta" / f"{frame}.pkl").write_bytes(python2_pickle.dumps(plain, protocol))
     if folder.parent.name == "train" and frame != "0001":  # segmentations are optional
-        corners = CORNERS_REST_M @ scene["rotation"].T + scene["translation"]
-        hull = cv2.convexHull(np.round(project_plainly(corners, scene["intrinsics"]) / 4).astype(np.int32))
-        labels = np.zeros((SIZE_PX[1] // 4, SIZE_PX[0] // 4, 3), np.uint8)
-        channel = 1 if len(scene["hands"]) == 2 else 2  # of RGB
-        cv2.fillConvexPoly(labels, hull, [255 * (number == channel) for number in range(3)])
-        write_image(folder / "segr" / f"{frame}.png", labels)
+        write_image(folder / "segr" / f"{frame}.png", _painted(scene, px))
+
+
+def _painted(scene: dict[str, Any], joints_px: np.ndarray) -> np.ndarray:
+    """The rendered segmentation, RGB, a quarter of the photo: the object, and before it the hands."""
+    labels = np.zeros((SIZE_PX[1] // 4, SIZE_PX[0] // 4, 3), np.uint8)
+    colours = COLOURS[scene["paint"]]
+    corners = CORNERS_REST_M @ scene["rotation"].T + scene["translation"]
+    hull = cv2.convexHull(np.round(project_plainly(corners, scene["intrinsics"]) / 4).astype(np.int32))
+    cv2.fillConvexPoly(labels, hull, colours["object"])
+    for hand in scene["hands"]:
+        places = np.round(joints_px[hand] / 4).astype(int).tolist()
+        for parent, child in BONES:
+            cv2.line(labels, places[parent], places[child], colours[hand], FINGER_PX)
+    return labels

@@ -187,7 +187,7 @@ def test_evaluation_knows_wrists_only_unless_the_ground_truth_is_there(sources, 
 
 
 def test_segmentations_have_the_object_only(sources, trees):
-    found = [example for name in ("v2", "h2o3d") for example in examples(sources[name], "train")]
+    found = [example for source in sources.values() for example in examples(source, "train")]
     assert any(not example["segmentation"] for example in found)
     for example in found:
         if example["segmentation"]:
@@ -202,6 +202,38 @@ def test_segmentations_have_the_object_only(sources, trees):
                 for x, y in zip(columns, rows, strict=True)
             ]
             assert all(inside)
+
+
+def repainted(raw, change, rows=slice(None)):
+    """The tree with some of its segmentations changed."""
+    for path in sorted(raw.glob("train/*/segr/*.png"))[rows]:
+        cv2.imwrite(str(path), change(cv2.imread(str(path))))
+    return raw
+
+
+@pytest.mark.parametrize(("version", "other", "colour"), [("v2", "v3", "green"), ("v3", "v2", "blue")])
+def test_segmentations_of_the_other_version_are_refused_by_name(tmp_path, version, other, colour):
+    raw = write_ho3d(tmp_path / version, version, 2)
+    shutil.rmtree(raw / "train")
+    shutil.copytree(write_ho3d(tmp_path / other, other, 2) / "train", raw / "train")
+    with pytest.raises(ValueError, match=rf"not those of ho3d_{version}'s train.*; the object is {colour} here"):
+        HO3D(raw, version)
+
+
+def test_masks_of_hands_are_refused_and_those_of_a_few_odd_frames_are_not(tmp_path):
+    def exchange(colours):  # the object's green and the left hand's red
+        return colours[..., [0, 2, 1]]
+
+    raw = write_h2o3d(tmp_path / "raw", 4)
+    H2O3D(repainted(raw, exchange, slice(-1, None)))
+    with pytest.raises(ValueError, match=r"not those of h2o3d's val, whose object is green.*the object is red here"):
+        H2O3D(repainted(raw, exchange, slice(6)))
+
+
+def test_label_maps_in_place_of_colours_are_refused(tmp_path):
+    raw = write_h2o3d(tmp_path / "raw", 2)
+    with pytest.raises(ValueError, match="no colour is bright anywhere; the object is in no colour here"):
+        H2O3D(repainted(raw, lambda colours: np.uint8(colours > 0)))
 
 
 def test_validation_takes_whole_scenes_of_a_tenth_at_least(sources):
