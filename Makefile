@@ -41,7 +41,7 @@ testbeam: ## the conversion on Apache Beam, in an environment of its own
 	$(PYTHON) -m venv .venv-beam
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-beam/bin/uv pip install --quiet --python .venv-beam/bin/python -r requirements-beam.txt pytest
-	PYTHONPATH=. .venv-beam/bin/python -m pytest --noconftest --override-ini addopts= tests/test_prepare_beam.py
+	PYTHONPATH=. .venv-beam/bin/python -m pytest --noconftest --override-ini addopts= tests/input_pipeline/test_prepare_beam.py
 
 aot: ## the TPU compiler for tools/aot_compile.py, in an environment of its own
 	$(PYTHON) -m venv .venv-aot
@@ -50,7 +50,7 @@ aot: ## the TPU compiler for tools/aot_compile.py, in an environment of its own
 	@echo "next: .venv-aot/bin/python -m tools.aot_compile --config=configs/interhand26m.py --topology=v5e:4x4"
 
 testaot: aot ## the tests that need the TPU compiler
-	.venv-aot/bin/python -m pytest -n 0 tests/test_aot_compile.py
+	.venv-aot/bin/python -m pytest -n 0 tests/tools/test_aot_compile.py
 
 $(BENCH_STAMP): requirements.txt requirements-dev.txt benchmarks/requirements.txt
 	@echo "environment: $(BENCH), with PyTorch and torchvision (some gigabytes)"

@@ -11,14 +11,14 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from input_pipeline.readers import read_bytes
 from occrobnet_jax import command_line
 from occrobnet_jax.drawing.overlay import encode_png
-from occrobnet_jax.files import write_atomically
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.inference.inputs import Box, find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
-from occrobnet_jax.training.setup import use_compilation_cache
+from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 
 
 def predict(

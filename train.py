@@ -23,23 +23,18 @@ from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, 
 from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import place_batch
+from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.parallel.preemption import Preemption
-from occrobnet_jax.training.agreement import check_hosts_agree, check_workdir_is_shared
-from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter
-from occrobnet_jax.training.experiment import Experiment, config_of
+from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
+from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter
+from occrobnet_jax.runs.compilation_cache import use_compilation_cache
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.state import TrainState, state_sha256
+from occrobnet_jax.runs.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
-from occrobnet_jax.training.packed_batch import PackedBatch
-from occrobnet_jax.training.setup import (
-    Position,
-    Run,
-    build,
-    compiled_meanwhile,
-    restore_or_create,
-    use_compilation_cache,
-)
-from occrobnet_jax.training.state import TrainState, state_sha256
-from occrobnet_jax.training.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
+from occrobnet_jax.training.setup import Position, Run, build, compiled_meanwhile, restore_or_create
 
 Metrics = dict[str, float]
 Evaluate = Callable[[dict[str, Any]], Evaluation]

@@ -25,9 +25,9 @@ from benchmarks.networks import paper_experiment, synthetic_rows
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from occrobnet_jax.evaluation.evaluate import never
-from occrobnet_jax.training.packed_batch import PackedBatch
+from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training.setup import Position, Run, build
-from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.training.step import CompiledStep, compile_for
 from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch

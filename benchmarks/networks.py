@@ -20,10 +20,12 @@ from configs import synthetic
 from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.parallel.compiler import fast_programs
-from occrobnet_jax.training.experiment import Experiment, experiment_from
-from occrobnet_jax.training.packed_batch import PackedBatch
-from occrobnet_jax.training.setup import Run, build, use_compilation_cache
-from occrobnet_jax.training.state import TrainState
+from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.runs.compilation_cache import use_compilation_cache
+from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.state import TrainState
+from occrobnet_jax.training.setup import Run, build
 from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 

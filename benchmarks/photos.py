@@ -12,10 +12,10 @@ import numpy as np
 from input_pipeline import pipeline
 from input_pipeline.config import DataConfig
 from input_pipeline.labels import Fields
-from input_pipeline.readers import decode_image
 from input_pipeline.records import decode_record, encode_record
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.source import SyntheticHands
+from occrobnet_jax.files.readers import decode_image
 from occrobnet_jax.geometry.cameras import project
 
 WIDTH_PX, HEIGHT_PX, JPEG_QUALITY = 512, 334, 85

@@ -12,7 +12,7 @@ from benchmarks.networks import (
 )
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
-from occrobnet_jax.training.experiment import Experiment
+from occrobnet_jax.runs.experiment import Experiment
 
 BATCH_SIZE = 8
 

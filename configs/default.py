@@ -1,8 +1,9 @@
-"""Every setting with its default: the records that `occrobnet_jax.training.experiment.Experiment` is made of."""
+"""Every setting with its default: the records that `occrobnet_jax.runs.experiment.Experiment` is made of."""
 
 from ml_collections import ConfigDict
 
-from occrobnet_jax.training.experiment import Experiment, config_of
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment
 
 
 def get_config() -> ConfigDict:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from input_pipeline.readers import read_json
-from occrobnet_jax.training.experiment import config_of, experiment_from
-from occrobnet_jax.training.summary import CONFIG_FILE
+from occrobnet_jax.files.readers import read_json
+from occrobnet_jax.runs.config import config_of, experiment_from
+from occrobnet_jax.runs.summary import CONFIG_FILE
 
 
 def get_config(workdir: str = "") -> ConfigDict:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from input_pipeline.crop import CropGeometry
 from input_pipeline.schema import Example
 from occrobnet_jax.geometry.cameras import change_camera, project, transform_points, transform_vectors
-from occrobnet_jax.geometry.hand_model import mirrored_pose
+from occrobnet_jax.hands.hand_model import mirrored_pose
 from occrobnet_jax.skeleton import VISIBILITY
 
 Fields = dict[str, np.ndarray]

@@ -11,8 +11,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from input_pipeline.readers import read_json
-from input_pipeline.sources import OfficialSource, Source
+from input_pipeline.convert.sources import OfficialSource, Source
+from occrobnet_jax.files.readers import read_json
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1

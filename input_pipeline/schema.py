@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 from occrobnet_jax.skeleton import VISIBILITY
 
 HANDS_JOINTS = (2, 21)
@@ -52,10 +53,6 @@ BYTES_FIELDS = ("image", "segmentation")  # encoded; the segmentation may be emp
 TEXT_FIELDS = ("key", "sequence", "camera")
 KEY_BYTES = 96
 """Longest key, encoded as UTF-8: batches hold keys of fixed width."""
-
-OBJECT_SYMMETRY = ("none", "half_turn_z", "any_turn_z", "sphere", "box")
-"""Rotations of the rest pose that leave the object as it is: none; by 180 degrees about z; by any angle about z;
-any rotation; the box's four half turns (180 degrees about x, y or z)."""
 
 _IDENTITY = np.eye(3)
 

@@ -14,8 +14,8 @@ from input_pipeline.augment import NONE, Augmentation, scale_colour
 from input_pipeline.config import DataConfig
 from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation, reduction_for
 from input_pipeline.labels import Fields, label_fields
-from input_pipeline.readers import BLACK_BELOW, decode_image, decode_segmentation, is_jpeg
 from input_pipeline.schema import KEY_BYTES, Example
+from occrobnet_jax.files.readers import BLACK_BELOW, decode_image, decode_segmentation, is_jpeg
 from occrobnet_jax.geometry.cameras import project, transform_vectors
 
 LABEL_MASKS = (

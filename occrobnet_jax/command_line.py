@@ -15,7 +15,8 @@ from ml_collections import config_flags
 
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.host_memory import keep_freed_memory
-from occrobnet_jax.training.experiment import Experiment, config_names, experiment_from, unknown_name
+from occrobnet_jax.runs.config import config_names, experiment_from, unknown_name
+from occrobnet_jax.runs.experiment import Experiment
 
 REPOSITORY = Path(__file__).parents[1]
 SPEAKS_TO_USERS = ("occrobnet_jax", "input_pipeline", "configs", "train.py", "eval.py", "predict.py")

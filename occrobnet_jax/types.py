@@ -38,7 +38,7 @@ class Batch:
     object_rotation: Float[Array, "b 3 3"]  # camera from rest pose
     object_translation_m: Float[Array, "b 3"]
     object_corners_rest_m: Float[Array, "b 8 3"]
-    object_symmetry: Int[Array, " b"]  # schema.OBJECT_SYMMETRY
+    object_symmetry: Int[Array, " b"]  # geometry.symmetry.OBJECT_SYMMETRY
     object_known: Bool[Array, " b"]
     crop_from_image: Float[Array, "b 2 3"]  # affine, px of the photo to px of the crop
     example_index: Int[Array, " b"]  # row of the split

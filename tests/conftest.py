@@ -10,7 +10,7 @@ from absl import flags
 from beartype import beartype
 from jaxtyping import install_import_hook
 
-from tests.xla_flags import xla_flags
+from tests.support.xla_flags import xla_flags
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import trimesh
 
-from input_pipeline.mano_model import Mano
+from occrobnet_jax.hands.mano_model import Mano
 from occrobnet_jax.skeleton import BONES, INTERHAND, LEFT, RIGHT
-from tests import python2_pickle
-from tests.fake_datasets import rotation_matrix
-from tests.marks import CORNERS_REST_M
-from tests.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
-from tests.posed_hands import random_parameters, rotation_vector
+from tests.support import python2_pickle
+from tests.support.fake_datasets import rotation_matrix
+from tests.support.marks import CORNERS_REST_M
+from tests.support.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
+from tests.support.posed_hands import random_parameters, rotation_vector
 
 SIZE_PX = (640, 480)
 HO3D_SEQUENCES = {"train": ("ABF10", "ABF11", "SM2", "SB10"), "evaluation": ("SB11", "SM1")}

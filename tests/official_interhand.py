@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tests.fake_datasets import rotation_matrix
-from tests.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
+from tests.support.fake_datasets import rotation_matrix
+from tests.support.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
 
 Layout = Literal["code", "archives", "v0.0"]
 CAMERAS = ("400012", "400264", "410001", "410053")  # 40xxxx are coloured, 41xxxx grey

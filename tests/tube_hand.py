@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.mano_model import TIP_VERTS
+from occrobnet_jax.hands.mano_model import TIP_VERTS
 from occrobnet_jax.skeleton import FINGERS, LEFT, RIGHT
-from tests.fake_datasets import BONE_LENGTHS_M, SPREAD_RAD
-from tests.fake_mano import mano_record, write_both_hands
-from tests.official_frames import MANO_ROOT_M
+from tests.support.fake_datasets import BONE_LENGTHS_M, SPREAD_RAD
+from tests.support.fake_mano import mano_record, write_both_hands
+from tests.support.official_frames import MANO_ROOT_M
 
 RINGS, SIDES, RADIUS_M = 6, 6, 0.009
 NUM_VERTS, NUM_FACES = 778, 1538

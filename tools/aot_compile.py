@@ -21,15 +21,15 @@ from absl import flags
 from jax.experimental import topologies
 
 from occrobnet_jax import command_line
-from occrobnet_jax.files import write_atomically
+from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
 from occrobnet_jax.parallel.hlo import num_bytes
 from occrobnet_jax.parallel.memory_traffic import bytes_moved
 from occrobnet_jax.parallel.tpu_chips import Chip, chip_of
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.summary import git_sha
 from occrobnet_jax.training.abstract_batch import abstract_batch
-from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.setup import Run, build
-from occrobnet_jax.training.summary import git_sha
 
 Report = dict[str, Any]
 

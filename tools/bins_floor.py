@@ -15,13 +15,13 @@ from absl import flags
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import gather
-from occrobnet_jax.evaluation.mean_pose import mean_pose
-from occrobnet_jax.evaluation.metrics import Metrics, compute_metrics
-from occrobnet_jax.evaluation.records import Setting
+from occrobnet_jax.evaluation.formats.records import Setting
+from occrobnet_jax.evaluation.metrics.mean_pose import mean_pose
+from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel.mesh import make_mesh
-from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.setup import make_model
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.training.targets import axis_targets
 from occrobnet_jax.types import Batch, Pose, Predictions
 

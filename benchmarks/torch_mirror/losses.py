@@ -9,8 +9,8 @@ from torch import Tensor
 from benchmarks.torch_mirror import targets
 from benchmarks.torch_mirror.targets import TorchBatch
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.runs.experiment import LossConfig
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
-from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.training.losses import GRID_PX, MM
 from occrobnet_jax.training.targets import OBJECT_LABEL, PEAK
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from input_pipeline.schema import OBJECT_SYMMETRY
 from occrobnet_jax.geometry.kinematics import PARENTS_OF_BONES
+from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.training.targets import OBJECT_LABEL, PEAK, RIDGE

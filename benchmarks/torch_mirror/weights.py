@@ -8,7 +8,7 @@ import torch
 from jaxtyping import PyTree
 from torch import Tensor, nn
 
-from occrobnet_jax.training.state import leaves_by_path
+from occrobnet_jax.runs.state import leaves_by_path
 
 LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 IN_NECK = re.compile(r"^(fpn|ciet|rebuilt|finest|unet)\.")

@@ -16,8 +16,8 @@ from input_pipeline.synthetic.source import VERSION, SyntheticHands
 DESCRIPTION = """Ray-cast scenes of one or two posed CC0 hands, alone, interacting, or holding a procedural object, with
 exact labels: 3D joints, intrinsics, object pose, segmentation, and what hides each joint. `hand_pose` is axis-angle
 for the wrist and 15 finger joints (index, middle, pinky, ring, thumb, base first), `hand_shape` weighs MakeHuman's ten
-right-hand morph targets, and `hand_translation_m` is added last: occrobnet_jax.geometry.hand_model.HandModel with
-input_pipeline.synthetic.hand.load_hand().models[hand] returns joints_cam_m for them."""
+right-hand morph targets, and `hand_translation_m` is added last: occrobnet_jax.hands.hand_model.HandModel with
+occrobnet_jax.hands.embedded_hand.load_hand().models[hand] returns joints_cam_m for them."""
 
 
 class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.synthetic.hand import load_hand
+from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.skeleton import BONES, WRIST, finger_of
 
 _SHORTEST_STEP_M = 0.0015

@@ -8,7 +8,7 @@ its own finger.
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.synthetic.hand import BONE_FINGERS, load_hand
+from occrobnet_jax.hands.embedded_hand import BONE_FINGERS, load_hand
 from occrobnet_jax.skeleton import FINGERS
 
 

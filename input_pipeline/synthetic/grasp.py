@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from input_pipeline.synthetic.contact import advanced, penetration_m, self_penetration_m
 from input_pipeline.synthetic.finger_chains import FingerChains
-from input_pipeline.synthetic.hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand
 from input_pipeline.synthetic.objects import Solid
+from occrobnet_jax.hands.embedded_hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand
 from occrobnet_jax.skeleton import FINGERS, LEFT, RIGHT
 
 MAX_PENETRATION_M = 0.004

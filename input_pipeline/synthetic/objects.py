@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from input_pipeline.schema import OBJECT_SYMMETRY
+from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 
 FAMILIES = ("box", "cylinder", "sphere", "capsule", "cone", "mug", "bottle")
 HELD_OUT_FAMILY = "bottle"
@@ -36,7 +36,7 @@ class Solid:
 
     @property
     def symmetry(self) -> int:
-        """Index into schema.OBJECT_SYMMETRY."""
+        """Index into geometry.symmetry.OBJECT_SYMMETRY."""
         names = {"box": "box", "sphere": "sphere", "mug": "none"}
         return OBJECT_SYMMETRY.index(names.get(self.family, "any_turn_z"))
 

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from input_pipeline.raycast import Hits
 from input_pipeline.synthetic.look import Look
+from input_pipeline.synthetic.raycast import Hits
 from input_pipeline.synthetic.scene import Scene
 from input_pipeline.synthetic.shading import openness, shaded
 from input_pipeline.synthetic.skin import WRIST_BORDER_M
 from input_pipeline.synthetic.stage import NORMAL, REST_Y, Stage
-from input_pipeline.visibility import OBJECT
+from input_pipeline.synthetic.visibility import OBJECT
 
 _EDGE_SAMPLES = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], np.float32)
 _TILE_PX = 4

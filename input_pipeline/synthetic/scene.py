@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from input_pipeline.synthetic.contact import advanced, penetration_m, self_penetration_m
 from input_pipeline.synthetic.grasp import MAX_PENETRATION_M, MAX_SELF_PENETRATION_M, grasp, release
-from input_pipeline.synthetic.hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand, resting
 from input_pipeline.synthetic.objects import Solid
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
+from occrobnet_jax.hands.embedded_hand import LIMITS_DEG, Pose, PosedHand, clipped_to_limits, load_hand, resting
 from occrobnet_jax.skeleton import LEFT, RIGHT
 
 Hands = tuple[PosedHand, ...]

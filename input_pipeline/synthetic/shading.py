@@ -8,8 +8,8 @@ import functools
 import cv2
 import numpy as np
 
-from input_pipeline.raycast import Hits, RayCaster
 from input_pipeline.synthetic.look import Look
+from input_pipeline.synthetic.raycast import Hits, RayCaster
 from input_pipeline.synthetic.stage import COLOUR, GLOSS, NORMAL, OBJECT, REST, Stage
 
 _AMBIENT_RAYS, _AMBIENT_REACH_M = 9, 0.09

@@ -6,8 +6,8 @@ import functools
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.meshes import smooth_normals
-from input_pipeline.synthetic.hand import FOREARM_BONE, load_hand
+from occrobnet_jax.files.meshes import smooth_normals
+from occrobnet_jax.hands.embedded_hand import FOREARM_BONE, load_hand
 
 WRIST_BORDER_M = -0.03
 """Skin farther than this behind the wrist (rest pose, y) is arm, not hand: it is background in the segmentation."""

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 from input_pipeline.schema import Example, empty_example
-from input_pipeline.synthetic.hand import load_hand
 from input_pipeline.synthetic.look import sample_look
 from input_pipeline.synthetic.objects import FAMILIES, HELD_OUT_FAMILY, INSTANCES_PER_FAMILY, Solid, make_solid
 from input_pipeline.synthetic.rendering import draw
 from input_pipeline.synthetic.scene import Scene, sample_scene
 from input_pipeline.synthetic.skin import make_subject
 from input_pipeline.synthetic.stage import NORMAL, Stage, build_stage
-from input_pipeline.visibility import Skin, inside_image, joint_visibility
+from input_pipeline.synthetic.visibility import Skin, inside_image, joint_visibility
+from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.skeleton import NUM_HANDS, SCENE_KINDS, VISIBILITY
 
 VERSION = "1.0.0"

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from input_pipeline.raycast import RayCaster
-from input_pipeline.synthetic.hand import load_hand
+from input_pipeline.synthetic.raycast import RayCaster
 from input_pipeline.synthetic.scene import Scene
 from input_pipeline.synthetic.skin import Subject, vertex_normals
-from input_pipeline.visibility import OBJECT
+from input_pipeline.synthetic.visibility import OBJECT
+from occrobnet_jax.hands.embedded_hand import load_hand
 
 NORMAL, COLOUR, REST, GLOSS = slice(0, 3), slice(3, 6), slice(6, 9), 9
 """Columns of a stage's attributes."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from input_pipeline.readers import lookup, read_json
-from occrobnet_jax.evaluation import records as records_of
-from occrobnet_jax.evaluation.hashes import arrays_sha256, file_sha256, json_sha256
-from occrobnet_jax.evaluation.metrics import Metrics, compute_metrics
-from occrobnet_jax.files import write_atomically
-from occrobnet_jax.training.checksums import CHECKSUMS_FILE, find_damage, seal_sha256
+from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.hashes import arrays_sha256, file_sha256, json_sha256
+from occrobnet_jax.files.readers import lookup, read_json
+from occrobnet_jax.runs.checksums import CHECKSUMS_FILE, find_damage, seal_sha256
 
 CARD, METRICS, PREDICTIONS = "card.json", "metrics.json", "predictions.npz"
 FORMAT = "occrobnet-result-card-1"

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from input_pipeline.readers import read_json
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
-from occrobnet_jax.evaluation.predictions_file import Truth, read_predictions
-from occrobnet_jax.evaluation.protocols.catalogue import find
-from occrobnet_jax.evaluation.protocols.conventions import Extras
-from occrobnet_jax.evaluation.published import PUBLISHED, Published
-from occrobnet_jax.evaluation.scores import as_json, is_of_a_joint, score_all
+from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predictions
+from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
+from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
+from occrobnet_jax.evaluation.metrics.published import PUBLISHED, Published
+from occrobnet_jax.evaluation.metrics.scores import as_json, is_of_a_joint, score_all
+from occrobnet_jax.files.readers import read_json
 
 PREDICTIONS = "predictions.npz"
 IDENTITY = {

@@ -18,23 +18,23 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from input_pipeline.pipeline import eval_batches, open_split, split_size
-from occrobnet_jax.evaluation import records as records_of
-from occrobnet_jax.evaluation.mean_pose import mean_pose
-from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics, compute_metrics
-from occrobnet_jax.evaluation.progress import progress
-from occrobnet_jax.evaluation.records import Records, Setting
-from occrobnet_jax.evaluation.switches import data_switches
-from occrobnet_jax.files import write_atomically
+from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats.records import Records, Setting
+from occrobnet_jax.evaluation.metrics.mean_pose import mean_pose
+from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics, compute_metrics
+from occrobnet_jax.evaluation.metrics.switches import data_switches
+from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch, platform_of
-from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.packed_batch import PackedBatch
+from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.progress import progress
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.state import Variables
 from occrobnet_jax.types import Pose, Predictions
 
-Variables = dict[str, Any]
 MustEnd = Callable[[], bool]
 PredictStep = Callable[[Variables, PackedBatch], Pose]
 

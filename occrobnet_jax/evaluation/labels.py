@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import eval_batches, split_size
-from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
-from occrobnet_jax.evaluation.records import FACTS, LABELS, Records, Setting
-from occrobnet_jax.evaluation.switches import data_switches
+from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records, Setting
+from occrobnet_jax.evaluation.metrics.switches import data_switches
 
 BATCH = 64
 STRIDE = 2  # of the segmentation, of which only the object's share is kept

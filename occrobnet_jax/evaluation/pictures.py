@@ -10,9 +10,9 @@ from input_pipeline.pipeline import crop_example, open_split
 from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
 from occrobnet_jax.drawing.overlay import Figure, draw_figure, draw_keypoints, side_by_side
 from occrobnet_jax.drawing.scene import scene_group
-from occrobnet_jax.evaluation.groups import HIDDEN
-from occrobnet_jax.evaluation.metrics import example_errors_mm
-from occrobnet_jax.evaluation.records import Records, select
+from occrobnet_jax.evaluation.formats.records import Records, select
+from occrobnet_jax.evaluation.metrics.groups import HIDDEN
+from occrobnet_jax.evaluation.metrics.metrics import example_errors_mm
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import NUM_JOINTS
 

@@ -13,9 +13,10 @@ from occrobnet_jax.drawing.page import data_uri, render_page
 from occrobnet_jax.drawing.scene import scene_json
 from occrobnet_jax.evaluation import pictures
 from occrobnet_jax.evaluation.evaluate import Evaluation
-from occrobnet_jax.evaluation.metrics import PROTOCOL, Metrics
+from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, SCENE_KINDS, VISIBILITY
-from occrobnet_jax.training.experiment import Experiment, config_of
 
 TEMPLATE = Path(__file__).parent / "report.html"
 EXAMPLES = 5  # in each gallery

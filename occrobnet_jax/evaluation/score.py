@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
-from occrobnet_jax.evaluation.hashes import file_sha256
-from occrobnet_jax.evaluation.object_models import read_object_models
-from occrobnet_jax.evaluation.predictions_file import Truth, read_ids, read_predictions
-from occrobnet_jax.evaluation.protocols.catalogue import find, in_words
-from occrobnet_jax.evaluation.protocols.conventions import Extras
-from occrobnet_jax.evaluation.scores import SEED, Result, as_lines, score_all, write_scores
+from occrobnet_jax.evaluation.formats.object_models import read_object_models
+from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_ids, read_predictions
+from occrobnet_jax.evaluation.metrics.protocols.catalogue import find, in_words
+from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
+from occrobnet_jax.evaluation.metrics.scores import SEED, Result, as_lines, score_all, write_scores
+from occrobnet_jax.files.hashes import file_sha256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

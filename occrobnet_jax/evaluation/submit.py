@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipeline.readers import read_bytes
-from occrobnet_jax.evaluation import records as records_of
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
-from occrobnet_jax.evaluation.predictions_file import MAX_LIST_BYTES
-from occrobnet_jax.evaluation.submissions import ROOTS, SERVERS, submission_of, write_submission
+from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats.predictions_file import MAX_LIST_BYTES
+from occrobnet_jax.evaluation.formats.submissions import ROOTS, SERVERS, submission_of, write_submission
+from occrobnet_jax.files.readers import read_bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

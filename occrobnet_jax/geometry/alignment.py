@@ -5,6 +5,7 @@ Works on NumPy and jnp arrays alike; every function takes any number of leading 
 
 from typing import Any
 
+import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.skeleton import MIDDLE_BASE, WRIST
@@ -79,3 +80,11 @@ def _standardise(
     centred = joints - centre
     square = xp.sum(weight * centred**2, axis=(-2, -1), keepdims=True)
     return centred, centre, xp.maximum(xp.sqrt(square), _TINY)
+
+
+def from_right_wrist(
+    points_rel_m: Float[np.ndarray, "n 2 p 3"], step_m: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "n 2 p 3"]:
+    """Both hands seen from the right wrist: the left one is shifted by the step from the right to the left wrist."""
+    shift = np.stack([np.zeros_like(step_m), step_m], axis=1)
+    return points_rel_m + shift[:, :, None]

@@ -13,17 +13,18 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from input_pipeline.labels import Fields
-from input_pipeline.readers import decode_image
 from input_pipeline.schema import Example, empty_example
 from input_pipeline.transforms import crop_example
+from occrobnet_jax.files.readers import decode_image
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel.compiler import fast_programs
+from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.network import make_model
+from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.skeleton import NUM_JOINTS
-from occrobnet_jax.training.experiment import Experiment, experiment_from
-from occrobnet_jax.training.restore import restore_for_inference
-from occrobnet_jax.training.setup import make_model
 from occrobnet_jax.types import Pose, Predictions
 
 GUESSED_FOCAL_LENGTH = 1.0

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from input_pipeline.mano_model import load_mano
-from input_pipeline.synthetic.hand import load_hand
 from occrobnet_jax.geometry.alignment import root_relative
-from occrobnet_jax.geometry.hand_model import HandModel
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, rotation_6d_to_matrix
+from occrobnet_jax.hands.embedded_hand import load_hand
+from occrobnet_jax.hands.hand_model import HandModel
+from occrobnet_jax.hands.mano_model import load_mano
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.skeleton import NUM_HANDS
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
-from occrobnet_jax.models.winograd import conv_3x3
+from occrobnet_jax.models.ops.winograd import conv_3x3
 
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's
 LAYER_NORM_EPSILON = 1e-5

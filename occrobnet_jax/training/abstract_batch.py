@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from input_pipeline.schema import empty_example
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.parallel.mesh import batch_sharding
-from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.packed_batch import PackedBatch
+from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.runs.experiment import Experiment
 
 
 def abstract_batch(experiment: Experiment, mesh: Mesh) -> PackedBatch:

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from occrobnet_jax.models.pretrained import load_backbone
-from occrobnet_jax.training.restore import restore_for_inference
-from occrobnet_jax.training.state import TrainState, leaves_by_path
+from occrobnet_jax.runs.restore import restore_for_inference
+from occrobnet_jax.runs.state import TrainState, leaves_by_path
+from occrobnet_jax.weights.pretrained import load_backbone
 
 BACKBONE = "backbone"
 

@@ -16,9 +16,9 @@ from occrobnet_jax.geometry.kinematics import accumulate_bones, bone_vectors
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.hand import flat_axis_angle, rotation_matrices
+from occrobnet_jax.runs.experiment import LossConfig
 from occrobnet_jax.skeleton import WRIST
 from occrobnet_jax.training import targets
-from occrobnet_jax.training.loss_config import LossConfig
 from occrobnet_jax.types import Batch, Predictions
 
 Term = tuple[Float[Array, ""], Float[Array, ""]]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from occrobnet_jax.files import write_atomically
-from occrobnet_jax.training.wandb_run import WandbConfig, WandbRun
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.runs.experiment import WandbConfig
+from occrobnet_jax.runs.wandb_run import WandbRun
 
 METRICS_FILE = "metrics.jsonl"
 ON_SCREEN = ("loss", "images_per_s", "data_wait_share", "val/mpjpe_mm", "val/pa_mpjpe_mm")

@@ -1,9 +1,8 @@
 """AdamW with learning-rate groups, its schedule, and the moving average of the weights."""
 
-import dataclasses
 import functools
 import math
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Float, Int, PyTree
 
-from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.runs.experiment import OptimiserConfig
 from occrobnet_jax.training.gradient_norm import clip_by_norm
 
 DROP_AT, DROP_TO = 0.8, 0.1
@@ -23,37 +22,6 @@ FEWEST_OF_MATRIX = 8  # inputs and outputs, for Muon
 FROZEN_BATCH_NORMS = ("bn1", "bn2", "bn3")
 """BatchNorm layers of the backbone whose scale and offset stay as they are unless `model.batch_norm` is "trained": all
 with "bn" in their name in PyTorch, so not the shortcuts' (Keypoint Transformer)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimiserConfig:
-    """Fields of `config.optimizer`; the defaults are Keypoint Transformer's, whose options beyond are marked [ours]."""
-
-    learning_rate: float = 1e-4
-    backbone_learning_rate: float = 1e-5  # of backbone and U-Net neck; learning_rate itself when trained from scratch
-    preconditioner: Literal["adam", "muon"] = "adam"  # "muon": orthogonalised momentum for weight matrices, Adam for
-    # the rest; from scratch it needs far fewer steps [ours]
-    muon_rms: float = 0.2  # of a matrix's update at rate 1; Adam's are about 0.2 in practice
-    muon_most_elements: int = 0  # larger matrices are Adam's, where their iterations cost too much; 0 is no limit
-    beta1: float = 0.9
-    beta2: float = 0.999
-    weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
-    schedule: Literal["constant", "drop", "cosine"] = "constant"  # "drop" to a tenth for the last fifth [ours]
-    warmup_steps: int = 0  # linear [ours]
-    clip_norm: float = 0.0  # of the whole gradient; 0 is off [ours]
-    average_decay: float = 0.0  # of the moving average of the weights that is evaluated instead; 0 is off [ours]
-
-    def __post_init__(self) -> None:
-        check_choices(self, "optimizer")
-        for name in ("learning_rate", "backbone_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be above 0")
-        for name in ("beta1", "beta2", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1")
-        for name in ("weight_decay", "warmup_steps", "clip_norm", "muon_rms", "muon_most_elements"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
 
 
 def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int) -> optax.GradientTransformation:

@@ -14,17 +14,17 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.compiler import quick_compilation
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, platform_of, state_sharding
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.network import make_model
+from occrobnet_jax.runs.restore import restore_state
+from occrobnet_jax.runs.state import TrainState, create_state
 from occrobnet_jax.training.abstract_batch import abstract_batch
-from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
-from occrobnet_jax.training.restore import restore_state
-from occrobnet_jax.training.state import TrainState, create_state
 from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
 
 
@@ -55,17 +55,6 @@ class Position(NamedTuple):
     def after(self, step: int, global_batch_size: int) -> "Position":
         """The position at a later step."""
         return Position(step, self.examples_seen + (step - self.step) * global_batch_size)
-
-
-def use_compilation_cache(experiment: Experiment) -> None:
-    """Lets XLA keep what it compiles for the next start."""
-    if experiment.compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path(experiment.compilation_cache_dir).expanduser()))
-
-
-def make_model(experiment: Experiment) -> OccRobNet:
-    """The network in the experiment's compute dtype; parameters are float32 in any case."""
-    return OccRobNet(experiment.model, dtype=jnp.dtype(experiment.compute_dtype))
 
 
 def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Run:

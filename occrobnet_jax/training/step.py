@@ -15,13 +15,13 @@ from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.parallel.fsdp import Gather, as_they_are
 from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
+from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
-from occrobnet_jax.training.experiment import Experiment
 from occrobnet_jax.training.gradient_norm import block_norms, global_norm
 from occrobnet_jax.training.optimiser import schedule, update_average
-from occrobnet_jax.training.packed_batch import PackedBatch
-from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch, Predictions
 

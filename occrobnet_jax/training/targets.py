@@ -1,10 +1,11 @@
 """What the network is taught, computed on the device from a Batch: maps, token classes, bins, camera, object poses."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.schema import OBJECT_SYMMETRY
 from occrobnet_jax.geometry.kinematics import PARENTS_OF_BONES, bone_depths
+from occrobnet_jax.geometry.symmetry import HALF_TURN_Z, HALF_TURNS, symmetry_number
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Batch, Keypoints
@@ -138,27 +139,22 @@ def object_translations(batch: Batch, heads: int) -> tuple[Float[Array, "b heads
 
 def equivalent_rotations(batch: Batch) -> Float[Array, "b s 3 3"]:
     """Ground-truth rotations that the object's discrete symmetry makes the same; the first is the label itself."""
-    half_turns = jnp.stack([jnp.diag(jnp.array(d, jnp.float32)) for d in _HALF_TURNS])
     symmetry = batch.object_symmetry[:, None]
-    turn = jnp.arange(len(_HALF_TURNS))[None]
-    allowed = (turn == 0) | ((symmetry == _id("half_turn_z")) & (turn == 1)) | (symmetry == _id("box"))
-    turned = jnp.einsum("bij,sjk->bsik", batch.object_rotation, half_turns, precision="highest")
+    turn = jnp.arange(len(HALF_TURNS))[None]
+    half_turn_z = (symmetry == symmetry_number("half_turn_z")) & (turn == HALF_TURN_Z)
+    allowed = (turn == 0) | half_turn_z | (symmetry == symmetry_number("box"))
+    turned = jnp.einsum("bij,sjk->bsik", batch.object_rotation, HALF_TURNS.astype(np.float32), precision="highest")
     return jnp.where(allowed[..., None, None], turned, batch.object_rotation[:, None])
 
 
 def corners_to_teach(batch: Batch) -> Float[Array, "b 8 3"]:
     """Rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (as in KypT's bowl)."""
     keep = jnp.ones((len(batch.object_symmetry), 3))
-    keep = jnp.where((batch.object_symmetry == _id("any_turn_z"))[:, None], jnp.array([[0.0, 0.0, 1.0]]), keep)
-    keep = jnp.where((batch.object_symmetry == _id("sphere"))[:, None], 0.0, keep)
+    keep = jnp.where(
+        (batch.object_symmetry == symmetry_number("any_turn_z"))[:, None], jnp.array([[0.0, 0.0, 1.0]]), keep
+    )
+    keep = jnp.where((batch.object_symmetry == symmetry_number("sphere"))[:, None], 0.0, keep)
     return batch.object_corners_rest_m * keep[:, None]
-
-
-_HALF_TURNS = ((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1))  # none, then about z, x, y
-
-
-def _id(name: str) -> int:
-    return OBJECT_SYMMETRY.index(name)
 
 
 def _gaussian(centre: Float[Array, "*b"], size: int, sigma: float) -> Float[Array, "*b size"]:

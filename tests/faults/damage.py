@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from occrobnet_jax.training.checkpoint import FOLDER
-from occrobnet_jax.training.checksums import find_damage
-from occrobnet_jax.training.restore import restore_state
-from occrobnet_jax.training.state import state_sha256
+from occrobnet_jax.runs.checkpoint import FOLDER
+from occrobnet_jax.runs.checksums import find_damage
+from occrobnet_jax.runs.restore import restore_state
+from occrobnet_jax.runs.state import state_sha256
 from tests.faults.experiments import Finding, Lab
-from tests.test_checkpoint import abstract, new_state, save
+from tests.runs.test_checkpoint import abstract, new_state, save
 
 NOTES = ("_CHECKPOINT_METADATA", "commit_success.txt")
 WIDTH = 4096

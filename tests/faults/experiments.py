@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from occrobnet_jax.parallel.supervise import LOST_STATUS
-from occrobnet_jax.training.checkpoint import FOLDER, checkpoint_steps
-from tests.fake_datasets import write_fake_dataset
+from occrobnet_jax.runs.checkpoint import FOLDER, checkpoint_steps
 from tests.faults.network import Link
 from tests.faults.processes import Host, ending, run_supervised, start, wait_until
 from tests.faults.wandb_servers import server
-from tests.tiny import INPUT_SIZE_PX
+from tests.support.fake_datasets import write_fake_dataset
+from tests.support.tiny import INPUT_SIZE_PX
 
 EXAMPLES = 52  # seven batches of 8 less 4: no epoch ends with a batch
 BATCH = 8

@@ -12,9 +12,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from occrobnet_jax.parallel.fsdp import Gather, as_they_are
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training import setup
-from occrobnet_jax.training.experiment import Experiment
-from occrobnet_jax.training.state import TrainState
 from occrobnet_jax.training.step import TrainStep
 from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch

@@ -3,8 +3,9 @@
 from ml_collections import ConfigDict
 
 from input_pipeline.config import DataConfig
-from occrobnet_jax.training.experiment import Experiment, config_of
-from tests.tiny import INPUT_SIZE_PX, LEAN_MODEL
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment
+from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
 
 
 def get_config() -> ConfigDict:

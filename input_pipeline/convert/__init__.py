@@ -1,0 +1,1 @@
+"""Raw downloads to shards: a source for each dataset, and what writes and checks its records."""

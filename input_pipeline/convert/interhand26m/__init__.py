@@ -1,0 +1,1 @@
+"""InterHand2.6M, from its annotation lists to examples."""

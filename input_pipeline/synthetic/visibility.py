@@ -1,0 +1,123 @@
+"""What hides a joint, and how much of it can be seen.
+
+A joint lies inside the flesh, so it is judged by the skin around it: the rest-pose skin vertices within 1.45 local
+radii of the joint, where the local radius is the mean distance to the eight nearest vertices (at least 5 mm), taken on
+the back and on the palm's side by itself. Those of them that face the camera in the posed hand (all, if none does) are
+tested with a ray from the camera each. `visible_share` is the share of them that is seen, inside the image. A joint
+whose projection lies outside the image is "outside". Else it is "visible" if at least half of them are seen, and
+otherwise takes the name of what hides most of them: the own hand (its arm and sleeve too), the other hand, or the
+object.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from input_pipeline.synthetic.raycast import RayCaster
+from occrobnet_jax.files.meshes import Mesh
+from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, VISIBILITY
+
+OBJECT = 2
+"""Owner number of the object's triangles; those of the hands are 0 (right) and 1 (left)."""
+
+VISIBLE_SHARE = 0.5
+_TOLERANCE = 0.003
+"""Relative distance within which a hit is the vertex itself."""
+
+_VISIBLE, _OUTSIDE = VISIBILITY.index("visible"), VISIBILITY.index("outside")
+_HIDDEN_BY = [VISIBILITY.index(name) for name in ("own_hand", "other_hand", "object")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Skin:
+    """The skin of a posed hand in the camera's frame."""
+
+    verts_m: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    normals: Float[np.ndarray, "v 3"]  # outward
+    joint_verts: Sequence[Int[np.ndarray, " _"]]  # around each joint, see `skin_around_joints`
+
+
+def scene_visibility(
+    skins: Mapping[int, Skin],
+    solid: Mesh | None,
+    joint_inside: Bool[np.ndarray, "2 21"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    size_px: tuple[int, int],
+) -> tuple[Int[np.ndarray, "2 21"], Float[np.ndarray, "2 21"]]:
+    """Visibility class and visible share of all joints of a scene; 0 for a hand that isn't there.
+
+    Args:
+        skins: of the hands that are there; 0 right, 1 left.
+        solid: the object in the camera's frame.
+        joint_inside: which joints lie inside the image.
+        intrinsics: of the camera.
+        size_px: width and height of the image.
+    """
+    meshes = {hand: Mesh(skin.verts_m, skin.faces) for hand, skin in skins.items()}
+    if solid is not None:
+        meshes[OBJECT] = solid
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes.values())])
+    faces = np.concatenate([mesh.triangles + start for mesh, start in zip(meshes.values(), starts, strict=False)])
+    owner = np.repeat(list(meshes), [len(mesh.triangles) for mesh in meshes.values()])
+    caster = RayCaster(np.concatenate([mesh.vertices for mesh in meshes.values()]), faces)
+    classes, share = np.zeros((NUM_HANDS, NUM_JOINTS), int), np.zeros((NUM_HANDS, NUM_JOINTS))
+    for hand, skin in skins.items():
+        classes[hand], share[hand] = joint_visibility(
+            caster, owner, hand, skin, joint_inside[hand], intrinsics, size_px
+        )
+    return classes, share
+
+
+def joint_visibility(
+    caster: RayCaster,
+    triangle_owner: Int[np.ndarray, " f"],
+    owner: int,
+    skin: Skin,
+    joint_inside: Bool[np.ndarray, " 21"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    size_px: tuple[int, int],
+) -> tuple[Int[np.ndarray, " 21"], Float[np.ndarray, " 21"]]:
+    """Visibility class (skeleton.VISIBILITY) and visible share of one hand's joints.
+
+    Args:
+        caster: the scene, camera at the origin.
+        triangle_owner: for each triangle 0 right hand, 1 left hand, 2 object.
+        owner: which of these the hand is.
+        skin: of the hand.
+        joint_inside: which of its joints lie inside the image.
+        intrinsics: of the camera.
+        size_px: width and height of the image.
+    """
+    groups = skin.joint_verts
+    rows = np.concatenate(groups)
+    joint = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    points = skin.verts_m[rows]
+    facing = (skin.normals[rows] * points).sum(-1) < 0
+    facing |= np.bincount(joint[facing], minlength=len(groups))[joint] == 0
+    hits = caster.nearest(np.zeros_like(points), points)
+    hider = np.where(hits.distance_m < 1 - _TOLERANCE, triangle_owner[hits.triangle], -1)
+    inside = inside_image(points, intrinsics, size_px)
+
+    def count(mask: np.ndarray) -> np.ndarray:
+        return np.bincount(joint[facing & mask], minlength=len(groups))
+
+    faced = np.maximum(count(np.ones_like(facing)), 1)
+    share = count((hider < 0) & inside) / faced
+    others = 1 - owner
+    blame = np.stack([count(hider == owner), count(hider == others), count(hider == OBJECT)])
+    seen = count(hider < 0) / faced
+    classes = np.where(seen >= VISIBLE_SHARE, _VISIBLE, np.array(_HIDDEN_BY)[blame.argmax(0)])
+    return np.where(joint_inside, classes, _OUTSIDE), share
+
+
+def inside_image(
+    points_m: Float[np.ndarray, "p 3"], intrinsics: Float[np.ndarray, "3 3"], size_px: tuple[int, int]
+) -> Bool[np.ndarray, " p"]:
+    """Whether points of the camera's frame are projected into the image, of which pixel 0 begins at -0.5."""
+    in_front = points_m[:, 2] > 0
+    pixels = points_m @ intrinsics.T
+    pixels = pixels[:, :2] / np.where(in_front, pixels[:, 2], 1.0)[:, None]
+    return ((pixels >= -0.5) & (pixels < np.array(size_px) - 0.5)).all(-1) & in_front

@@ -1,0 +1,1 @@
+"""Numbers from records: errors, groups, intervals and the published protocols."""

@@ -1,0 +1,59 @@
+"""Per-joint errors of 3D and 2D poses, each with the mask of the joints that count; float64, mm and px."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from occrobnet_jax.evaluation.formats.records import Records
+from occrobnet_jax.geometry.alignment import procrustes_align, root_relative
+from occrobnet_jax.skeleton import WRIST
+
+MM_PER_M = 1000.0
+LEAST_JOINTS_OF_PROCRUSTES = 4
+"""Three points or fewer leave almost no error behind a similarity."""
+
+Errors = tuple[Float[np.ndarray, "n 2 21"], Bool[np.ndarray, "n 2 21"]]
+
+
+def root_relative_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:
+    """Distances after each hand's wrists are joined.
+
+    Joints count where they and their hand's wrist are annotated. The wrist itself, whose error is 0 by construction,
+    does not count.
+    """
+    difference = root_relative(joints_m.astype(np.float64)) - root_relative(_truth(records))
+    annotated = records["joint_annotated"]
+    valid = annotated & annotated[..., WRIST:]
+    valid[..., WRIST] = False
+    return _distances_mm(difference), valid
+
+
+def procrustes_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:
+    """Distances after each hand is aligned by the similarity of least squares over its annotated joints.
+
+    Mirror images are not admitted. All annotated joints count, the wrist too, of hands with at least four.
+    """
+    annotated = records["joint_annotated"]
+    truth = _truth(records)
+    aligned = procrustes_align(joints_m.astype(np.float64), truth, annotated)
+    enough = annotated.sum(axis=-1, keepdims=True) >= LEAST_JOINTS_OF_PROCRUSTES
+    return _distances_mm(aligned - truth), annotated & enough
+
+
+def absolute_errors_mm(records: Records) -> Errors:
+    """Distances in the camera frame, without any alignment, of all annotated joints."""
+    difference = records["predicted_joints_cam_m"].astype(np.float64) - _truth(records)
+    return _distances_mm(difference), records["joint_annotated"]
+
+
+def image_errors_px(records: Records) -> Errors:
+    """2D distances in the crop, of the annotated joints that lie inside it."""
+    difference = records["predicted_joints_px"].astype(np.float64) - records["joints_px"].astype(np.float64)
+    return np.linalg.norm(difference, axis=-1), records["joint_in_crop"]
+
+
+def _truth(records: Records) -> Float[np.ndarray, "n 2 21 3"]:
+    return records["joints_cam_m"].astype(np.float64)
+
+
+def _distances_mm(difference_m: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
+    return MM_PER_M * np.linalg.norm(difference_m, axis=-1)

@@ -1,0 +1,48 @@
+"""The baseline every network must beat: the training split's mean hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from input_pipeline.schema import Example
+from input_pipeline.splits import Split
+from occrobnet_jax.geometry.alignment import root_relative
+from occrobnet_jax.progress import progress
+from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
+
+MOST_EXAMPLES = 20_000
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
+    """Mean wrist-relative joints (m, camera axes) of the right and the left hand.
+
+    A hand that never occurs gets the mirror image of the other.
+
+    Args:
+        examples: a split, by index; only labels are read. Each joint is averaged over the examples that annotate
+            it together with its wrist.
+        most: of a larger split, so many examples at equal distances are read.
+
+    Returns:
+        None where no example annotates a hand.
+    """
+    total, count = np.zeros((2, 21, 3)), np.zeros((2, 21))
+    rows = np.unique(np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(int))
+    for row in progress(rows, "mean pose", len(rows), delay_s=2.0):
+        example = examples[int(row)]
+        annotated = example["joints_annotated"].astype(bool)
+        valid = annotated & annotated[:, WRIST:]
+        total += np.where(valid[..., None], root_relative(example["joints_cam_m"].astype(np.float64)), 0.0)
+        count += valid
+    return _filled(total / np.maximum(count, 1)[..., None], count.max(axis=1) > 0)
+
+
+def _filled(pose: Float[np.ndarray, "2 21 3"], occurs: Bool[np.ndarray, "2"]) -> Float[np.ndarray, "2 21 3"] | None:
+    if not occurs.any():
+        return None
+    for hand, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
+        if not occurs[hand]:
+            pose[hand] = pose[other] * MIRROR
+    return pose

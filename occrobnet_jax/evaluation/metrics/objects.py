@@ -1,0 +1,90 @@
+"""Errors of the object's pose relative to the hand, up to the symmetries of the object."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from occrobnet_jax.evaluation.formats.records import Records
+from occrobnet_jax.evaluation.metrics.groups import example_groups, grouped_means
+from occrobnet_jax.evaluation.metrics.joint_errors import MM_PER_M
+from occrobnet_jax.geometry.symmetry import HALF_TURNS, OBJECT_SYMMETRY
+from occrobnet_jax.skeleton import LEFT, RIGHT
+
+
+def object_metrics(records: Records) -> dict[str, float]:
+    """Translation (from the reference wrist), mean corner distance, and rotation angle where it means something.
+
+    The reference wrist is the right one, or the left where there is no right hand. A rotation counts as the nearest
+    of those that a symmetry makes equal; of spheres none counts. Nothing is returned for a network without object
+    heads.
+    """
+    if np.isnan(records["predicted_object_translation_m"]).all():
+        return {}
+    rotation = records["object_rotation"].astype(np.float64)
+    translation, valid = true_translation_m(records)
+    shift = records["predicted_object_translation_m"].astype(np.float64) - translation
+    predicted = equivalent_rotations(
+        records["predicted_object_rotation"].astype(np.float64), rotation, records["object_symmetry"]
+    )
+    corners = records["object_corners_rest_m"].astype(np.float64)[:, None]
+    turned = corners @ np.swapaxes(predicted - rotation[:, None], -1, -2)
+    corner_error = np.linalg.norm(turned + shift[:, None, None], axis=-1).mean(axis=-1).min(axis=-1)
+    angle = rotation_angles_deg(predicted, rotation[:, None]).min(axis=-1)
+    has_rotation = valid & (records["object_symmetry"] != OBJECT_SYMMETRY.index("sphere"))
+    groups = example_groups(records)
+    return (
+        grouped_means("object_translation_error_mm", MM_PER_M * np.linalg.norm(shift, axis=-1), valid, groups)
+        | grouped_means("object_corner_error_mm", MM_PER_M * corner_error, valid, groups)
+        | grouped_means("object_rotation_error_deg", angle, has_rotation, groups)
+    )
+
+
+def equivalent_rotations(
+    rotations: Float[np.ndarray, "n 3 3"], target: Float[np.ndarray, "n 3 3"], symmetry: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n 4 3 3"]:
+    """The rotations that look like the given ones, as four candidates of which one is the nearest to the target.
+
+    Continuous symmetries are resolved in closed form, so all four candidates are then the same.
+    """
+    turns = np.empty((len(rotations), 4, 3, 3))
+    difference = np.swapaxes(target, -1, -2) @ rotations
+    for i, kind in enumerate(symmetry):
+        turns[i] = _symmetry_turns(OBJECT_SYMMETRY[kind], difference[i])
+    return rotations[:, None] @ turns
+
+
+def _symmetry_turns(symmetry: str, difference: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "#4 3 3"]:
+    """Turns of the rest pose that change nothing, of continuous ones the one that undoes most of `difference`."""
+    if symmetry == "box":
+        return HALF_TURNS
+    if symmetry == "half_turn_z":
+        return HALF_TURNS[[0, 3, 0, 3]]
+    if symmetry == "any_turn_z":
+        return _best_turn_z(difference)[None]
+    if symmetry == "sphere":
+        return difference.T[None]
+    return HALF_TURNS[:1]
+
+
+def _best_turn_z(difference: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The turn Z about z that makes difference @ Z the smallest rotation, that is of the largest trace."""
+    angle = np.arctan2(difference[0, 1] - difference[1, 0], difference[0, 0] + difference[1, 1])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+
+def rotation_angles_deg(
+    first: Float[np.ndarray, "*n 3 3"], second: Float[np.ndarray, "*#n 3 3"]
+) -> Float[np.ndarray, "*n"]:
+    """Angle of the rotation between two."""
+    cosine = (np.sum(first * second, axis=(-2, -1)) - 1) / 2
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def true_translation_m(records: Records) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
+    """The object seen from the reference wrist, and where both are known."""
+    present = records["hand_present"]
+    reference = np.where(present[:, RIGHT], RIGHT, LEFT)
+    rows = np.arange(len(reference))
+    translation = records["object_translation_m"].astype(np.float64) - records["root_cam_m"][rows, reference]
+    valid = records["object_known"] & records["hand_present_known"] & present.any(axis=1)
+    return translation, valid & records["root_known"][rows, reference]

@@ -1,0 +1,1 @@
+"""Safe reading of anything from outside, and writing that leaves no half-written file."""

@@ -1,0 +1,1 @@
+"""Hands that can be posed: linear blend skinning, the embedded hand and MANO's files."""

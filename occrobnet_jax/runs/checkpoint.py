@@ -1,0 +1,179 @@
+"""Checkpoints: written whole or not at all, and sealed with checksums; `restore` checks them before it believes them.
+
+A checkpoint is a folder `WORKDIR/checkpoints/STEP` of three items: the variables (weights, batch statistics, averaged
+weights), which is all that a prediction needs, the optimiser's state, and the metadata. This file and `restore` are the
+only ones that import orbax.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.runs.checksums import find_damage, write_checksums
+from occrobnet_jax.runs.retention import Retention
+from occrobnet_jax.runs.state import TrainState
+
+FOLDER = "checkpoints"
+VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointMeta:
+    """What a checkpoint knows about itself besides the arrays."""
+
+    step: int
+    examples_seen: int  # the position in the data: training goes on with this example of the global order
+    config: dict[str, Any]
+    git_sha: str
+    wandb_id: str
+    metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # if it was evaluated
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which leaves JAX's preemption service alone.
+
+    Orbax counts steps at it whenever it saves, `parallel.preemption` its own calls; the service knows one counter only,
+    and would wait for a number that is never reached.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """Whoever saves knows why."""
+        return False
+
+
+class CheckpointWriter:
+    """Saves in the background; a checkpoint gets its final name when everything, its checksums too, is on disk."""
+
+    def __init__(self, workdir: Path, keep: int, **rule: Any):
+        """Prepares for saving; the newest `keep` stay, and what else the fields `rule` of `Retention` say.
+
+        What a killed run has left unfinished is removed.
+        """
+        self._folder = (workdir / FOLDER).resolve()
+        self._saving = 0
+        self._manager = _Manager(
+            self._folder,
+            item_handlers={VARIABLES: _array_writer(), OPTIMISER: _array_writer(), META: ocp.JsonCheckpointHandler()},
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=Retention(keep, metrics_of=self._metrics_of, **rule),
+                cleanup_tmp_directories=True,
+                lightweight_initialize=True,  # it reads no notes, which have no checksum
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+            ),
+        )
+
+    def save(self, state: TrainState, meta: CheckpointMeta) -> None:
+        """Copies the state from the device and starts to write it; all hosts must call it.
+
+        Raises:
+            OSError: this checkpoint, or the one before, could not be written; those before that are as they were.
+        """
+        self.wait()  # what failed to be written is known now, not at the end
+        self._saving = meta.step
+        items = {
+            VARIABLES: ocp.args.PyTreeSave(variables_of(state)),
+            OPTIMISER: ocp.args.PyTreeSave(state.opt_state),
+            META: ocp.args.JsonSave(dataclasses.asdict(meta)),
+        }
+        try:
+            self._manager.save(meta.step, args=ocp.args.Composite(**items), force=True)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def wait(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # of tensorstore, orbax or the operating system
+            raise self._failure(error) from error
+
+    def __enter__(self) -> "CheckpointWriter":
+        """Nothing more to open."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Waits until everything is written, whatever ended the run."""
+        self.wait()
+        self._manager.close()
+
+    def _failure(self, error: Exception) -> OSError:
+        """What the user hears where a checkpoint could not be written; gives its space back."""
+        for unfinished in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        others = [step for step in checkpoint_steps(self._folder.parent) if step != self._saving]
+        return OSError(
+            f"the checkpoint of step {self._saving} can't be written to {self._folder} ({_cause(error)}); "
+            f"those of steps {others} are untouched: make room, then start again"
+        )
+
+    def _metrics_of(self, step: int) -> dict[str, float | int]:
+        """Of an evaluated checkpoint; a damaged number must not make it the best one."""
+        directory = checkpoint_directory(self._folder.parent, step)
+        with contextlib.suppress(OSError):  # another host removes it
+            if not find_damage(directory, META):
+                return read_meta(directory).metrics
+        return {}  # being written, or damaged
+
+    def _seal(self) -> None:
+        """Called by orbax when the files are complete, before the folder gets its final name."""
+        if hosts.is_lead():
+            for directory in self._folder.glob(f"{self._saving}*"):
+                if directory.name.split(".")[0] == str(self._saving) and not directory.name.endswith(".damaged"):
+                    write_checksums(directory)
+
+
+def checkpoint_steps(workdir: Path) -> list[int]:
+    """Steps of the checkpoints in a workdir, damaged ones too, in ascending order."""
+    folder = workdir / FOLDER
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def checkpoint_directory(workdir: Path, step: int) -> Path:
+    """The folder of a step's checkpoint."""
+    return (workdir / FOLDER / str(step)).resolve()
+
+
+def read_meta(directory: Path) -> CheckpointMeta:
+    """The metadata in a checkpoint's folder.
+
+    Raises:
+        OSError, ValueError, TypeError: they are missing or damaged.
+    """
+    return CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
+
+
+def variables_of(state: TrainState) -> dict[str, Any]:
+    """What a checkpoint keeps of a state as its variables: weights, batch statistics and averaged weights, if any."""
+    averaged = {} if state.averaged is None else {"averaged": state.averaged}
+    return {"params": state.params, "batch_stats": state.batch_stats} | averaged
+
+
+def _array_writer() -> ocp.PyTreeCheckpointHandler:
+    """Writes every array from one of the devices that have it.
+
+    By default orbax lets each copy write a slice, and compiles the slicing for every shape: half a minute at the first
+    save on 8 CPU devices. On GPUs, too, it leaves that out.
+    """
+    arrays = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
+    registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
+
+
+def _cause(error: BaseException) -> str:
+    """The reason in an error of the libraries below, in one line."""
+    if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+        return "no space left on the device"
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -1,0 +1,55 @@
+"""SHA-256 checksums of the files of a checkpoint: a flipped bit would otherwise be restored as a wrong number."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from occrobnet_jax.files.atomic import write_atomically
+
+CHECKSUMS_FILE = "checksums.json"
+
+
+def write_checksums(directory: Path) -> None:
+    """Seals a directory: writes the checksum of each file in its folders, by its relative path, into `CHECKSUMS_FILE`.
+
+    Files beside that one are left out: they are orbax's notes about the writing, complete only after it.
+    """
+    files = sorted(path for path in directory.glob("*/**/*") if path.is_file())
+    checksums = {path.relative_to(directory).as_posix(): _sha256(path) for path in files}
+    write_atomically(directory / CHECKSUMS_FILE, json.dumps(checksums, indent=1))
+
+
+def find_damage(directory: Path, item: str = "") -> list[str]:
+    """What is wrong with a sealed directory, or one folder of it, one phrase a file; nothing if it is as written."""
+    try:
+        checksums = json.loads((directory / CHECKSUMS_FILE).read_text())
+        expected = {str(name): str(value) for name, value in checksums.items()}
+    except FileNotFoundError:
+        return [f"{CHECKSUMS_FILE} is missing"]
+    except (ValueError, AttributeError):
+        return [f"{CHECKSUMS_FILE} can't be read"]
+    if not expected:
+        return [f"{CHECKSUMS_FILE} is empty"]
+    looked_at = {name: value for name, value in expected.items() if not item or name.startswith(f"{item}/")}
+    return [damage for name, value in looked_at.items() if (damage := _damage_of(directory, name, value))]
+
+
+def seal_sha256(directory: Path) -> str:
+    """One checksum for a sealed directory: that of the file of checksums.
+
+    Raises:
+        OSError: it isn't sealed.
+    """
+    return _sha256(directory / CHECKSUMS_FILE)
+
+
+def _damage_of(directory: Path, name: str, expected: str) -> str:
+    path = directory / name
+    if not path.is_file():
+        return f"{name} is missing"
+    return "" if _sha256(path) == expected else f"{name} has changed"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

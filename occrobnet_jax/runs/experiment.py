@@ -1,0 +1,164 @@
+"""A run's whole configuration as one typed, frozen record; `configs/` writes it down, `config.json` keeps it."""
+
+import dataclasses
+from typing import Literal
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.choices import check_choices
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.parallel.hosts import HostsConfig
+from occrobnet_jax.parallel.mesh import MeshConfig
+
+OF_EMBEDDED_HAND = frozenset({"synthetic_hands"})
+"""Datasets whose pose parameters are the embedded hand's; all others' are MANO's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """Fields of `config.loss`: weights of the terms, and the shapes of their targets."""
+
+    heatmap: float = 0.01
+    object_map: float = 0.001
+    hand_maps: float = 0.001  # [ours]
+    keypoint_class: float = 1.0
+    axis_heatmaps: float = 1000.0  # 2.5D
+    bone_vectors: float = 1.0  # per mm
+    root_relative_joints: float = 0.1  # per mm
+    hand_pose: float = 0.07  # angles; per radian, summed over the three numbers of a rotation
+    hand_shape: float = 5.0  # angles
+    weak_joints_2d: float = 0.01  # per px of 128 across the crop
+    weak_camera_scale: float = 0.005
+    weak_camera_translation: float = 0.05
+    joints_2d: float = 0.1  # of the 2D head, per px of 128 across the crop [ours]
+    relative_translation: float = 100.0  # per m
+    hand_type: float = 1.0  # KypT has 0, which leaves this head untrained [ours]
+    object_corners: float = 0.1  # per mm
+    object_translation: float = 100.0  # per m
+    visibility: float = 1.0  # [ours]
+    object_corner_factors: tuple[tuple[int, float], ...] = ()  # (object id, factor); KypT: 4 for YCB 10 and 24
+    normalise: Literal["all", "valid"] = "all"
+    heatmap_overlap: Literal["sum", "max"] = "sum"  # of near joints; "max" suits coarse heatmaps [ours]
+    heatmap_sigma_hm: float = 1.25
+    axis_sigma_bins: float = 1.25
+    match_radius_hm: float = 3.0  # within which a token is a joint's
+
+    def __post_init__(self) -> None:
+        check_choices(self, "loss")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimiserConfig:
+    """Fields of `config.optimizer`; the defaults are Keypoint Transformer's, whose options beyond are marked [ours]."""
+
+    learning_rate: float = 1e-4
+    backbone_learning_rate: float = 1e-5  # of backbone and U-Net neck; learning_rate itself when trained from scratch
+    preconditioner: Literal["adam", "muon"] = "adam"  # "muon": orthogonalised momentum for weight matrices, Adam for
+    # the rest; from scratch it needs far fewer steps [ours]
+    muon_rms: float = 0.2  # of a matrix's update at rate 1; Adam's are about 0.2 in practice
+    muon_most_elements: int = 0  # larger matrices are Adam's, where their iterations cost too much; 0 is no limit
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
+    schedule: Literal["constant", "drop", "cosine"] = "constant"  # "drop" to a tenth for the last fifth [ours]
+    warmup_steps: int = 0  # linear [ours]
+    clip_norm: float = 0.0  # of the whole gradient; 0 is off [ours]
+    average_decay: float = 0.0  # of the moving average of the weights that is evaluated instead; 0 is off [ours]
+
+    def __post_init__(self) -> None:
+        check_choices(self, "optimizer")
+        for name in ("learning_rate", "backbone_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be above 0")
+        for name in ("beta1", "beta2", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1")
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "muon_rms", "muon_most_elements"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class WandbConfig:
+    """Fields of `config.wandb`."""
+
+    mode: Literal["online", "offline", "disabled"] = "disabled"
+    project: str = "occrobnet-jax"
+    entity: str = ""  # user or team; "" is the account's own
+    name: str = ""  # of the run; "" is the workdir's
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choices(self, "wandb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Fields of `config`. Steps are optimiser steps; a run is at step N when N of them are finished."""
+
+    seed: int = 0
+    total_steps: int = 100_000  # the schedule is laid out over these
+    stop_after_steps: int = 0  # end here, with the schedule unchanged; 0 is total_steps
+    init_from: str = ""  # workdir or checkpoint whose weights to start with, as far as both networks have them
+    init_may_differ: tuple[str, ...] = ()  # parts that start anew where its shapes differ: ("decoder/queries",)
+    global_batch_size: int = 32  # over all devices of all hosts
+    accumulation_steps: int = 1  # microbatches that a batch is worked through in, one after another, to save memory
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
+    teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones
+    teacher_fading_steps: int = 0  # over so many steps after them, ever fewer of the examples do [ours]
+    log_every_steps: int = 50
+    eval_every_steps: int = 2_000  # and at the end; 0: never, that is left to eval.py
+    checkpoint_every_steps: int = 2_000  # and always at the end
+    keep_checkpoints: int = 3  # the newest ones
+    keep_every_steps: int = 0  # and those of every so many steps; 0: none
+    keep_best: str = "mpjpe_mm"  # and the one whose evaluation is best in this metric; "": none
+    best_is: Literal["lowest", "highest"] = "lowest"
+    root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
+    compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off
+    hosts: HostsConfig = dataclasses.field(default_factory=HostsConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    optimizer: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
+    wandb: WandbConfig = dataclasses.field(default_factory=WandbConfig)
+
+    def __post_init__(self) -> None:
+        check_choices(self, "config")
+        for name in (
+            "total_steps",
+            "global_batch_size",
+            "accumulation_steps",
+            "log_every_steps",
+            "checkpoint_every_steps",
+            "keep_checkpoints",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"config.{name}={getattr(self, name)} must be at least 1")
+        for name in (
+            "seed",
+            "stop_after_steps",
+            "teacher_forced_steps",
+            "teacher_fading_steps",
+            "eval_every_steps",
+            "keep_every_steps",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"config.{name}={getattr(self, name)} must not be negative")
+
+    @property
+    def loss_in_use(self) -> LossConfig:
+        """Without the terms of pose parameters where the dataset's are of another hand than the network's."""
+        if self.has_pose_labels:
+            return self.loss
+        return dataclasses.replace(self.loss, hand_pose=0.0, hand_shape=0.0)
+
+    @property
+    def has_pose_labels(self) -> bool:
+        """Whether the dataset's `hand_pose` and `hand_shape` are of the hand that a network of angles poses."""
+        names = set(self.data.name.split("+"))
+        return names.isdisjoint(OF_EMBEDDED_HAND) if self.model.hand_model else names <= OF_EMBEDDED_HAND
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the process ends."""
+        return min(self.stop_after_steps or self.total_steps, self.total_steps)

@@ -1,0 +1,196 @@
+"""Restoring checkpoints: the newest sound one is used; damage is reported, put aside and never believed."""
+
+import os
+import shutil
+import typing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from flax import linen as nn
+from jax.sharding import Mesh
+from absl import logging
+from jaxtyping import PyTree
+
+from occrobnet_jax.parallel import coordination, hosts
+from occrobnet_jax.runs.checkpoint import (
+    FOLDER,
+    OPTIMISER,
+    VARIABLES,
+    CheckpointMeta,
+    checkpoint_directory,
+    checkpoint_steps,
+    read_meta,
+    variables_of,
+)
+from occrobnet_jax.runs.checksums import CHECKSUMS_FILE, find_damage, seal_sha256
+from occrobnet_jax.parallel.mesh import replicated
+from occrobnet_jax.runs.state import TrainState, Variables, abstract_variables, leaves_by_path
+
+LISTED = 10  # of the parameters that don't fit, so many are named
+CHECK_LIMIT_S = 3600.0  # in which the lead reads every byte of the newest checkpoints
+
+
+class Restored(NamedTuple):
+    """A checkpoint as a prediction needs it."""
+
+    config: dict[str, Any]
+    variables: dict[str, Any]  # params (the averaged ones where there are any) and batch_stats
+    step: int
+
+
+def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
+    """The newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is none.
+
+    The lead checks, all hosts restore what it found. Newer ones that are damaged are reported and put aside under
+    another name. All hosts must call it.
+
+    Raises:
+        ValueError: all checkpoints are damaged, this host doesn't see the one that the lead found, or its arrays have
+            other names or shapes than those of `state`.
+    """
+    step = coordination.from_lead("newest checkpoint", _newest_sound(workdir) if hosts.is_lead() else 0, CHECK_LIMIT_S)
+    if step is None:
+        return None
+    directory = checkpoint_directory(workdir, step)
+    if not directory.is_dir():
+        raise ValueError(f"this host doesn't see {directory}; --workdir must be a folder that all hosts share")
+    _check_fits(directory, _stored(directory), variables_of(state))
+    variables = _read(directory / VARIABLES, variables_of(state))
+    opt_state = _read(directory / OPTIMISER, state.opt_state)
+    count = jax.device_put(jnp.asarray(step, state.step.dtype), state.step.sharding)
+    if hosts.is_lead():
+        _put_damaged_aside(workdir, step)
+    restored = TrainState(step=count, averaged=variables.pop("averaged", None), opt_state=opt_state, **variables)
+    return restored, read_meta(directory)
+
+
+def restore_for_inference(path: Path | str, step: int | None = None) -> Restored:
+    """Config and variables of the newest sound checkpoint, or that of `step`, of a workdir; or of a checkpoint folder.
+
+    Nothing is written. The arrays are on this process's first device.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it is damaged.
+    """
+    directory = _find(Path(path), step)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    stored = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
+    )
+    meta = read_meta(directory)
+    return Restored(meta.config, _averaged_first(_read(directory / VARIABLES, stored)), meta.step)
+
+
+def checkpoint_sha256(workdir: Path, step: int) -> str:
+    """The checksum of a workdir's checkpoint, over everything in it."""
+    return seal_sha256(checkpoint_directory(workdir, step))
+
+
+def _averaged_first(variables: dict[str, Any]) -> dict[str, Any]:
+    """What the network is evaluated with: the averaged weights in place of the others where there are any."""
+    params = variables.get("averaged", variables["params"])
+    return {"params": params, "batch_stats": variables["batch_stats"]}
+
+
+def _find(path: Path, step: int | None) -> Path:
+    """The folder of the checkpoint that a user means by `path` and `step`."""
+    if (path / CHECKSUMS_FILE).is_file():
+        workdir, step = path.resolve().parents[1], int(path.resolve().name)
+    else:
+        workdir = path
+    steps = checkpoint_steps(workdir)
+    if not steps or (step is not None and step not in steps):
+        raise ValueError(f"no checkpoint {'' if step is None else f'of step {step} '}in {workdir}; there are {steps}")
+    if step is None:
+        return checkpoint_directory(workdir, typing.cast(int, _newest_sound(workdir)))
+    if damage := find_damage(checkpoint_directory(workdir, step)):
+        raise ValueError(f"checkpoint {step} in {workdir} is damaged: {_listed(damage)}")
+    return checkpoint_directory(workdir, step)
+
+
+def _newest_sound(workdir: Path) -> int | None:
+    """Step of the newest checkpoint without damage; None where there is none at all.
+
+    Raises:
+        ValueError: all of them are damaged; says how.
+    """
+    damaged = []
+    for step in reversed(checkpoint_steps(workdir)):
+        damage = find_damage(checkpoint_directory(workdir, step))
+        if not damage:
+            return step
+        damaged.append(f"step {step}: {_listed(damage)}")
+        logging.error("checkpoint %s is damaged and not used: %s", checkpoint_directory(workdir, step), _listed(damage))
+    if damaged:
+        raise ValueError(
+            f"every checkpoint in {workdir / FOLDER} is damaged ({'. '.join(damaged)}); put a sound copy there, or "
+            "take the folder away to begin anew"
+        )
+    return None
+
+
+def _listed(damage: list[str]) -> str:
+    more = f" and {len(damage) - LISTED} more" if len(damage) > LISTED else ""
+    return "; ".join(damage[:LISTED]) + more
+
+
+def _put_damaged_aside(workdir: Path, newest_sound: int) -> None:
+    """Renames the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
+    for step in checkpoint_steps(workdir):
+        if step > newest_sound:
+            directory = checkpoint_directory(workdir, step)
+            aside = directory.with_name(f"{step}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(directory, aside)
+
+
+def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(item, like)
+
+
+def _stored(directory: Path) -> PyTree[Any]:
+    """Shapes and types of a checkpoint's variables."""
+    return ocp.StandardCheckpointHandler().metadata(directory / VARIABLES).tree
+
+
+def _check_fits(directory: Path, stored: PyTree[Any], expected: PyTree[Any]) -> None:
+    wanted, found = _forms(expected), _forms(stored)
+    differing = [path for path in sorted(wanted | found) if wanted.get(path) != found.get(path)]
+    if differing:
+        lines = [f"  {path}: expected {wanted.get(path)}, got {found.get(path)}" for path in differing[:LISTED]]
+        more = [f"  and {len(differing) - LISTED} more"] if len(differing) > LISTED else []
+        raise ValueError(
+            f"checkpoint {directory} does not fit the config, {len(differing)} arrays differ; take the config that it "
+            "was trained with, or another --workdir\n" + "\n".join(lines + more)
+        )
+
+
+def _forms(tree: PyTree[Any]) -> dict[str, str]:
+    return {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves_by_path(tree).items()}
+
+
+def restore_variables(
+    model: nn.Module, input_size_px: int, workdir: Path, step: int | None, mesh: Mesh
+) -> tuple[Variables, int]:
+    """Variables, a copy on every device, and step of the newest checkpoint, or of that of `step`.
+
+    Raises:
+        ValueError: there is none, it is damaged, or its arrays aren't those of the model.
+    """
+    restored = restore_for_inference(workdir, step)
+    expected = abstract_variables(model, input_size_px)
+    wanted = {path: leaf.shape for path, leaf in leaves_by_path(expected).items()}
+    stored = {path: leaf.shape for path, leaf in leaves_by_path(restored.variables).items()}
+    differing = [path for path in sorted(wanted | stored) if wanted.get(path) != stored.get(path)]
+    if differing:
+        first = differing[0]
+        raise ValueError(
+            f"the checkpoint of step {restored.step} in {workdir} does not fit the config's model: {len(differing)} "
+            f"arrays differ, the first is {first}, {stored.get(first, 'absent')} where {wanted.get(first, 'none')} is "
+            f"expected; take the config that it was trained with (see {workdir / 'config.json'})"
+        )
+    return jax.device_put(hosts.fetch(restored.variables), replicated(mesh)), restored.step

@@ -1,0 +1,86 @@
+"""What a run was and what came of it: config.json at its start, summary.json at its end."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import occrobnet_jax
+from occrobnet_jax.files.atomic import write_atomically
+
+CONFIG_FILE, SUMMARY_FILE = "config.json", "summary.json"
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def prepare_workdir(workdir: Path) -> None:
+    """Makes the workdir where it is missing.
+
+    Raises:
+        ValueError: it can't be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not os.access(workdir, os.W_OK | os.X_OK):
+            raise PermissionError("permission denied")
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"--workdir={workdir} can't be written ({reason}); choose another folder") from error
+
+
+def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Keeps the whole config as run."""
+    write_atomically(workdir / CONFIG_FILE, json.dumps(config, indent=1) + "\n")
+
+
+def config_changes(workdir: Path, config: Mapping[str, Any]) -> list[str]:
+    """How `config` differs from what the workdir's earlier run kept, one phrase a setting."""
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        return []
+    old, new = flat(json.loads(path.read_text())), flat(json.loads(json.dumps(config)))
+    return [
+        f"{name}: {old.get(name)} -> {new.get(name)}" for name in sorted(old | new) if old.get(name) != new.get(name)
+    ]
+
+
+def write_summary(workdir: Path, summary: Mapping[str, Any]) -> None:
+    """Keeps what the run came to, with the versions of everything that computed it."""
+    write_atomically(workdir / SUMMARY_FILE, json.dumps({**summary, "versions": versions()}, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this project and its code, and of the libraries that compute."""
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {
+        "python": platform.python_version(),
+        "occrobnet_jax": occrobnet_jax.__version__,
+        "git_sha": git_sha(),
+    } | found
+
+
+def git_sha() -> str:
+    """Commit of the code, with "+changes" where files differ from it; empty outside of a git checkout."""
+    repository = Path(occrobnet_jax.__file__).parents[1]
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return described.stdout.strip()
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under names such as "model.ciet"."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

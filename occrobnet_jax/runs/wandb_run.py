@@ -1,0 +1,144 @@
+"""A Weights & Biases run that can neither stop the training nor slow it.
+
+Everything that wandb does happens in a thread of its own, which takes its orders from a queue: where the server
+rejects, hangs or goes away, the training doesn't notice. metrics.jsonl is the record, this is its copy.
+"""
+
+import atexit
+import dataclasses
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+from absl import logging
+
+from occrobnet_jax.choices import check_choices
+from occrobnet_jax.runs.experiment import WandbConfig
+from occrobnet_jax.files.atomic import write_atomically
+
+ID_FILE = "wandb_id.txt"
+INIT_TIMEOUT_S = 30
+FINISH_TIMEOUT_S = 60.0  # for what is still to be sent at the end of a run
+EXIT_TIMEOUT_S = 20.0  # for wandb's own process, once this one has nothing else to do
+SERVICE = "wandb-core"
+MOST_WAITING = 1000  # orders; what comes while so many wait is left out
+
+
+class WandbRun:
+    """The run of a workdir, the same one after every restart. The first failure is logged and ends the reporting.
+
+    No method waits for wandb but `finish`, and that for `FINISH_TIMEOUT_S` at most.
+    """
+
+    def __init__(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]):
+        """Starts the run, or the next part of it, with `run_config` shown beside its curves."""
+        self._run: Any = None
+        self._alive = config.mode != "disabled"
+        self.id = run_id(workdir) if self._alive else ""
+        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
+        self._worker = threading.Thread(target=self._work, name="wandb", daemon=True)  # its hanging doesn't keep us
+        if self._alive:
+            self._worker.start()
+        self._order(lambda: self._start(config, workdir, run_config))
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Sends numbers; "step" among them is their place on the axis."""
+        row = dict(values)
+        self._order(lambda: self._run.log(row))
+
+    def log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
+        """Sends lists of RGB images."""
+        self._order(lambda: self._log_images(step, images))
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Sends what the run has come to."""
+        self._order(lambda: self._run.summary.update(dict(summary)))
+
+    def finish(self, *, failed: bool = False) -> None:
+        """Ends the run, which is shown as finished or as failed."""
+        self._order(lambda: self._run.finish(exit_code=int(failed)))
+        self._order(None)
+        if self._worker.ident:
+            self._worker.join(FINISH_TIMEOUT_S)
+        if self._alive and self._worker.is_alive():
+            self._give_up(f"it hasn't taken everything within {FINISH_TIMEOUT_S:g} s")
+        if self._worker.ident:
+            _limit_exit()
+
+    def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
+        import wandb  # here, because it takes a second that most runs can do without
+
+        self._run = wandb.init(
+            project=config.project,
+            entity=config.entity or None,
+            name=config.name or workdir.resolve().name,
+            tags=list(config.tags),
+            config=dict(run_config),
+            mode=config.mode,
+            id=self.id,
+            resume="allow",
+            dir=workdir,
+            settings=wandb.Settings(init_timeout=INIT_TIMEOUT_S, console="off", silent=True),
+        )
+        # An axis of our own: a resumed run may write a step that the interrupted one had already sent.
+        self._run.define_metric("step")
+        self._run.define_metric("*", step_metric="step")
+
+    def _log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
+        from wandb import Image
+
+        self._run.log({"step": step} | {name: [Image(image) for image in group] for name, group in images.items()})
+
+    def _order(self, action: Callable[[], None] | None) -> None:
+        """Leaves work for the thread; None is its end."""
+        if not self._alive:
+            return
+        try:
+            self._orders.put_nowait(action)
+        except queue.Full:
+            self._give_up(f"{MOST_WAITING} records wait to be sent")
+
+    def _work(self) -> None:
+        while self._alive and (action := self._orders.get()) is not None:
+            try:
+                action()
+            except Exception as error:  # whatever it is, the training goes on
+                self._give_up(str(error) or type(error).__name__)
+
+    def _give_up(self, reason: str) -> None:
+        """Both threads may have a reason; the first is told."""
+        was_alive, self._alive = self._alive, False
+        if was_alive:
+            logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
+
+
+def _limit_exit() -> None:
+    """At the interpreter's exit wandb waits for its own process, however long that hangs; this kills it then.
+
+    The thread starts here, since Python 3.12 starts none during the exit.
+    """
+    exit_began = threading.Event()
+    threading.Thread(target=_kill_service_after, args=(exit_began,), daemon=True).start()
+    atexit.register(exit_began.set)  # runs before what wandb has registered
+
+
+def _kill_service_after(exit_began: threading.Event) -> None:
+    exit_began.wait()
+    time.sleep(EXIT_TIMEOUT_S)
+    for child in psutil.Process().children():
+        if child.name() == SERVICE:
+            child.kill()
+
+
+def run_id(workdir: Path) -> str:
+    """The id of a workdir's run; drawn once."""
+    path = workdir / ID_FILE
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(4))
+    return path.read_text().strip()

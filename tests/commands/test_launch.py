@@ -1,0 +1,202 @@
+"""The files of launch/, with stand-ins for the clusters' commands: none of those clusters is at hand."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+LAUNCH = REPOSITORY / "launch"
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scripts are for Linux")
+
+SRUN = """\
+trap 'touch killed; exit 137' TERM  # what the real one makes of it
+echo "$*" >srun_arguments
+touch started
+while [[ ! -e asked ]]; do sleep 0.02; done
+[[ -z $SAVES ]] || mkdir -p run/checkpoints/$SAVES
+exit $STATUS
+"""
+SCANCEL = '[[ $* != "--signal=TERM 42" ]] || touch asked'
+SCONTROL = 'echo "$*" >requeued'
+GCLOUD = """\
+echo "$*" >gcloud_arguments
+for argument; do
+    case $argument in --command=*) exec bash -c "${argument#*=}" ;; esac
+done
+"""
+
+
+def stand_in(path: Path, code: str) -> None:
+    """A command that does what the code says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{code}\n")
+    path.chmod(0o755)
+
+
+@contextlib.contextmanager
+def started(script: str, *arguments: str, folder: Path, **variables: str) -> Iterator[subprocess.Popen]:
+    """A script that runs in a folder, whose `bin` goes before the system's; nothing of it outlives the block."""
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"} | variables
+    command = ["bash", str(LAUNCH / script), *arguments]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(path: Path, limit_s: float = 30.0) -> None:
+    end_s = time.monotonic() + limit_s
+    while not path.exists():
+        assert time.monotonic() < end_s, f"{path.name} didn't come"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def slurm_job(folder: Path, *arguments: str, saves: str = "", status: int = 0) -> Iterator[subprocess.Popen]:
+    """The batch script, with an srun that ends when `asked` is there: it leaves a checkpoint, and this status."""
+    for name, code in (("srun", SRUN), ("scancel", SCANCEL), ("scontrol", SCONTROL)):
+        stand_in(folder / "bin" / name, code)
+    (folder / "run/checkpoints/9").mkdir(parents=True)
+    (folder / "run/checkpoints/11.damaged").mkdir()
+    variables = {"SLURM_SUBMIT_DIR": str(folder), "SLURM_JOB_ID": "42", "SLURM_CPUS_PER_TASK": "6"}
+    variables |= {"SAVES": saves, "STATUS": str(status)}
+    with started("slurm.sbatch", *arguments, "--workdir=run", folder=folder, **variables) as process:
+        yield process
+
+
+def test_slurm_s_time_limit_lets_the_tasks_save_and_requeues(tmp_path):
+    with slurm_job(tmp_path, "--config=c.py", saves="10") as job:
+        wait_for(tmp_path / "started")
+        job.send_signal(signal.SIGUSR1)
+        said, _ = job.communicate(timeout=30)
+    assert job.returncode == 0
+    assert "srun ended with status 0; newest checkpoint: 9 before, 10 after" in said
+    assert (tmp_path / "requeued").read_text() == "requeue 42\n"
+    assert not (tmp_path / "killed").exists()
+    arguments = (tmp_path / "srun_arguments").read_text()
+    assert "--cpus-per-task=6" in arguments
+    assert "supervise --restarts=3 train.py --config=c.py --workdir=run" in arguments
+
+
+@pytest.mark.parametrize("status", [75, 69, 128 + signal.SIGKILL, 128 + signal.SIGABRT])
+@pytest.mark.parametrize("saves", ["10", ""])
+def test_slurm_requeues_after_a_lost_host_what_made_progress(tmp_path, saves, status):
+    with slurm_job(tmp_path, saves=saves, status=status) as job:
+        (tmp_path / "asked").touch()
+        job.communicate(timeout=30)
+    assert job.returncode == status
+    assert (tmp_path / "requeued").exists() == bool(saves)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_slurm_does_not_requeue_a_finished_run_or_an_error(tmp_path, status):
+    with slurm_job(tmp_path, saves="10", status=status) as job:
+        (tmp_path / "asked").touch()
+        job.communicate(timeout=30)
+    assert job.returncode == status
+    assert not (tmp_path / "requeued").exists()
+
+
+@pytest.mark.parametrize("status", [0, 128 + signal.SIGKILL])  # SLURM kills what takes too long
+def test_slurm_s_scancel_is_waited_for_and_not_answered_with_a_requeue(tmp_path, status):
+    with slurm_job(tmp_path, saves="10", status=status) as job:
+        wait_for(tmp_path / "started")
+        job.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert job.poll() is None
+        (tmp_path / "asked").touch()  # SLURM sends the same to the tasks
+        job.communicate(timeout=30)
+    assert job.returncode == status
+    assert not (tmp_path / "requeued").exists()
+
+
+def test_slurm_runs_another_program_too(tmp_path):
+    with slurm_job(tmp_path, "eval.py", "--split=test") as job:
+        (tmp_path / "asked").touch()
+        job.communicate(timeout=30)
+    assert "supervise --restarts=3 eval.py --split=test" in (tmp_path / "srun_arguments").read_text()
+
+
+SAVING_HOST = """\
+trap 'sleep 0.3; touch saved$JAX_PROCESS_ID; exit 0' TERM
+touch started$JAX_PROCESS_ID
+while true; do sleep 0.02; done
+"""
+
+
+def test_local_waits_for_all_hosts_after_a_signal_and_ends_with_their_status(tmp_path):
+    stand_in(tmp_path / "bin/host", SAVING_HOST)
+    with started("local.sh", "2", "train.py", folder=tmp_path, PYTHON="host") as process:
+        for host in range(2):
+            wait_for(tmp_path / f"started{host}")
+        process.terminate()
+        status = process.wait(30)
+        saved = {path.name for path in tmp_path.glob("saved*")}
+    assert (status, saved) == (0, {"saved0", "saved1"})
+
+
+def test_local_ends_with_the_status_of_the_host_that_failed(tmp_path):
+    stand_in(tmp_path / "bin/host", "exit $((3 * JAX_PROCESS_ID))")
+    with started("local.sh", "2", "train.py", folder=tmp_path, PYTHON="host") as process:
+        assert process.wait(30) == 3
+
+
+@contextlib.contextmanager
+def tpu_run(folder: Path, *arguments: str, code: str) -> Iterator[subprocess.Popen]:
+    """The script for TPU VMs on one host, whose Python does what the code says."""
+    stand_in(folder / "bin/gcloud", GCLOUD)
+    stand_in(folder / "bin/hostname", "echo host0")
+    stand_in(folder / "here/.venv/bin/python", code)
+    with started("tpu_vm.sh", *arguments, folder=folder, TPU="t", ZONE="z", FOLDER="here") as process:
+        yield process
+
+
+def test_a_tpu_run_is_shown_and_ends_with_its_status(tmp_path):
+    log = tmp_path / "here/runs/hosts/host0.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("an earlier run\n")
+    with tpu_run(tmp_path, "eval.py", "--x=a b", code='echo "ran $4 $5 $6"; echo error >&2; exit 3') as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert said == "ran eval.py --coordinator=auto --x=a b\nerror\n"
+    assert log.read_text() == f"an earlier run\n{said}"
+    assert "--worker=all" in (tmp_path / "gcloud_arguments").read_text()
+
+
+def test_a_tpu_run_goes_on_without_the_connection(tmp_path):
+    code = 'echo "$4"; while [[ ! -e go ]]; do sleep 0.02; done; echo finished; touch finished'
+    with tpu_run(tmp_path, code=code) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "train.py\n"
+        os.killpg(process.pid, signal.SIGKILL)  # a hangup may be ignored here, as under nohup
+        process.wait(30)
+    (tmp_path / "here/go").touch()
+    wait_for(tmp_path / "here/finished")
+    assert (tmp_path / "here/runs/hosts/host0.log").read_text() == "train.py\nfinished\n"
+
+
+def test_gke_counts_no_restart_where_supervise_was_asked_to_end():
+    spec = yaml.safe_load((LAUNCH / "gke_jobset.yaml").read_text())["spec"]
+    job = spec["replicatedJobs"][0]["template"]["spec"]
+    container = job["template"]["spec"]["containers"][0]
+    asked = [flag.split("=")[1] for flag in container["command"] if flag.startswith("--asked_status=")]
+    on_exit, on_condition = job["podFailurePolicy"]["rules"]
+    assert (on_exit["action"], on_exit["onExitCodes"]["containerName"]) == ("FailJob", container["name"])
+    assert on_exit["onExitCodes"]["values"] == [int(asked[0])] == [128 + signal.SIGTERM]
+    assert on_condition["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert job["template"]["spec"]["restartPolicy"] == "Never"  # a podFailurePolicy needs it
+    assert spec["failurePolicy"]["rules"] == [
+        {"action": "RestartJobSetAndIgnoreMaxRestarts", "onJobFailureReasons": ["PodFailurePolicy"]}
+    ]

@@ -1,0 +1,203 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import cv2
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import predict as predict_script
+from occrobnet_jax.geometry.alignment import root_relative
+from occrobnet_jax.geometry.cameras import project
+from occrobnet_jax.geometry.root_depth import fit_root
+from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
+from occrobnet_jax.inference.predictor import OBJECT_CLASS, Predictor, load_predictor, photo_example
+from occrobnet_jax.inference.results import overlay, prediction_json
+from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, WRIST
+from occrobnet_jax.types import Pose
+from tests.support.fake_datasets import fake_example, stick_hand
+from tests.support.fake_runs import tiny_experiment, write_run
+from tests.support.tiny import INPUT_SIZE_PX
+
+FOCAL_PX = 300.0
+PHOTO = np.zeros((120, 160, 3), np.uint8)
+JOINTS_REL_M = np.stack([stick_hand(np.random.default_rng(hand), hand) for hand in (RIGHT, LEFT)])
+ROOTS_M = np.array([[0.03, 0.02, 0.5], [-0.04, 0.02, 0.55]])
+
+
+def encoded(photo: np.ndarray, ending: str = ".png") -> bytes:
+    return cv2.imencode(ending, photo)[1].tobytes()
+
+
+def know_the_hands(image: jnp.ndarray, intrinsics: jnp.ndarray) -> Pose:
+    """The pose of hands of known shape and place, seen through whatever crop there is."""
+    assert image.shape == (1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3)
+    joints = jnp.asarray(JOINTS_REL_M[None], jnp.float32)
+    joints_px = project(joints + jnp.asarray(ROOTS_M[None, :, None], jnp.float32), intrinsics[:, None])
+    root, error_px = fit_root(joints, joints_px, jnp.ones((1, 2, 21)), intrinsics[:, None])
+    return Pose(
+        joints_rel_m=joints,
+        joints_px=joints_px,
+        joints_cam_m=joints + root[:, :, None],
+        root_cam_m=root,
+        root_fit_error_px=error_px + 1.0,
+        relative_translation_m=jnp.asarray((ROOTS_M[LEFT] - ROOTS_M[RIGHT])[None], jnp.float32),
+        hand_probability=jnp.array([[0.9, 0.2]]),
+        visibility_probability=jnp.full((1, 2, 21), jnp.nan),
+        keypoints_px=joints_px[:, 0, :3],
+        keypoint_valid=jnp.array([[True, True, False]]),
+        keypoint_class=jnp.array([[1, OBJECT_CLASS, OBJECT_CLASS]]),
+        object_rotation=jnp.eye(3)[None],
+        object_translation_m=jnp.array([[0.0, 0.05, 0.0]]),
+    )
+
+
+@pytest.fixture
+def predictor(tmp_path: Path) -> Predictor:
+    return Predictor(tiny_experiment(tmp_path), 7, know_the_hands)
+
+
+@pytest.mark.parametrize("box", [None, (30.0, 20.0, 130.0, 100.0)], ids=["whole photo", "box"])
+def test_pixels_and_metres_are_those_of_the_photo(predictor: Predictor, box: tuple | None) -> None:
+    prediction = predictor.predict(encoded(PHOTO), "a", box, FOCAL_PX)
+    camera = np.array([[FOCAL_PX, 0, 79.5], [0, FOCAL_PX, 59.5], [0, 0, 1]])
+    np.testing.assert_allclose(prediction.intrinsics, camera)
+    joints_cam_m = JOINTS_REL_M + ROOTS_M[:, None]
+    np.testing.assert_allclose(prediction.joints_cam_m, joints_cam_m, atol=1e-3)
+    np.testing.assert_allclose(prediction.joints_px, project(joints_cam_m, camera), atol=0.02)
+    side = 160 if box is None else 125
+    np.testing.assert_allclose(prediction.root_fit_error_px, side / INPUT_SIZE_PX, atol=0.02)  # 1 px of the crop
+    assert len(prediction.keypoints_px) == 2
+    np.testing.assert_allclose(prediction.keypoints_px, prediction.joints_px[0, :2], atol=0.02)
+
+
+def test_a_photo_is_decoded_once_unless_a_smaller_one_is_wanted(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, decode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda content, flags: asked.append(flags) or decode(content, flags))
+    predictor.predict(encoded(PHOTO), "a", (70.0, 50.0, 100.0, 70.0))
+    assert len(asked) == 1
+    jpeg = cv2.imencode(".jpg", np.tile(PHOTO, (4, 4, 1)))[1].tobytes()
+    predictor.predict(jpeg, "a")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("shape", [(120, 160), (160, 120), (20, 200)])
+def test_whole_photos_are_seen_whole(predictor: Predictor, shape: tuple[int, int]) -> None:
+    seen: list[np.ndarray] = []
+
+    def look(image: jnp.ndarray, intrinsics: jnp.ndarray) -> Pose:
+        seen.append(np.asarray(image[0]) > 100)
+        return know_the_hands(image, intrinsics)
+
+    dataclasses.replace(predictor, run=look).predict(encoded(np.full((*shape, 3), 200, np.uint8)), "a")
+    assert seen[0].mean() == pytest.approx(min(shape) / max(shape), abs=0.05)
+    assert seen[0].any(axis=(0, 2) if shape[1] > shape[0] else (1, 2)).all()
+
+
+def test_json_says_what_is_documented(predictor: Predictor) -> None:
+    prediction = predictor.predict(encoded(PHOTO), "a")
+    content = json.loads(prediction_json(prediction, "dir/a.png", "runs/x", 7))
+    assert content["format"] == "occrobnet-jax/prediction"
+    assert (content["width"], content["height"]) == (160, 120)
+    assert content["checkpoint"] == {"path": "runs/x", "step": 7}
+    assert content["box_source"] == "whole photo"
+    assert content["focal_source"].startswith("guess")
+    assert content["intrinsics"][0][0] == 160
+    assert content["joint_names"] == list(INTERHAND)
+    right, left = content["hands"]
+    assert (right["hand"], right["is_present"], left["is_present"]) == ("right", True, False)
+    assert right["visibility"] is None  # no such head
+    np.testing.assert_allclose(right["joints_rel_m"], prediction.joints_rel_m[RIGHT], atol=1e-5)
+    np.testing.assert_allclose(root_relative(np.array(left["joints_cam_m"])), left["joints_rel_m"], atol=1e-5)
+    assert content["object"]["num_keypoints"] == 1
+    assert content["object"]["reference_hand"] == "right"
+    without = dataclasses.replace(prediction, keypoint_class=np.array([1, 2]))
+    assert json.loads(prediction_json(without, "a", "b", 0))["object"] is None
+
+
+def test_overlay_is_the_photo_with_the_likely_hand(predictor: Predictor) -> None:
+    prediction = predictor.predict(encoded(PHOTO), "a", None, FOCAL_PX)
+    picture = overlay(dataclasses.replace(prediction, keypoint_class=np.array([1, 2])))
+    assert picture.shape == PHOTO.shape
+    x, y = np.round(prediction.joints_px[RIGHT, WRIST]).astype(int)
+    assert (picture[y, x] > 200).all()
+    changed = np.argwhere((picture > 30).any(-1))[:, ::-1]
+    assert np.abs(changed[:, None] - prediction.joints_px[RIGHT]).min(1).max() < 20
+    assert (overlay(prediction) != picture).any()  # the object's axes
+
+
+def test_a_box_outside_the_photo_is_an_error() -> None:
+    with pytest.raises(ValueError, match="outside of a, which has 160 x 120 px"):
+        photo_example(b"", PHOTO, "a", (500.0, 500.0, 600.0, 600.0), None, 1.25)
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "5,5,4,9", "0,0,nan,1", ""])
+def test_wrong_boxes_are_named(text: str) -> None:
+    with pytest.raises(ValueError, match=f"--box={text}"):
+        parse_box(text)
+
+
+def test_inputs(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "notes.txt", "clip.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in find_images([str(tmp_path)])] == ["a.png", "b.JPG"]
+    assert parse_box("1,2,3.5,4") == (1, 2, 3.5, 4)
+    (tmp_path / "empty").mkdir()
+    for inputs, message in (
+        ([], "at least one"),
+        ([str(tmp_path / "none.jpg")], "does not exist"),
+        ([str(tmp_path / "clip.mp4")], "is a video"),
+        ([str(tmp_path / "empty")], "holds no image"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_images(inputs)
+    assert output_names([Path("x/a.png"), Path("y/a.jpg"), Path("b.png"), Path("a-2.png")]) == [
+        "a",
+        "a-2",
+        "b",
+        "a-2-2",
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("run")
+    write_run(workdir, tiny_experiment(workdir), step=3)
+    return workdir
+
+
+def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_path: Path) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    (photos / "one.png").write_bytes(fake_example(0)["image"])
+    (photos / "two.png").write_bytes(fake_example(2)["image"])
+    (photos / "zero.png").write_bytes(b"")
+    errors = predict_script.predict([str(photos)], output, run, None, (5.0, 5.0, 90.0, 90.0), None)
+    (error,) = errors
+    assert "zero.png" in error
+    expected = {"index.html", "one.json", "one.png", "two.json", "two.png"}
+    assert {path.name for path in output.iterdir()} == expected
+    content = json.loads((output / "one.json").read_text())
+    assert np.isfinite(content["hands"][0]["joints_cam_m"]).all()
+    assert np.isfinite(content["hands"][0]["visibility"]).all()
+    assert content["checkpoint"]["step"] == 3
+    assert cv2.imread(str(output / "one.png")).shape == (96, 96, 3)
+    page = (output / "index.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert "zero.png" in page
+
+
+def test_photos_are_never_overwritten(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(fake_example(0)["image"])
+    with pytest.raises(ValueError, match="holds the photos themselves"):
+        predict_script.predict([str(tmp_path / "one.png")], tmp_path, run, None, None, None)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint"):
+        load_predictor(tmp_path)
+    with pytest.raises(ValueError, match="can't be read yet"):
+        load_predictor(Path("x.safetensors"))

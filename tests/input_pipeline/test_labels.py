@@ -1,0 +1,44 @@
+"""Labels of a batch: each example's are those that it has alone, whatever stands beside it."""
+
+import dataclasses
+
+import numpy as np
+
+from input_pipeline.augment import Augmentation, draw
+from input_pipeline.config import DataConfig
+from input_pipeline.transforms import LABEL_MASKS, assemble, augment_example, training_cut
+from tests.support.fake_datasets import fake_example
+
+DATA = DataConfig(input_size_px=64)
+STRIDE = 2
+
+
+def some_cuts():
+    augmentations = [draw(np.random.default_rng(i), DATA) for i in range(12)] + [Augmentation(flip=True)]
+    examples = [fake_example(i, size=128) for i in range(len(augmentations))]
+    cuts = [training_cut(example, DATA, STRIDE, drawn) for example, drawn in zip(examples, augmentations, strict=True)]
+    rows = [
+        augment_example(example, DATA, STRIDE, drawn) for example, drawn in zip(examples, augmentations, strict=True)
+    ]
+    assert {cut.geometry.is_mirrored for cut in cuts} == {True, False}
+    return cuts, rows
+
+
+def test_a_batch_holds_what_its_examples_are_alone():
+    cuts, rows = some_cuts()
+    batch = assemble(cuts)
+    assert set(batch) == set(rows[0])
+    for name, values in batch.items():
+        np.testing.assert_array_equal(values, np.stack([row[name] for row in rows]), err_msg=name)
+        assert values.dtype == rows[0][name].dtype, name
+
+
+def test_labels_that_do_not_count_take_none_of_their_neighbours_with_them():
+    cuts, _ = some_cuts()
+    whole = assemble(cuts[:3])
+    uncounted = [cuts[0], dataclasses.replace(cuts[1], is_real=False), cuts[2]]
+    batch = assemble(uncounted)
+    for name in LABEL_MASKS:
+        assert not batch[name][1].any(), name
+        np.testing.assert_array_equal(batch[name][[0, 2]], whole[name][[0, 2]], err_msg=name)
+    assert batch["is_real"].tolist() == [True, False, True]

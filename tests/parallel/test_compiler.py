@@ -1,0 +1,114 @@
+"""Options of XLA's CPU compiler, and compilation beside other work."""
+
+import dataclasses
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from input_pipeline.config import DataConfig
+from occrobnet_jax.evaluation.evaluate import make_predict_step
+from occrobnet_jax.inference import predictor
+from occrobnet_jax.parallel.compiler import fast_programs, quick_compilation
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.restore import Restored
+from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
+from tests.support.tiny import INPUT_SIZE_PX, tiny_model
+
+YNN = "__ynn_fusion"
+
+
+def program(options) -> str:
+    """A convolution with 64 channels and a matrix product, compiled."""
+
+    def function(x, kernel, weights):
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y.reshape(-1, 64) @ weights
+
+    shapes = (jnp.ones(shape) for shape in ((2, 32, 32, 64), (3, 3, 64, 64), (64, 64)))
+    return jax.jit(function, compiler_options=options).lower(*shapes).compile().as_text()
+
+
+def tiny_run() -> Run:
+    experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
+    return build(experiment, jax.devices()[:1])
+
+
+def ynn_operations(text: str) -> list[str]:
+    return [line for line in text.splitlines() if YNN in line and "fusion(" in line]
+
+
+def test_convolutions_are_not_ynns_and_products_are():
+    assert len(ynn_operations(program(None))) == 2
+    (left,) = ynn_operations(program(fast_programs("cpu")))
+    assert "dot_general" in left
+
+
+@pytest.mark.parametrize("platform", ["tpu", "gpu", "cuda"])
+def test_other_platforms_have_their_own_defaults(platform):
+    assert fast_programs(platform) is None
+    assert quick_compilation(platform) is None
+
+
+def test_training_evaluation_and_prediction_are_compiled_with_them(monkeypatch):
+    seen = {}
+    jit = jax.jit
+
+    def spy(function, **options):
+        seen[function.__name__ if hasattr(function, "__name__") else "create"] = options.get("compiler_options")
+        return jit(function, **options)
+
+    monkeypatch.setattr(jax, "jit", spy)
+    run = tiny_run()
+    make_predict_step(run.experiment, run.model, run.mesh)
+    monkeypatch.setattr(predictor, "restore_for_inference", lambda *_: Restored(config_of(run.experiment), {}, 1))
+    predictor.load_predictor(Path("workdir"))
+    assert seen["train_step"] == seen["predict"] == seen["run"] == fast_programs("cpu")
+    assert seen["create"] == quick_compilation("cpu")
+
+
+class StandIn:
+    """Of a step; notes in which thread it is compiled, and may fail there."""
+
+    def __init__(self, error: Exception | None = None):
+        self.error, self.threads = error, []
+
+    def lower(self, *_: Any) -> "StandIn":
+        return self
+
+    def compile(self) -> None:
+        self.threads.append(threading.current_thread())
+        if self.error:
+            raise self.error
+
+
+def test_the_step_is_compiled_in_a_thread_of_its_own():
+    step, done = StandIn(), []
+    with compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=step)):
+        done.append("body")
+    assert len(step.threads) == len(done) == 1
+    assert step.threads[0] is not threading.main_thread()
+
+
+def test_an_error_of_the_compiler_comes_when_the_body_is_done():
+    done = []
+    with (
+        pytest.raises(ValueError, match="no memory"),
+        compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=StandIn(ValueError("no memory")))),
+    ):
+        done.append("body")
+    assert done == ["body"]
+
+
+def test_an_error_of_the_body_does_not_wait_for_the_compiler():
+    told = threading.Event()
+    step = StandIn()
+    step.compile = lambda: told.wait(60)
+    with pytest.raises(KeyError), compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=step)):
+        raise KeyError
+    assert "compile_0" in [thread.name for thread in threading.enumerate()]
+    told.set()

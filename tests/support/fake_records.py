@@ -1,0 +1,46 @@
+"""Evaluation records of stick-hand examples with perfect predictions, for tests to spoil."""
+
+import numpy as np
+
+from input_pipeline.config import DataConfig
+from input_pipeline.transforms import benchmark_facts, crop_example
+from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records
+from occrobnet_jax.geometry.alignment import root_relative
+from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
+from tests.support.fake_datasets import fake_example
+
+SIZE_PX = 64
+KEYPOINTS = 50
+
+
+def perfect_records(count: int = 6) -> Records:
+    """Records of `count` examples (right, left, both hands in turn; every second one with an object)."""
+    data = DataConfig(input_size_px=SIZE_PX)
+    examples = [fake_example(i) for i in range(count)]
+    rows = [crop_example(example, data, 2) | {"example_index": np.int32(i)} for i, example in enumerate(examples)]
+    rows = [row | benchmark_facts(example, row) for example, row in zip(examples, rows, strict=True)]
+    records = {name: np.stack([row[name] for row in rows]) for name in (*LABELS, *FACTS)}
+    return records | {f"predicted_{name}": values for name, values in perfect_pose(records).items()}
+
+
+def perfect_pose(records: Records) -> dict[str, np.ndarray]:
+    """Fields of the `Pose` of a network that knows the labels."""
+    present, roots = records["hand_present"], records["root_cam_m"]
+    reference = roots[np.arange(len(roots)), np.where(present[:, RIGHT], RIGHT, LEFT)]
+    in_crop = records["joint_in_crop"].reshape(len(roots), -1)
+    slots = ((0, 0), (0, KEYPOINTS - 2 * NUM_JOINTS))
+    return {
+        "joints_rel_m": root_relative(records["joints_cam_m"]),
+        "joints_px": records["joints_px"],
+        "joints_cam_m": records["joints_cam_m"],
+        "root_cam_m": roots,
+        "root_fit_error_px": np.zeros(present.shape, np.float32),
+        "relative_translation_m": roots[:, LEFT] - roots[:, RIGHT],
+        "hand_probability": present.astype(np.float32),
+        "visibility_probability": (records["visibility"] == 1).astype(np.float32),
+        "keypoints_px": np.pad(records["joints_px"].reshape(len(roots), -1, 2), (*slots, (0, 0))),
+        "keypoint_valid": np.pad(in_crop, slots),
+        "keypoint_class": np.broadcast_to(np.arange(1, KEYPOINTS + 1, dtype=np.int32), (len(roots), KEYPOINTS)),
+        "object_rotation": records["object_rotation"],
+        "object_translation_m": records["object_translation_m"] - reference,
+    }
