@@ -2,7 +2,7 @@
 
 import difflib
 
-from occrobnet_jax.evaluation.metrics.metrics.protocols import (
+from occrobnet_jax.evaluation.metrics.protocols import (
     grasp,
     h2o3d,
     ho3d,
