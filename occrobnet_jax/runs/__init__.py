@@ -1,0 +1,1 @@
+"""What a run is, for training, evaluation and inference alike: its choices, its state, its files."""
