@@ -5,6 +5,7 @@ its processes makes all of them save and end, with status 0. docs/multi_host.md 
 """
 
 import contextlib
+import dataclasses
 import gc
 import math
 import time
@@ -32,20 +33,29 @@ from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import TrainState, state_sha256
 from occrobnet_jax.runs.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
+from occrobnet_jax.training.goodput import goodput, note_start
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
+from occrobnet_jax.training.profiler import profiled, steps_to_profile
 from occrobnet_jax.training.setup import Position, Run, build, compiled_meanwhile, restore_or_create
+from occrobnet_jax.training.tensorboard_run import check_installed
 
 Metrics = dict[str, float]
 Evaluate = Callable[[dict[str, Any]], Evaluation]
 LocalBatches = Generator[dict[str, np.ndarray], None, None]
 
 NUM_OVERLAYS = 8
+NO_STEPS = range(0)
 Save = Callable[[TrainState, Position, Metrics], None]
 
 
-def train(experiment: Experiment, workdir: Path) -> None:
+def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEPS) -> None:
     """Trains from the newest checkpoint, or the beginning, to the experiment's last step.
+
+    Args:
+        experiment: what to train.
+        workdir: where the run is kept.
+        profiled_steps: which steps to write a trace of.
 
     Raises:
         ValueError: the workdir, the dataset, the devices or a checkpoint doesn't fit the experiment.
@@ -54,9 +64,13 @@ def train(experiment: Experiment, workdir: Path) -> None:
     started_s = time.monotonic()
     prepare_workdir(workdir)
     use_compilation_cache(experiment)
+    if experiment.tensorboard:
+        check_installed()
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)
+    if hosts.is_lead():
+        note_start(workdir)
     run, preemption = build(experiment), Preemption()
     with compiled_meanwhile(run):
         state, start = restore_or_create(run, workdir)
@@ -69,6 +83,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
         contextlib.closing(batches),
         open_writer(experiment, workdir, start) as writer,
         open_checkpoints(experiment, workdir) as checkpoints,
+        profiled(run.train_step, profiled_steps, start.step, profile_folder(workdir)) as train_step,
     ):
         config, code = config_of(experiment), git_sha()
 
@@ -78,6 +93,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
             checkpoints.save(state, meta)
 
         make_up_evaluation(evaluate, run, state, start, writer)
+        run = dataclasses.replace(run, train_step=train_step)
         state, end = take_steps(run, state, start, batches, evaluate, writer, save, preemption.is_due)
         checkpoints.wait()  # before anybody is told that it is there
         finish(run, state, end, workdir, writer, time.monotonic() - started_s)
@@ -100,7 +116,7 @@ def take_steps(
     """
     experiment, step = run.experiment, start.step
     gc.freeze()  # Python's collector would look through the traced programs again and again, a third of the host's time
-    window = MetricWindow(experiment.global_batch_size)
+    window = MetricWindow(experiment.global_batch_size, run.step_at_peak_s)
     for step in range(start.step + 1, experiment.last_step + 1):
         with window.waiting():
             batch = place(next(batches), run)
@@ -202,6 +218,7 @@ def open_writer(experiment: Experiment, workdir: Path, start: Position) -> Metri
         step=start.step,
         last_step=experiment.last_step,
         is_lead=hosts.is_lead(),
+        tensorboard=experiment.tensorboard,
     )
 
 
@@ -214,6 +231,11 @@ def open_checkpoints(experiment: Experiment, workdir: Path) -> CheckpointWriter:
         best=experiment.keep_best,
         best_is=experiment.best_is,
     )
+
+
+def profile_folder(workdir: Path) -> Path:
+    """Return where this host's traces go."""
+    return workdir / "profile" / f"host_{hosts.host_index()}"
 
 
 def announce(run: Run, start: Position, num_examples: int) -> None:
@@ -248,6 +270,7 @@ def finish(run: Run, state: TrainState, end: Position, workdir: Path, writer: Me
     position = {"step": end.step, "examples_seen": end.examples_seen}
     summary = {**position, "state_sha256": state_sha256(state), "wall_s": wall_s}
     if hosts.is_lead():
+        summary |= goodput(workdir)
         if end.step < run.experiment.last_step:
             print(f"asked to end: step {end.step} is saved; started again, the run goes on from there", flush=True)
         write_summary(workdir, summary)
@@ -259,13 +282,15 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     experiment = command_line.experiment_of(CONFIG)
+    profiled_steps = steps_to_profile(PROFILE_STEPS.value, experiment.last_step)
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=True)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
-        train(experiment, Path(WORKDIR.value))
+        train(experiment, Path(WORKDIR.value), profiled_steps)
 
 
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
     HOSTS = command_line.define_host_flags()
     WORKDIR = flags.DEFINE_string("workdir", None, "folder that the run is kept in", required=True)
+    PROFILE_STEPS = flags.DEFINE_string("profile_steps", "", "FIRST:LAST: steps to trace into WORKDIR/profile")
     command_line.run(main)

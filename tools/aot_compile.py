@@ -22,14 +22,14 @@ from jax.experimental import topologies
 
 from occrobnet_jax import command_line
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
-from occrobnet_jax.parallel.hlo import num_bytes
-from occrobnet_jax.parallel.memory_traffic import bytes_moved
-from occrobnet_jax.parallel.tpu_chips import Chip, chip_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.summary import git_sha
 from occrobnet_jax.training.abstract_batch import abstract_batch
 from occrobnet_jax.training.setup import Run, build
+from tools.tpu.collectives import Collective, collectives, on_activations
+from tools.tpu.hlo import num_bytes
+from tools.tpu.memory_traffic import bytes_moved
+from tools.tpu.topologies import TpuChip, chip_of
 
 Report = dict[str, Any]
 
@@ -98,7 +98,7 @@ def tpu_devices(topology: str) -> list[Any]:
         raise ValueError(f"--topology={topology}: the TPU compiler says {error}") from error
 
 
-def bounds_of(chip: Chip, costs: Report, found: list[Collective], images: float) -> Report:
+def bounds_of(chip: TpuChip, costs: Report, found: list[Collective], images: float) -> Report:
     """The shortest times that published peaks allow; what limits is the longest of the three, if all else overlaps."""
     times = {
         "compute_s": chip.compute_s(costs["tflop"]),
@@ -163,7 +163,7 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _time_rows(report: Report, chip: Chip) -> list[tuple[str, str, str]]:
+def _time_rows(report: Report, chip: TpuChip) -> list[tuple[str, str, str]]:
     return [
         (
             "FLOP",

@@ -113,6 +113,7 @@ class Experiment:
     keep_best: str = "mpjpe_mm"  # and the one whose evaluation is best in this metric; "": none
     best_is: Literal["lowest", "highest"] = "lowest"
     root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
+    tensorboard: bool = False  # whether WORKDIR/tensorboard has the curves too
     compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off
     hosts: HostsConfig = dataclasses.field(default_factory=HostsConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)

@@ -18,9 +18,14 @@ class MetricWindow:
     Reading a number waits for the device, so steps only hand in what they will know.
     """
 
-    def __init__(self, global_batch_size: int):
-        """An empty window, whose clock starts when the first step, which includes compilation, is over."""
-        self._global_batch_size = global_batch_size
+    def __init__(self, global_batch_size: int, step_at_peak_s: float | None = None):
+        """Make an empty window, whose clock starts when the first step, which includes compilation, is over.
+
+        Args:
+            global_batch_size: images a step.
+            step_at_peak_s: what a step would take at the devices' published peak (`utilization.py`), if that is known.
+        """
+        self._global_batch_size, self._step_at_peak_s = global_batch_size, step_at_peak_s
         self._steps: list[tuple[int, StepMetrics]] = []
         self._timed, self._waited_s, self._started_s = 0, 0.0, math.nan
 
@@ -55,12 +60,16 @@ class MetricWindow:
             check_finite(step, metrics)
         means = {name: math.fsum(metrics[name] for metrics in values) / len(values) for name in values[0]}
         if self._timed:
-            elapsed_s = time.perf_counter() - self._started_s
-            means["images_per_s"] = self._global_batch_size * self._timed / elapsed_s
-            means["data_wait_share"] = self._waited_s / elapsed_s
+            means |= self._speed(time.perf_counter() - self._started_s)
         self._steps = []
         self.restart_clock()
         return means
+
+    def _speed(self, elapsed_s: float) -> dict[str, float]:
+        step_s = elapsed_s / self._timed
+        speed = {"images_per_s": self._global_batch_size / step_s, "step_time_s": step_s}
+        speed["data_wait_share"] = self._waited_s / elapsed_s
+        return speed if self._step_at_peak_s is None else speed | {"mfu_share": self._step_at_peak_s / step_s}
 
     def __len__(self) -> int:
         """Number of steps in the window."""

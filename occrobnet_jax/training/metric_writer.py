@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.jsonl, which is the record, Weights & Biases, and the screen."""
+"""Where a run's numbers go: metrics.jsonl, which is the record, Weights & Biases, TensorBoard, and the screen."""
 
 import json
 import math
@@ -12,9 +12,10 @@ from tqdm import tqdm
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.runs.experiment import WandbConfig
 from occrobnet_jax.runs.wandb_run import WandbRun
+from occrobnet_jax.training.tensorboard_run import TensorboardRun
 
 METRICS_FILE = "metrics.jsonl"
-ON_SCREEN = ("loss", "images_per_s", "data_wait_share", "val/mpjpe_mm", "val/pa_mpjpe_mm")
+ON_SCREEN = ("loss", "images_per_s", "data_wait_share", "mfu_share", "val/mpjpe_mm", "val/pa_mpjpe_mm")
 
 
 class MetricWriter:
@@ -29,9 +30,11 @@ class MetricWriter:
         step: int,
         last_step: int,
         is_lead: bool,
+        tensorboard: bool = False,
     ):
         """Goes on after `step`, which is 0 in a new run; `run_config` is shown beside Weights & Biases' curves."""
         self._is_lead = is_lead
+        self._tensorboard = TensorboardRun(workdir, step) if is_lead and tensorboard else None
         self.wandb_id = ""
         if not is_lead:
             return
@@ -53,17 +56,21 @@ class MetricWriter:
         in_json = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._record(step, json.dumps({"step": step} | in_json) + "\n")
         self._wandb.log({"step": step} | values)
+        if self._tensorboard:
+            self._tensorboard.log(step, values)
         self._show(step, {name: values[name] for name in ON_SCREEN if name in values})
 
     @property
     def shows_images(self) -> bool:
         """Whether pictures have anywhere to go."""
-        return bool(self.wandb_id)
+        return bool(self.wandb_id or self._tensorboard)
 
     def write_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
-        """Shows lists of RGB images in Weights & Biases."""
+        """Shows lists of RGB images in Weights & Biases and TensorBoard."""
         if self._is_lead:
             self._wandb.log_images(step, images)
+        if self._tensorboard:
+            self._tensorboard.log_images(step, images)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Shows in Weights & Biases what the run has come to."""
@@ -82,6 +89,8 @@ class MetricWriter:
                 self._file.close()  # which tries once more to write what a full disk had no room for
             finally:
                 self._wandb.finish(failed=error[0] is not None)
+                if self._tensorboard:
+                    self._tensorboard.finish()
 
     def _record(self, step: int, line: str) -> None:
         try:

@@ -26,6 +26,7 @@ from occrobnet_jax.training.abstract_batch import abstract_batch
 from occrobnet_jax.training.initialise import initialise_from, with_backbone
 from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
+from occrobnet_jax.training.utilization import step_at_peak_s
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Run:
     def num_parameters(self) -> int:
         """Weights of the network, which the optimiser changes."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+    @property
+    def step_at_peak_s(self) -> float | None:
+        """Seconds that a step would take at the devices' published peak, if that is known."""
+        return step_at_peak_s(self.experiment, self.mesh, self.model, self.state.variables)
 
 
 class Position(NamedTuple):

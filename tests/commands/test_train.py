@@ -118,8 +118,10 @@ def test_a_workdir_holds_what_was_promised(undisturbed, experiment):
     summary = read(undisturbed / "summary.json")
     assert len(summary["state_sha256"]) == 64
     assert summary["wall_s"] > 0
+    assert 0 < summary["goodput_share"] < 1
+    assert summary["productive_s"] < summary["since_first_start_s"]
     assert {"python", "jax", "flax", "occrobnet_jax", "git_sha"} <= set(summary["versions"])
-    assert {"loss", "images_per_s", "data_wait_share", "saturated_gates"} <= set(lines(undisturbed)[1])
+    assert {"loss", "images_per_s", "step_time_s", "data_wait_share", "saturated_gates"} <= set(lines(undisturbed)[1])
     assert lines(undisturbed)[-1]["val/mpjpe_mm"] > 0
 
 
@@ -251,7 +253,7 @@ class Loop:
         return self.asked_at > 0 and f"step {self.asked_at}" in self.events
 
     def run(self, start: Position = START) -> None:
-        run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step)
+        run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step, step_at_peak_s=None)
         writer = MetricWriter(self.workdir, WandbConfig(), {}, step=start.step, last_step=9, is_lead=True)
         with writer, pytest.MonkeyPatch.context() as patch:
             patch.setattr("train.place", lambda fields, run: fields)

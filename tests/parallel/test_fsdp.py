@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from occrobnet_jax.parallel.collectives import collectives, on_activations
+from tools.tpu.collectives import collectives, on_activations
 from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, batch_sharding, make_mesh, replicated, state_sharding
 

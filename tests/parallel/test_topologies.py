@@ -12,7 +12,7 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import train_batches
-from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
+from tools.tpu.collectives import Collective, collectives, on_activations
 from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
 from occrobnet_jax.parallel.packed_batch import PackedBatch

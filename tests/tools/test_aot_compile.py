@@ -8,12 +8,12 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
-from occrobnet_jax.parallel.tpu_chips import CHIPS, chip_of
 from occrobnet_jax.runs.experiment import Experiment
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
 from tools.aot_compile import bounds_of, compile_report, table
 from tools.aot_table import SWITCHED, SWITCHES, cases, switch_cases, switch_table
 from tools.aot_table import table as markdown
+from tools.tpu.topologies import CHIPS, chip_of
 
 HAS_COMPILER = importlib.util.find_spec("libtpu") is not None
 TINY = Experiment(

@@ -34,12 +34,24 @@ def test_the_speed_leaves_out_the_first_step_and_what_restarts_the_clock(monkeyp
     take_step(3, 0.5, 1.5)
     read = window.read()
     assert read["images_per_s"] == pytest.approx(3.0)
+    assert read["step_time_s"] == pytest.approx(2.0)
+    assert "mfu_share" not in read
     assert read["data_wait_share"] == pytest.approx(0.25)
     now[0] += 1000  # an evaluation
     window.restart_clock()
     take_step(4, 0.0, 3.0)
     read = window.read()
     assert (read["images_per_s"], read["data_wait_share"]) == pytest.approx((2.0, 0.0))
+
+
+def test_utilization_is_the_time_at_the_peak_over_the_time_taken(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    window = MetricWindow(global_batch_size=6, step_at_peak_s=0.5)
+    for step in (1, 2, 3):
+        now[0] += 2.0
+        window.add(step, StepMetrics.of({"loss": jnp.float32(1.0)}))
+    assert window.read()["mfu_share"] == pytest.approx(0.25)
 
 
 def test_the_first_bad_step_is_named_with_what_is_bad_in_it():

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from occrobnet_jax.parallel.hlo import Array, arrays_of, instructions, num_bytes, times_called
+from tools.tpu.hlo import Array, arrays_of, instructions, num_bytes, times_called
 
 KINDS = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),

@@ -1,6 +1,6 @@
 """Bytes between a chip and its main memory, counted by hand in a small program of the TPU compiler's form."""
 
-from occrobnet_jax.parallel.memory_traffic import bytes_moved
+from tools.tpu.memory_traffic import bytes_moved
 
 HEAD = "HloModule jit_step, num_partitions=1\n\n"
 FUSED = """

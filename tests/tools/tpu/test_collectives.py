@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from occrobnet_jax.parallel.collectives import Collective, collectives, on_activations
+from tools.tpu.collectives import Collective, collectives, on_activations
 from occrobnet_jax.parallel.mesh import MeshConfig, batch_sharding, make_mesh, replicated
 
 PROGRAM = (Path(__file__).parent / "collectives.hlo").read_text()

@@ -6,7 +6,7 @@ slice that is fetched of it, and the body of a loop once.
 
 import re
 
-from occrobnet_jax.parallel.hlo import arrays_of, instructions, main_memory_bytes, num_bytes, times_called
+from tools.tpu.hlo import arrays_of, instructions, main_memory_bytes, num_bytes, times_called
 
 _INSTRUCTION = re.compile(
     r"\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>.*?) (?P<kind>[a-z][\w\-]*)\((?P<operands>[^)]*)"

@@ -1,0 +1,1 @@
+"""What a program compiled for a TPU takes: read from its text, and bounds from published peaks."""
