@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tools.tpu.collectives import collectives, on_activations
 from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, batch_sharding, make_mesh, replicated, state_sharding
+from tools.tpu.collectives import collectives, on_activations
 
 MESH = make_mesh(MeshConfig(1, 8))
 PARAMS = {"kernel": jnp.linspace(-1, 1, 64 * 32).reshape(64, 32), "bias": jnp.linspace(0, 1, 32)}

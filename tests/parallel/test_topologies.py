@@ -12,7 +12,6 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import train_batches
-from tools.tpu.collectives import Collective, collectives, on_activations
 from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
 from occrobnet_jax.parallel.packed_batch import PackedBatch
@@ -25,6 +24,7 @@ from occrobnet_jax.types import Keypoints
 from tests.support.fake_datasets import write_fake_dataset
 from tests.support.fake_runs import drawn_variables
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
+from tools.tpu.collectives import Collective, collectives, on_activations
 
 STEPS = 5
 ALONE = MeshConfig(1, 1)

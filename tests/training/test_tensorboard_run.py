@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from occrobnet_jax.runs.experiment import WandbConfig
 from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.tensorboard_run import check_installed
-from occrobnet_jax.runs.experiment import WandbConfig
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="pip install tensorboardX")
 
@@ -62,5 +62,5 @@ def test_other_hosts_write_nothing(tmp_path):
 def test_a_missing_library_is_named_with_its_command(monkeypatch):
     check_installed()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="config.tensorboard=True needs tensorboardX: pip install tensorboardX"):
+    with pytest.raises(ValueError, match=r"config\.tensorboard=True needs tensorboardX: pip install tensorboardX"):
         check_installed()

@@ -5,8 +5,8 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.parallel.chips import Chip
-from occrobnet_jax.training import utilization
 from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.training import utilization
 from occrobnet_jax.training.setup import build
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 

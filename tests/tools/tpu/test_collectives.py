@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from tools.tpu.collectives import Collective, collectives, on_activations
 from occrobnet_jax.parallel.mesh import MeshConfig, batch_sharding, make_mesh, replicated
+from tools.tpu.collectives import Collective, collectives, on_activations
 
 PROGRAM = (Path(__file__).parent / "collectives.hlo").read_text()
 """In the form that the TPU compiler writes, put together by hand."""

@@ -1,0 +1,1 @@
+"""Instruments: each is run as python -m tools.NAME, and nothing in production imports them."""
