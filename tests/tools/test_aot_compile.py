@@ -10,9 +10,20 @@ from input_pipeline.config import DataConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 from occrobnet_jax.runs.experiment import Experiment
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
+from tools import aot_table
 from tools.aot_compile import bounds_of, compile_report, table
-from tools.aot_table import SWITCHED, SWITCHES, cases, switch_cases, switch_table
-from tools.aot_table import table as markdown
+from tools.aot_table import (
+    SWITCHED,
+    SWITCHES,
+    cases,
+    compile_missing,
+    read_rows,
+    row_of,
+    switch_cases,
+    switch_table,
+    write_rows,
+)
+from tools.aot_table import table as table_of
 from tools.tpu.topologies import CHIPS, chip_of
 
 HAS_COMPILER = importlib.util.find_spec("libtpu") is not None
@@ -54,16 +65,43 @@ def test_the_table_has_the_24_cases_of_the_issue():
 def test_switches_differ_from_their_case_by_one_flag():
     base = set(dict(cases())[SWITCHED])
     assert [sorted(set(flags) - base) for _, flags in switch_cases()] == [[flag] for flag in SWITCHES.values()]
-    memory = {"total_gib": 2.0, "temporary_gib": 1.5, "commit": "0123456789abcdef+changes"}
-    work = {"tflop": 1.0, "gb_moved": 3.0, "roofline_s": 0.004}
-    rows = switch_table(
-        {
-            SWITCHED: memory | work | {"accumulation_steps": 1},
-            f"{SWITCHED}_accumulation_4": memory | {"accumulation_steps": 4},
-        }
-    ).splitlines()
-    assert rows[2] == "| none | 2.00 | 1.50 | 1.00 | 3.0 | 4.0 | 0123456+changes |"
-    assert rows[3] == "| accumulation_4 | 2.00 | 1.50 | not said of a loop |  |  | 0123456+changes |"
+
+
+REPORT = {
+    **{"topology": "v5e:4x4", "mesh": {"data": 1, "fsdp": 16}, "compute_dtype": "bfloat16", "images": 96.0},
+    **{"accumulation_steps": 1, "fits": True, "total_gib": 2.0, "temporary_gib": 1.5, "chip_gib": 16, "tflop": 1.0},
+    **{"gb_moved": 3.0, "roofline_s": 0.004, "limit": "memory", "images_per_s_bound": 24000.0},
+    "collectives": {"all-gather": {"count": 3, "mb": 10.0}, "all-reduce": {"count": 2, "mb": 4.5}},
+    "commit": "0123456789abcdef+changes",
+}
+OF_LOOP = {name: value for name, value in REPORT.items() if name not in ("tflop", "gb_moved", "roofline_s")}
+
+
+def test_the_tables_are_made_of_rows_that_were_written_and_read_back(tmp_path):
+    reports = {SWITCHED: REPORT, f"{SWITCHED}_accumulation_4": OF_LOOP | {"accumulation_steps": 4}}
+    unfit = OF_LOOP | {"fits": False, "reason": "Used 20G of 16G, which is too much"}
+    write_rows(tmp_path / "aot.csv", [row_of(name, report) for name, report in (reports | {"unfit": unfit}).items()])
+    rows, setting = read_rows(tmp_path / "aot.csv"), "| v5e:4x4 | fsdp | bfloat16 | 96 |"
+    assert table_of([rows[SWITCHED], rows["unfit"]]).splitlines()[2:] == [
+        "| v5e:4x4 | fsdp | bfloat16 | 96 | 2.00 | 16 | 1.00 | 3.0 | 4.0 | memory | 24000 | 3 all-gather, 2 all-reduce | "
+        "14 | 0123456+changes |",
+        "| v5e:4x4 | fsdp | bfloat16 | 96 | does not fit: Used 20G of 16G, which is too much"
+        + " | " * 9
+        + "0123456+changes |",
+    ]
+    assert switch_table(list(rows.values())[:2]).splitlines()[2:] == [
+        "| none | 2.00 | 1.50 | 1.00 | 3.0 | 4.0 | 0123456+changes |",
+        "| accumulation_4 | 2.00 | 1.50 | not said of a loop |  |  | 0123456+changes |",
+    ]
+
+
+def test_a_case_that_is_in_the_file_is_not_compiled_again(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(aot_table, "compile_case", lambda name, flags: compiled.append(name) or row_of(name, REPORT))
+    path = tmp_path / "aot.csv"
+    assert len(compile_missing(path, "v6e_bfloat16")) == 4
+    assert set(compile_missing(path, "bfloat16_data_96")) == set(compiled) == set(read_rows(path))
+    assert len(compiled) == len(set(compiled)) == 6
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="libtpu isn't installed: make testaot")
@@ -76,7 +114,7 @@ def test_the_smallest_step_compiles_for_a_tpu_and_sends_gradients_and_statistics
     assert report["collectives_on_activations"] == 0
     assert report["collectives"]["all-reduce"]["mb"] < 1.1 * report["parameters_mb"]
     assert report["limit"] in table(report)
-    assert "all-reduce" in markdown({"tiny": json.loads(json.dumps(report))})
+    assert "all-reduce" in table_of([row_of("tiny", json.loads(json.dumps(report)))])
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="libtpu isn't installed: make testaot")
