@@ -81,10 +81,11 @@ def test_the_tables_are_made_of_rows_that_were_written_and_read_back(tmp_path):
     reports = {SWITCHED: REPORT, f"{SWITCHED}_accumulation_4": OF_LOOP | {"accumulation_steps": 4}}
     unfit = OF_LOOP | {"fits": False, "reason": "Used 20G of 16G, which is too much"}
     write_rows(tmp_path / "aot.csv", [row_of(name, report) for name, report in (reports | {"unfit": unfit}).items()])
-    rows, setting = read_rows(tmp_path / "aot.csv"), "| v5e:4x4 | fsdp | bfloat16 | 96 |"
+    rows, commit = read_rows(tmp_path / "aot.csv"), "0123456+changes"
+    setting = "| v5e:4x4 | fsdp | bfloat16 | 96"
     assert table_of([rows[SWITCHED], rows["unfit"]]).splitlines()[2:] == [
-        f"{setting} 2.00 | 16 | 1.00 | 3.0 | 4.0 | memory | 24000 | 3 all-gather, 2 all-reduce | 14 | 0123456+changes |",
-        f"{setting} does not fit: Used 20G of 16G, which is too much{' | ' * 9}0123456+changes |",
+        f"{setting} | 2.00 | 16 | 1.00 | 3.0 | 4.0 | memory | 24000 | 3 all-gather, 2 all-reduce | 14 | {commit} |",
+        f"{setting} | does not fit: Used 20G of 16G, which is too much{' | ' * 9}{commit} |",
     ]
     assert switch_table(list(rows.values())[:2]).splitlines()[2:] == [
         "| none | 2.00 | 1.50 | 1.00 | 3.0 | 4.0 | 0123456+changes |",
