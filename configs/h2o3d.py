@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
     config = get_recipe(TRAIN_EXAMPLES, epochs=150, teacher_forced_epochs=25, evaluation_epochs=5)
     config.data.name = "h2o3d+ho3d_v2"
     config.data.eval_split = "h2o3d/val"
+    config.data.box_pad_px = 10.0  # as Keypoint Transformer
 
     config.model.representation = "vectors"
     config.model.left_object_translation = True

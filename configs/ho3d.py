@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
     config = get_recipe(TRAIN_EXAMPLES, epochs=150, teacher_forced_epochs=25)
     config.data.name = "ho3d_v2"
     config.data.eval_split = "evaluation"
+    config.data.box_pad_px = 10.0  # as Keypoint Transformer
     config.data.flip_probability = 0.0  # every hand is a right one
 
     config.model.representation = "vectors"

@@ -26,7 +26,8 @@ class DataConfig:
     # --- The crop
     input_size_px: int = 256  # side of the square that the network sees
     box_source: Literal["stored", "joints", "rootnet"] = "stored"  # "joints": around the labels, hands and object
-    box_scale: float = 1.25  # side of the crop / long side of the box
+    box_pad_px: float = 0.0  # of the photo, added to each side of the box; KypT: 10 on HO-3D and H2O-3D
+    box_scale: float = 1.25  # side of the crop / long side of the box, the padding included
     crop_centre: Literal["pixel_grid", "half_size"] = "pixel_grid"  # where the box's centre comes to lie in the crop:
     # (size - 1) / 2, or half a pixel off at size / 2 [KypT]
     crop_averaging: bool = True  # of the photo's pixels where the crop is much smaller; KypT only samples
@@ -49,6 +50,8 @@ class DataConfig:
             )
         if self.num_workers < 0:
             raise ValueError(f"data.num_workers={self.num_workers} must be 0 or more")
+        if not 0 <= self.box_pad_px < float("inf"):
+            raise ValueError(f"data.box_pad_px={self.box_pad_px} must be 0 or more")
         if not 0 < self.box_scale < float("inf"):
             raise ValueError(f"data.box_scale={self.box_scale} must be positive")
         for name in ("shift_share", "scale_share", "colour_share", "rotation_probability", "flip_probability"):

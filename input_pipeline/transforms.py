@@ -160,15 +160,16 @@ def _row(cut: Cut) -> Fields:
 
 def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], float]:
     """The box, and how much larger than it the crop is."""
+    padding_px = data.box_pad_px * np.array([-1, -1, 1, 1])
     if data.box_source == "joints":
-        return label_box(example), data.box_scale
+        return label_box(example) + padding_px, data.box_scale
     if data.box_source == "rootnet":
         if not example["rootnet_known"]:
             raise ValueError("its dataset was prepared without RootNet's output; set data.box_source=stored")
-        return example["rootnet_box_px"], 1.0  # it has been made square and enlarged by 1.25 before it was stored
+        return example["rootnet_box_px"], 1.0  # square and enlarged by 1.25 already; no InterHand2.6M box is padded
     if not example["box_known"]:
         raise ValueError("its dataset gives no box; set data.box_source=joints")
-    return example["box_px"], data.box_scale
+    return example["box_px"] + padding_px, data.box_scale
 
 
 def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"]]:

@@ -28,6 +28,9 @@ from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.weights import kypt
 from occrobnet_jax.weights.pretrained import read_state_dict
 
+OBJECT_BOX_PAD_PX = 10.0
+"""Of its HO-3D and H2O-3D loaders, added to each side of a box; InterHand2.6M's boxes get none."""
+
 
 def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str]:
     """Writes the checkpoint of step 0 and config.json into a workdir; returns what is worth telling the user.
@@ -56,9 +59,13 @@ def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str
 def experiment_of(state: dict, kind: kypt.Kind, mano: Path | None) -> Experiment:
     """The network, crops and losses of a file, as Keypoint Transformer's code has them."""
     bone_vectors = 0.0 if kind is kypt.ANGLES else LossConfig.bone_vectors
+    model = kypt.model_config(state, kind, mano)
+    padding_px = OBJECT_BOX_PAD_PX if model.with_object else 0.0
     return Experiment(
-        model=kypt.model_config(state, kind, mano),
-        data=DataConfig(name=kind.dataset, eval_split="test", crop_centre="half_size", crop_averaging=False),
+        model=model,
+        data=DataConfig(
+            name=kind.dataset, eval_split="test", box_pad_px=padding_px, crop_centre="half_size", crop_averaging=False
+        ),
         loss=LossConfig(bone_vectors=bone_vectors, object_corner_factors=((10, 4.0), (24, 4.0))),
     )
 

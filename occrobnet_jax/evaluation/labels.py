@@ -51,6 +51,7 @@ def _write(options: argparse.Namespace) -> None:
         data_dir=str(options.data_dir),
         input_size_px=options.input_size_px,
         box_source=options.box_source,
+        box_pad_px=options.box_pad_px,
         black_frames="keep",
     )
     setting = Setting(data.input_size_px, None, data_switches(data, options.split))
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--box_source", choices=("stored", "joints", "rootnet"), default="stored", help="of the crops")
+    parser.add_argument("--box_pad_px", type=float, default=0.0, help="added to each side of the box; KypT: 10")
     parser.add_argument("--input_size_px", type=int, default=256, help="side of the crops")
     return parser
 

@@ -86,6 +86,8 @@ class Predictor:
         photo = decode_image(encoded, name=name)
         example = photo_example(encoded, photo, name, box, focal_px, self.experiment.data.box_scale)
         data = dataclasses.replace(self.experiment.data, box_source="stored")
+        if box is None:  # the whole photo needs no padding
+            data = dataclasses.replace(data, box_pad_px=0.0)
         fields = crop_example(example, data, self.experiment.model.heatmap_stride, photo)
         pose = self.run(jnp.asarray(fields["image"][None]), jnp.asarray(fields["intrinsics"][None]))
         values = _of_the_only_one(pose)

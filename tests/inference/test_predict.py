@@ -92,7 +92,10 @@ def test_whole_photos_are_seen_whole(predictor: Predictor, shape: tuple[int, int
         seen.append(np.asarray(image[0]) > 100)
         return know_the_hands(image, intrinsics)
 
-    dataclasses.replace(predictor, run=look).predict(encoded(np.full((*shape, 3), 200, np.uint8)), "a")
+    data = dataclasses.replace(predictor.experiment.data, box_pad_px=10.0)  # which is for boxes around hands
+    experiment = dataclasses.replace(predictor.experiment, data=data)
+    padding = dataclasses.replace(predictor, run=look, experiment=experiment)
+    padding.predict(encoded(np.full((*shape, 3), 200, np.uint8)), "a")
     assert seen[0].mean() == pytest.approx(min(shape) / max(shape), abs=0.05)
     assert seen[0].any(axis=(0, 2) if shape[1] > shape[0] else (1, 2)).all()
 

@@ -18,6 +18,7 @@ def test_defaults_are_valid_and_frozen():
         ("input_size_px", 0),
         ("input_size_px", 100),
         ("num_workers", -1),
+        ("box_pad_px", -1.0),
         ("box_scale", 0.0),
         ("box_source", "detector"),
         ("black_frames", "drop"),

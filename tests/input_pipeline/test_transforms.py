@@ -266,10 +266,23 @@ def test_box_around_the_labels(marks):
     np.testing.assert_allclose(fields["joints_px"], moved(marks)["joints_px"], atol=1e-2)
 
 
+@pytest.mark.parametrize("box_source", ["stored", "joints"])
+def test_padding_is_added_to_each_side_before_the_factor(marks, box_source):
+    plain, padded = (
+        crop_example(marks, DataConfig(box_source=box_source, box_pad_px=pad_px), STRIDE) for pad_px in (0.0, 10.0)
+    )
+    x0, y0, x1, y1 = marks["box_px"] if box_source == "stored" else label_box(marks)
+    side = max(x1 - x0, y1 - y0)
+    scales = [fields["crop_from_image"][0, 0] for fields in (plain, padded)]
+    np.testing.assert_allclose(scales[0] / scales[1], (side + 20) / side, rtol=1e-5)
+    centre = [(x0 + x1) / 2, (y0 + y1) / 2, 1]
+    np.testing.assert_allclose(padded["crop_from_image"] @ centre, plain["crop_from_image"] @ centre, atol=1e-3)
+
+
 def test_rootnets_box_is_taken_as_it_is(marks):
     """It has been made square and enlarged before it was stored; another box would be by 1.25."""
     example = marks | {"rootnet_box_px": np.array([40, 30, 296, 286], np.float32), "rootnet_known": np.uint8(1)}
-    fields = crop_example(example, DataConfig(box_source="rootnet", input_size_px=256), STRIDE)
+    fields = crop_example(example, DataConfig(box_source="rootnet", box_pad_px=9.0, input_size_px=256), STRIDE)
     corners = fields["crop_from_image"] @ np.array([[40, 30, 1], [296, 286, 1]]).T
     np.testing.assert_allclose(corners[:, 1] - corners[:, 0], 256, atol=1e-4)
     with pytest.raises(ValueError, match="without RootNet's output"):

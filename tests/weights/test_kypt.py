@@ -117,6 +117,13 @@ def test_a_wrong_kind_or_a_renamed_key_is_one_clear_error():
     assert "linear2.layers.0.weight: in the file, not in the network" in str(error.value)
 
 
+def test_objects_boxes_are_padded_as_its_loaders_do():
+    assert [
+        experiment_of(state, kypt.kind_of(state, Path("file")), None).data.box_pad_px
+        for state in map(flat_state, KINDS[:3])
+    ] == [0.0, 10.0, 10.0]
+
+
 def test_the_angles_kind_needs_mano_and_takes_its_joints_from_interhands_regressor(mano, tmp_path):
     state = flat_state(KINDS[3])
     with pytest.raises(ValueError, match=r"of the angles kind poses MANO's hands: name the folder .* with --mano"):

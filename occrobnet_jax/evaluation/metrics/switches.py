@@ -21,6 +21,7 @@ def data_switches(data: DataConfig, split: str) -> dict[str, Any]:
         "occlusion_labels": manifest["occlusion"],
         "split": split,
         "box_source": data.box_source,
+        "box_pad_px": data.box_pad_px,
         "box_scale": data.box_scale,
         "input_size_px": data.input_size_px,
         "black_frames": data.black_frames,
