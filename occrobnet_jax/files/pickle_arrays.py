@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from occrobnet_jax.files.shown import shown
+
 MAX_DIMENSIONS = 8
 
 # Booleans, integers, floats; texts of 1 to 9999 characters (NumPy gives those of 0 memory all the same).
@@ -30,7 +32,7 @@ def element_type(arguments: tuple[Any, ...]) -> ElementType:
     code = arguments[0] if arguments else None
     code = code.decode("latin-1") if isinstance(code, bytes) else code
     if not (isinstance(code, str) and _DTYPE_CODE.fullmatch(code)):
-        raise ValueError(f"has an array of type {code!r}; plain numbers are expected")
+        raise ValueError(f"has an array of type {shown(code)}; plain numbers are expected")
     return ElementType(code)
 
 
@@ -50,8 +52,7 @@ def exact_array(shape: Any, dtype: np.dtype, raw: bytes, *, is_fortran: bool) ->
     """An array of exactly the bytes that are there."""
     plain = isinstance(shape, tuple) and all(type(length) is int and 0 <= length < 2**31 for length in shape)
     if not plain or len(shape) > MAX_DIMENSIONS or math.prod(shape) * dtype.itemsize != len(raw):
-        described = shape if isinstance(shape, tuple) and len(str(shape)) < 200 else "that is no shape"
-        raise ValueError(f"has an array of shape {described} and type {dtype} with {len(raw):,} bytes of content")
+        raise ValueError(f"has an array of shape {shown(shape)} and type {dtype} with {len(raw):,} bytes of content")
     if not raw:
         return np.zeros(shape, dtype)
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C")

@@ -1,22 +1,30 @@
-"""Reads pickles of plain data without Python's pickle machine: nothing is imported, called or built on their word.
+"""Reads pickles without Python's pickle machine: nothing is imported, called or built on their word.
 
-HO-3D's and H2O-3D's metadata and MANO's files are pickles, some of Python 2. A pickle is a program; the interpreter
-here knows only the instructions that build numbers, texts, lists, tuples, dictionaries and numpy arrays, and keeps
-objects of a few named classes as inert records. All else ends in a ValueError. An array comes into being only when
-the bytes of all its elements are there, so that no shape can allocate more than the file holds.
+HO-3D's and H2O-3D's metadata, MANO's files and PyTorch's are pickles, some of Python 2. A pickle is a program; the
+interpreter here knows only the instructions that build numbers, texts, lists, tuples, dictionaries and numpy arrays,
+and what a reader allows besides, by name. All else ends in a ValueError. An array comes into being only when the
+bytes of all its elements are there, and what a program copies is counted, so that memory and time stay in proportion
+to the file.
 """
 
+import collections
 import dataclasses
+import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from occrobnet_jax.files.pickle_arrays import ElementType, as_bytes, element_type, exact_array, numpy_type, refuse
-from occrobnet_jax.files.pickle_instructions import next_instruction
+from occrobnet_jax.files.pickle_instructions import Program, next_instruction
+from occrobnet_jax.files.shown import shown
 
 MAX_INSTRUCTIONS = 1_000_000
+MAX_INTEGER_KEY = 1_000_000  # of dictionaries; larger ones could be chosen to collide
+MAX_NAME = 200  # characters of "module name"
+COPIES = 4  # of the whole file are the most that a program may make
+FREE_BYTES = 2**20  # and so much besides
 
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _RECONSTRUCT = frozenset(f"{module} _reconstruct" for module in _NUMPY)
@@ -26,7 +34,7 @@ _ARRAY, _DTYPE, _ENCODE = "numpy ndarray", "numpy dtype", "_codecs encode"
 _NEW_OBJECT = frozenset({"copy_reg _reconstructor", "copyreg _reconstructor"})
 _OBJECT = frozenset({"__builtin__ object", "builtins object"})
 _NO_BYTES = "__builtin__ bytes"  # how Python 3 writes b"" for Python 2
-_PLAIN = {*_RECONSTRUCT, *_SCALAR, *_FROM_BUFFER, _ARRAY, _DTYPE, _ENCODE, *_NEW_OBJECT, *_OBJECT, _NO_BYTES}
+_PLAIN = frozenset({*_RECONSTRUCT, *_SCALAR, *_FROM_BUFFER, _ARRAY, _DTYPE, _ENCODE, *_NEW_OBJECT, *_OBJECT, _NO_BYTES})
 
 _MARK = object()
 
@@ -41,14 +49,28 @@ class Inert:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Global:
+class Global:
     """A name that the pickle refers to: "module name"."""
 
     name: str
 
 
+Call = Callable[[tuple[Any, ...]], Any]
+"""What the call of an allowed name stands for, from its arguments."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """What a pickle may ask for beyond plain data."""
+
+    calls: Mapping[str, Call] = dataclasses.field(default_factory=dict)  # by "module name"
+    names: frozenset[str] = frozenset()  # "module name" that it may refer to and not call
+    persistent: Callable[[Any], Any] | None = None  # what stands outside of the pickle, from its identity
+    integer_keys: bool = False  # of dictionaries, from 0 to MAX_INTEGER_KEY
+
+
 def load_plain(content: bytes, inert_classes: frozenset[str] = frozenset()) -> Any:
-    """The value of a pickle of plain data and arrays; texts of Python 2 are read as Latin-1.
+    """Return the value of a pickle of plain data and arrays; texts of Python 2 are read as Latin-1.
 
     Args:
         content: the pickle.
@@ -57,28 +79,45 @@ def load_plain(content: bytes, inert_classes: frozenset[str] = frozenset()) -> A
     Raises:
         ValueError: it isn't such a pickle, or asks for anything else.
     """
+    calls = {name: functools.partial(Inert, name) for name in inert_classes}
+    return load_allowed(io.BytesIO(content), len(content), Allowed(calls))
+
+
+def load_allowed(program: Program, size: int, allowed: Allowed) -> Any:
+    """Return the value of the next pickle of a stream, which is left behind its end.
+
+    Args:
+        program: the stream.
+        size: of the stream in bytes, which bounds what the pickle may copy.
+        allowed: what it may ask for.
+
+    Raises:
+        ValueError: it is damaged, or asks for anything else.
+    """
     try:
-        return _Machine(_PLAIN | inert_classes, inert_classes).run(io.BytesIO(content))
+        return _Machine(allowed, size).run(program)
     except ValueError:
         raise
     except Exception as error:  # damaged programs fail in every way that the readers of their arguments know
-        raise ValueError(f"damaged: {type(error).__name__} {error}") from error
+        raise ValueError(f"damaged: {type(error).__name__} {shown(str(error))}") from error
 
 
 class _Machine:
     """Stack and memo of one pickle."""
 
-    def __init__(self, known: frozenset[str] | set[str], inert_classes: frozenset[str]) -> None:
-        self._known, self._inert = known, inert_classes
+    def __init__(self, allowed: Allowed, size: int) -> None:
+        self._allowed = allowed
+        self._known = _PLAIN | allowed.names | allowed.calls.keys()
+        self._bytes_left = COPIES * size + FREE_BYTES
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
-    def run(self, program: io.BytesIO) -> Any:
+    def run(self, program: Program) -> Any:
         for _ in range(MAX_INSTRUCTIONS):
             name, argument = next_instruction(program)
             if name == "STOP":
                 value = self._pop()
-                if isinstance(value, (_Global, ElementType)) or value is _MARK:
+                if isinstance(value, (Global, ElementType)) or value is _MARK:
                     raise ValueError("holds no data")
                 return value
             if name in _CONSTANTS:
@@ -90,6 +129,17 @@ class _Machine:
             elif name not in ("PROTO", "FRAME"):
                 raise ValueError(f"uses {name}, which plain data doesn't need")
         raise ValueError(f"has more than {MAX_INSTRUCTIONS:,} instructions")
+
+    def _spend(self, count: int) -> None:
+        """Count the bytes of a copy: one value may be copied again and again."""
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise ValueError("makes more copies of its values than plain data needs")
+
+    def _bytes(self, value: Any) -> bytes:
+        if isinstance(value, (str, bytes, bytearray)):
+            self._spend(len(value))
+        return as_bytes(value)
 
     def _pop(self) -> Any:
         if not self._stack:
@@ -153,9 +203,16 @@ class _Machine:
     def _set(self, values: list[Any]) -> None:
         target = self._last(dict)
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if not isinstance(key, (str, bytes)):  # numbers could be chosen to collide
-                raise ValueError(f"has a dictionary with a key of type {type(key).__name__}; texts are expected")
-            target[key.decode("latin-1") if isinstance(key, bytes) else key] = value
+            target[self._key(key)] = value
+
+    def _key(self, key: Any) -> str | int:
+        """Return a key of a dictionary; no other types, since tuples are slow to hash and numbers may collide."""
+        if type(key) is int and self._allowed.integer_keys and 0 <= key <= MAX_INTEGER_KEY:
+            return key
+        if not isinstance(key, (str, bytes)):
+            raise ValueError(f"has a dictionary with a key of type {type(key).__name__}; texts are expected")
+        self._spend(len(key))
+        return key.decode("latin-1") if isinstance(key, bytes) else key
 
     def put(self, index: int) -> None:
         self._memo[index] = self._last(object)
@@ -170,16 +227,23 @@ class _Machine:
 
     def global_(self, name: str) -> None:
         if name not in self._known:
-            raise ValueError(f"asks for {name.replace(' ', '.')!r}, which is not plain data: it may be malicious")
-        self._stack.append(_Global(name))
+            raise ValueError(f"asks for {shown(name.replace(' ', '.'))}, which is not plain data: it may be malicious")
+        self._stack.append(Global(name))
 
     def stack_global(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
+        if not (isinstance(module, str) and isinstance(name, str) and len(module) + len(name) < MAX_NAME):
+            raise ValueError("damaged: the name of what it asks for is no text")
         self.global_(f"{module} {name}")
+
+    def persistent(self, _: Any) -> None:
+        if self._allowed.persistent is None:
+            raise ValueError("refers to data outside of it, which plain data doesn't")
+        self._stack.append(self._allowed.persistent(self._pop()))
 
     def reduce(self, _: Any) -> None:
         arguments, function = self._pop(), self._pop()
-        if not (isinstance(function, _Global) and isinstance(arguments, tuple)):
+        if not (isinstance(function, Global) and isinstance(arguments, tuple)):
             raise ValueError("calls something that is no known function")
         self._stack.append(self._made(function.name, arguments))
 
@@ -191,22 +255,23 @@ class _Machine:
             return element_type(arguments)
         if name in _SCALAR:
             dtype, raw = arguments
-            return exact_array((), numpy_type(dtype), as_bytes(raw), is_fortran=False)[()]
+            return exact_array((), numpy_type(dtype), self._bytes(raw), is_fortran=False)[()]
         if name in _FROM_BUFFER:
             raw, dtype, shape, order = arguments
-            return exact_array(shape, numpy_type(dtype), as_bytes(raw), is_fortran=order == "F")
+            return exact_array(shape, numpy_type(dtype), self._bytes(raw), is_fortran=order == "F")
         if name == _ENCODE:
             text, encoding = arguments
-            return as_bytes(text) if encoding in ("latin1", "latin-1") else refuse(f"encodes text as {encoding!r}")
+            latin = encoding in ("latin1", "latin-1")
+            return self._bytes(text) if latin else refuse(f"encodes text as {shown(encoding)}")
         if name == _NO_BYTES and not arguments:
             return b""
         if name in _NEW_OBJECT:
             (made, base, state) = arguments
-            if not (isinstance(made, _Global) and isinstance(base, _Global) and base.name in _OBJECT and state is None):
+            if not (isinstance(made, Global) and isinstance(base, Global) and base.name in _OBJECT and state is None):
                 raise ValueError("builds an object that is not plain data")
             return self._made(made.name, ())
-        if name in self._inert:
-            return Inert(name, arguments)
+        if name in self._allowed.calls:
+            return self._allowed.calls[name](arguments)
         raise ValueError(f"calls {name.replace(' ', '.')!r}, which is not plain data")
 
     def build(self, _: Any) -> None:
@@ -214,7 +279,7 @@ class _Machine:
         target = self._last(object)
         if isinstance(target, np.ndarray) and isinstance(state, tuple) and len(state) == 5:
             _, shape, dtype, is_fortran, raw = state
-            filled = exact_array(shape, numpy_type(dtype), as_bytes(raw), is_fortran=bool(is_fortran))
+            filled = exact_array(shape, numpy_type(dtype), self._bytes(raw), is_fortran=bool(is_fortran))
             # In place, since other parts of the pickle may refer to the array already.
             content: Any = (filled.shape, filled.dtype, bool(is_fortran), filled.tobytes("A"))
             target.__setstate__(content)
@@ -223,7 +288,10 @@ class _Machine:
                 raise ValueError("has an array whose elements are not plain numbers")
             target.order = "|" if state[1] == "=" else state[1]
         elif isinstance(target, Inert) and isinstance(state, dict):
+            self._spend(len(state))
             target.state |= state
+        elif isinstance(target, collections.OrderedDict):
+            pass  # its attributes, such as the versions of a PyTorch network's layers
         else:
             raise ValueError(f"sets the state of a {type(target).__name__}, which plain data doesn't need")
 
@@ -261,4 +329,5 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "REDUCE": _Machine.reduce,
     "NEWOBJ": _Machine.reduce,
     "BUILD": _Machine.build,
+    "BINPERSID": _Machine.persistent,
 }

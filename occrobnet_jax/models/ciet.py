@@ -15,9 +15,11 @@ from flax import struct
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
-from occrobnet_jax.models.attention import scaled_products, softmax_attention
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, gelu, layer_norm, row_products
+from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, layer_norm
+from occrobnet_jax.models.ops.attention import scaled_products, softmax_attention
+from occrobnet_jax.models.ops.gelu import gelu
+from occrobnet_jax.models.ops.products import row_products
 from occrobnet_jax.models.remat import apply_block
 
 SATURATED_LOGIT = 6.0  # beyond it a gate passes less than 0.25 % of its gradient

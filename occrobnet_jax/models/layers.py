@@ -1,7 +1,6 @@
-"""The small layers that every block is made of, in the form that is fast on a CPU as well as on TPU and GPU."""
+"""The small layers that every block is made of."""
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,8 @@ from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
+from occrobnet_jax.models.ops.products import conv_1x1, row_products
+from occrobnet_jax.models.ops.transposed_conv import transposed_conv_4x4
 from occrobnet_jax.models.ops.winograd import conv_3x3
 
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's
@@ -25,11 +26,7 @@ small_normal = initializers.normal(0.001)
 
 
 class Conv(nn.Module):
-    """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side.
-
-    A 1 x 1 convolution is written as the matrix product that it is: XLA's CPU backend is several times slower on
-    the backward pass of the same thing called a convolution. Nor is one of 3 x 3 always computed as it stands.
-    """
+    """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side."""
 
     features: int
     kernel: int = 3
@@ -45,7 +42,7 @@ class Conv(nn.Module):
         weights = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.kernel == 1:
-            y = row_products(x[:, :: self.stride, :: self.stride], weights[0, 0])
+            y = conv_1x1(x, weights, self.stride)
         elif (self.kernel, self.stride) == (3, 1):
             y = conv_3x3(x, weights)
         else:
@@ -133,81 +130,9 @@ def dense(features: int, kernel_init: nn.initializers.Initializer, dtype: Any, n
     return nn.Dense(features, kernel_init=kernel_init, dtype=dtype, dot_general=row_products, name=name)
 
 
-def row_products(
-    x: Float[Array, "..."], weights: Float[Array, "..."], dimension_numbers: Any = None, **options: Any
-) -> Float[Array, "..."]:
-    """Products of the last axes of `x` with the first ones of `weights`, with all other axes of `x` made into one.
-
-    What `jax.lax.dot_general` does, in a form whose gradient is a plain product too: XLA's CPU backend transposes an
-    array of more than two axes in memory first, and then takes twice as long.
-
-    Args:
-        x: any number of axes.
-        weights: any number of axes.
-        dimension_numbers: as of `jax.lax.dot_general`, which a layer of Flax gives; one axis by default.
-        **options: precision and type of `jax.lax.dot_general`.
-    """
-    count = 1 if dimension_numbers is None else len(dimension_numbers[0][0])
-    outer, inner = x.shape[:-count], math.prod(x.shape[-count:])
-    rows, matrix = x.reshape(-1, inner), weights.reshape(inner, -1)
-    products = jax.lax.dot_general(rows, matrix, (((1,), (0,)), ((), ())), **options)
-    return products.reshape(*outer, *weights.shape[count:])
-
-
-def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The exact GELU by the error function, as PyTorch has it.
-
-    JAX's own is by its complement, which takes several times longer on a CPU. In float32 within: the sum of 1 and a
-    value near -1 has few digits in bfloat16.
-    """
-    wide = x.astype(jnp.float32)
-    return (0.5 * wide * (1 + jax.lax.erf(wide / math.sqrt(2)))).astype(x.dtype)
-
-
 def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
     """LayerNorm with PyTorch's epsilon."""
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=dtype, name=name)
-
-
-def transposed_conv_4x4(
-    x: Float[Array, "b h w cin"], weights: Float[Array, "4 4 cin cout"]
-) -> Float[Array, "b h2 w2 cout"]:
-    """Transposed convolution of stride 2, as the convolution of the zero-spaced input that it is defined by.
-
-    Each of the four phases of the output sees 2 x 2 taps of the kernel, so that no zero is ever multiplied. The padding
-    is left to the convolutions: on slices of a padded input they are three times slower on a CPU.
-    """
-    batch, height, width, _ = x.shape
-    phases = [
-        jax.lax.conv_general_dilated(
-            x,
-            weights[dy::2, dx::2],
-            window_strides=(1, 1),
-            padding=((1 - dy, dy), (1 - dx, dx)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        for dy in range(2)
-        for dx in range(2)
-    ]
-    grid = jnp.stack(phases, 3).reshape(batch, height, width, 2, 2, -1)
-    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
-
-
-def max_pool_3x3_stride_2(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    """ResNet's max-pooling (padding 1) of a map of even size, as the maximum of nine strided slices.
-
-    The backward pass of XLA's windowed maximum is an order of magnitude slower on a CPU.
-    """
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    windows = [padded[:, dy : dy + height : 2, dx : dx + width : 2] for dy in range(3) for dx in range(3)]
-    return functools.reduce(jnp.maximum, windows)
-
-
-def average_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
-    """Mean of each `factor` x `factor` block."""
-    b, h, w, c = x.shape
-    return x.reshape(b, h // factor, factor, w // factor, factor, c).mean((2, 4))
 
 
 def upsample_2x(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

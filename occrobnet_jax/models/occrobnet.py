@@ -11,7 +11,6 @@ from occrobnet_jax.models.ciet import Ciet, Enhanced
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.heads import ClassHead, HandHead, PoseHeads
 from occrobnet_jax.models.keypoints import select_keypoints
-from occrobnet_jax.models.layers import average_pool
 from occrobnet_jax.models.neck import (
     FeaturePyramid,
     FinestLevel,
@@ -22,6 +21,7 @@ from occrobnet_jax.models.neck import (
     UNet,
     map_head_widths,
 )
+from occrobnet_jax.models.ops.pooling import average_pool
 from occrobnet_jax.models.queries import QueryLayout, attendable
 from occrobnet_jax.models.remat import apply_block
 from occrobnet_jax.models.resnet import ResNet

@@ -7,7 +7,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import BatchNorm, Conv, max_pool_3x3_stride_2
+from occrobnet_jax.models.layers import BatchNorm, Conv
+from occrobnet_jax.models.ops.pooling import max_pool_3x3_stride_2
 from occrobnet_jax.models.remat import apply_block
 
 STAGE_SIZES = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}

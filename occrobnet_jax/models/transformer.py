@@ -8,7 +8,8 @@ from flax.linen import initializers
 from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import dense, layer_norm, row_products
+from occrobnet_jax.models.layers import dense, layer_norm
+from occrobnet_jax.models.ops.products import row_products
 from occrobnet_jax.models.remat import apply_block
 
 

@@ -1,17 +1,18 @@
 """Reads weights out of PyTorch's own files without PyTorch, and without running what is pickled in them.
 
 A `.pth` file is a pickle whose tensors stand outside of it: in records of a zip archive (since PyTorch 1.6), or one
-after the other behind it (before; torchvision's older files are of that kind). A pickle may call any function that
-it names, so that this one is allowed to name only what tensors and plain containers are made of; whatever else it
-asks for is refused. Tensors are read when they are asked for, so that an optimiser's state beside the weights costs
-nothing.
+after the other behind it (before; torchvision's older files are of that kind). `files.pickles` reads it, which runs
+nothing; what it may name is what tensors and plain containers are made of. Tensors are read when they are asked for,
+so that an optimizer's state beside the weights costs nothing.
 """
 
 import collections
 import contextlib
 import dataclasses
+import functools
 import io
 import math
+import mmap
 import pickle
 import struct
 import zipfile
@@ -21,6 +22,10 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+
+from occrobnet_jax.files.pickle_instructions import Program
+from occrobnet_jax.files.pickles import Allowed, Global, load_allowed
+from occrobnet_jax.files.shown import shown
 
 STORAGES = {
     "DoubleStorage": np.float64,
@@ -39,6 +44,9 @@ LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 LEGACY_PROTOCOL = 1001
 ZIP_START = b"PK\x03\x04"
 COUNT = struct.Struct("<q")  # elements of a storage, before its bytes in the older format
+MAX_DIMENSIONS = 16
+MAX_ELEMENTS = 2**40  # of a tensor, and the largest stride
+MAX_VIEWS = 4  # so many times the file's size are the most that its tensors may be together
 
 ReadStorage = Callable[["Storage"], bytes]
 
@@ -61,12 +69,19 @@ class TorchTensor:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of its numbers."""
+        return self.storage.dtype.itemsize * math.prod(self.shape)
+
     def array(self, read_storage: ReadStorage) -> np.ndarray:
-        """Its numbers.
+        """Read its numbers.
 
         Raises:
             ValueError: the file holds fewer bytes than the storage should have.
         """
+        if not math.prod(self.shape):
+            return np.zeros(self.shape, self.storage.dtype)
         flat = np.frombuffer(read_storage(self.storage), self.storage.dtype)
         itemsize = self.storage.dtype.itemsize
         strides = tuple(itemsize * step for step in self.stride)
@@ -75,7 +90,7 @@ class TorchTensor:
 
 
 def read_torch_file(path: Path, select: Callable[[Any], Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Tensors of a file that `torch.save` wrote.
+    """Read tensors of a file that `torch.save` wrote.
 
     Args:
         path: of the file.
@@ -87,7 +102,11 @@ def read_torch_file(path: Path, select: Callable[[Any], Mapping[str, Any]]) -> d
     try:
         with _opened(path) as (content, read_storage):
             wanted = select(content)
-            return {name: tensor.array(read_storage) for name, tensor in wanted.items()}
+            size = sum(tensor.num_bytes for tensor in wanted.values())
+            if size > MAX_VIEWS * path.stat().st_size:
+                raise ValueError(f"{path} is refused: its tensors have {size:,} bytes together, far more than the file")
+            read = functools.cache(read_storage)  # of which tensors may share one
+            return {name: tensor.array(read) for name, tensor in wanted.items()}
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror or error}") from error
 
@@ -96,12 +115,12 @@ def read_torch_file(path: Path, select: Callable[[Any], Mapping[str, Any]]) -> d
 def _opened(path: Path) -> Iterator[tuple[Any, ReadStorage]]:
     with path.open("rb") as file:
         start = file.read(512)
-        file.seek(0)
         if start.startswith(ZIP_START):
             with _zip(file, path) as archive:
                 yield _zip_content(archive, path)
         elif start.startswith(LEGACY_MAGIC):
-            yield _legacy_content(file, path)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                yield _legacy_content(mapped, path)
         else:
             is_tar = start[257:262] == b"ustar"
             kind = "of PyTorch's oldest, tar format; save it again with a newer PyTorch" if is_tar else "unknown to us"
@@ -150,25 +169,26 @@ def _zip_content(archive: zipfile.ZipFile, path: Path) -> tuple[Any, ReadStorage
 
     if folder + "byteorder" in records and read("byteorder", 16) != b"little":
         raise ValueError(f"{path} was saved on a big-endian machine, which can't be read")
-    content = _unpickled(io.BytesIO(read("data.pkl", MAX_PICKLE_BYTES)), path, {})
+    program = read("data.pkl", MAX_PICKLE_BYTES)
+    content = _unpickled(io.BytesIO(program), len(program), path, {})
     return content, read_storage
 
 
 # --- The older format
 
 
-def _legacy_content(file: io.BufferedIOBase, path: Path) -> tuple[Any, ReadStorage]:
+def _legacy_content(file: mmap.mmap, path: Path) -> tuple[Any, ReadStorage]:
     """Five pickles (magic number, version, machine, content, keys of the storages), then each storage."""
     storages: dict[str, Storage] = {}
-    for check in (None, LEGACY_PROTOCOL):
-        value = _unpickled(file, path, storages)
-        if check is not None and value != check:
-            raise ValueError(f"{path} has the version {value!r} of PyTorch's older format where {check} is known")
-    machine = _unpickled(file, path, storages)
+    size = min(len(file), MAX_PICKLE_BYTES)
+    _, version, machine, content, keys = (_unpickled(file, size, path, storages) for _ in range(5))
+    if version != LEGACY_PROTOCOL:
+        raise ValueError(
+            f"{path} has the version {shown(version)} of PyTorch's older format where {LEGACY_PROTOCOL} is known"
+        )
     if isinstance(machine, Mapping) and machine.get("little_endian") is False:
         raise ValueError(f"{path} was saved on a big-endian machine, which can't be read")
-    content = _unpickled(file, path, storages)
-    places = _legacy_places(file, path, _unpickled(file, path, storages), storages)
+    places = _legacy_places(file, path, keys, storages)
 
     def read_storage(storage: Storage) -> bytes:
         if storage.key not in places:
@@ -183,16 +203,18 @@ def _legacy_content(file: io.BufferedIOBase, path: Path) -> tuple[Any, ReadStora
     return content, read_storage
 
 
-def _legacy_places(file: io.BufferedIOBase, path: Path, keys: Any, storages: dict[str, Storage]) -> dict[str, int]:
+def _legacy_places(file: mmap.mmap, path: Path, keys: Any, storages: dict[str, Storage]) -> dict[str, int]:
     """Where the bytes of each storage begin."""
     places: dict[str, int] = {}
     place = file.tell()
     for key in keys if isinstance(keys, list) else []:
-        file.seek(place)
+        file.seek(min(place, len(file)))
         header = file.read(COUNT.size)
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or len(header) < COUNT.size or COUNT.unpack(header)[0] != storage.size:
-            raise ValueError(f"{path} is damaged, perhaps an incomplete download: its storage {key!r} can't be found")
+            raise ValueError(
+                f"{path} is damaged, perhaps an incomplete download: its storage {shown(key)} can't be found"
+            )
         places[key] = place + COUNT.size
         place += COUNT.size + storage.size * storage.dtype.itemsize
     return places
@@ -201,70 +223,86 @@ def _legacy_places(file: io.BufferedIOBase, path: Path, keys: Any, storages: dic
 # --- The pickle
 
 
-def _unpickled(file: io.BufferedIOBase, path: Path, storages: dict[str, Storage]) -> Any:
-    """The next pickle of a file; the storages that it names are added to `storages`."""
+def _unpickled(program: Program, size: int, path: Path, storages: dict[str, Storage]) -> Any:
+    """Read the next pickle of a stream; the storages that it names are added to `storages`."""
+    allowed = Allowed(CALLS, STORAGE_TYPES, functools.partial(_storage, storages), integer_keys=True)
     try:
-        return _TensorUnpickler(file, storages).load()
+        return load_allowed(program, size, allowed)
     except _Refused as error:
-        raise ValueError(f"{path} is refused: {error}") from error
-    except Exception as error:  # a damaged pickle fails in as many ways as there are instructions
-        raise ValueError(f"{path} is damaged, perhaps an incomplete download: {error}") from error
+        raise ValueError(f"{path} is refused: it {error}") from error
+    except ValueError as error:
+        refused = str(error).startswith("asks for")
+        remedy = "; save the state dict alone, with torch.save(network.state_dict(), FILE)" if refused else ""
+        state = "refused" if refused else "damaged, perhaps an incomplete download"
+        raise ValueError(f"{path} is {state}: it {error}{remedy}") from error
 
 
-class _Refused(Exception):
-    """The pickle asks for something that weights don't need."""
+class _Refused(ValueError):
+    """The pickle describes a tensor that there can't be."""
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    """Makes tensors and plain containers, and nothing else."""
-
-    def __init__(self, file: io.BufferedIOBase, storages: dict[str, Storage]) -> None:
-        super().__init__(file)
-        self._storages = storages
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What the pickle may call, by name; a pickle of weights needs no more."""
-        if module == "torch" and name in STORAGES:
-            return _StorageType(np.dtype(STORAGES[name]))
-        allowed = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("collections", "Counter"): collections.Counter,
-            ("torch", "Size"): tuple,
-            ("torch._utils", "_rebuild_tensor"): lambda *given: _tensor(*given),
-            ("torch._utils", "_rebuild_tensor_v2"): lambda *given: _tensor(*given[:4]),
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *unused: tensor,
-        }
-        if (module, name) not in allowed:
-            raise _Refused(
-                f"it asks for {module}.{name}, and a file of weights needs only tensors, numbers, texts and plain "
-                "containers; save the state dict alone, with torch.save(network.state_dict(), FILE)"
-            )
-        return allowed[module, name]
-
-    def persistent_load(self, pid: Any) -> Storage:
-        """A storage, from the tuple ("storage", type, key, device, size, ...)."""
-        kind, storage_type, key, _, size, *view = pid
-        if kind != "storage" or any(part is not None for part in view):
-            raise _Refused(f"it holds a {kind!r} that is no plain storage of numbers")
-        if not (
-            isinstance(storage_type, _StorageType) and isinstance(key, str) and isinstance(size, int) and size >= 0
-        ):
-            raise _Refused(f"its storage {key!r} is not described as storages are")
-        return self._storages.setdefault(key, Storage(key, storage_type.dtype, size))
+def _storage(storages: dict[str, Storage], identity: Any) -> Storage:
+    """Return a storage from the tuple ("storage", type, key, device, size, ...)."""
+    if not isinstance(identity, tuple) or len(identity) < 5:
+        raise _Refused("holds something outside of it that is no storage of numbers")
+    kind, storage_type, key, _, size, *view = identity
+    if kind != "storage" or any(part is not None for part in view):
+        raise _Refused(f"holds a {shown(kind)} that is no plain storage of numbers")
+    if not (isinstance(storage_type, Global) and storage_type.name in STORAGE_TYPES):
+        raise _Refused("holds a storage without a type of number")
+    if not (isinstance(key, str) and type(size) is int and 0 <= size <= MAX_ELEMENTS):
+        raise _Refused(f"holds a storage {shown(key)} that is not described as storages are")
+    described = Storage(key, np.dtype(STORAGES[storage_type.name.removeprefix("torch ")]), size)
+    if storages.setdefault(key, described) != described:
+        raise _Refused(f"describes the storage {shown(key)} in two ways")
+    return described
 
 
-@dataclasses.dataclass(frozen=True)
-class _StorageType:
-    dtype: np.dtype
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any) -> TorchTensor:
-    """A tensor that lies inside its storage and has no more elements than it."""
+def _tensor(arguments: tuple[Any, ...]) -> TorchTensor:
+    """Return a tensor that lies inside its storage and has no more elements than it."""
+    if len(arguments) < 4:
+        raise _Refused("holds a tensor that is not described as tensors are")
+    storage, offset, shape, stride = arguments[:4]
     if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
-        raise _Refused("a tensor in it is not described as tensors are")
-    if len(shape) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in (offset, *shape, *stride)):
-        raise _Refused(f"a tensor in it has offset {offset!r}, shape {shape!r} and strides {stride!r}")
+        raise _Refused("holds a tensor that is not described as tensors are")
+    numbers = (offset, *shape, *stride) if len(shape) == len(stride) <= MAX_DIMENSIONS else ()
+    sound = numbers and all(type(n) is int and 0 <= n <= MAX_ELEMENTS for n in numbers)
+    if not sound or math.prod(max(n, 1) for n in shape) > MAX_ELEMENTS:
+        raise _Refused(f"holds a tensor of offset {shown(offset)}, shape {shown(shape)} and strides {shown(stride)}")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if math.prod(shape) and (last >= storage.size or math.prod(shape) > storage.size):
-        raise _Refused(f"a tensor of shape {shape} in it does not fit its storage of {storage.size} numbers")
+        raise _Refused(
+            f"holds a tensor of shape {shown(shape)} that does not fit its storage of {storage.size} numbers"
+        )
     return TorchTensor(storage, offset, shape, stride)
+
+
+def _first(kind: type) -> Callable[[tuple[Any, ...]], Any]:
+    """Return the reader of a call whose first argument, of a kind, is what counts."""
+
+    def read(arguments: tuple[Any, ...]) -> Any:
+        if not arguments:
+            return kind()
+        if not isinstance(arguments[0], kind):
+            raise _Refused(f"has a {type(arguments[0]).__name__} where a {kind.__name__} is expected")
+        return arguments[0]
+
+    return read
+
+
+def _ordered(arguments: tuple[Any, ...]) -> Any:
+    if arguments:
+        raise _Refused("fills a dictionary in a way that PyTorch doesn't")
+    return collections.OrderedDict()
+
+
+STORAGE_TYPES = frozenset(f"torch {name}" for name in STORAGES)
+CALLS = {
+    "collections OrderedDict": _ordered,
+    "collections Counter": _first(dict),
+    "torch Size": _first(tuple),
+    "torch._utils _rebuild_tensor": _tensor,
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_parameter": _first(TorchTensor),
+}
+"""What a pickle of weights may call."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks.flops import flops_of
-from occrobnet_jax.models.attention import softmax_attention
+from occrobnet_jax.models.ops.attention import softmax_attention
 from occrobnet_jax.models.ops.winograd import conv_3x3, pays
 
 BATCH, TOKENS, HEADS, WIDTH = 8, 1024, 4, 64  # CIET's

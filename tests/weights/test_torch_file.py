@@ -2,11 +2,15 @@
 
 import re
 import struct
+import time
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from occrobnet_jax.files import pickles
 from occrobnet_jax.weights.pretrained import read_state_dict
 from occrobnet_jax.weights.torch_file import read_torch_file
 from tests.support.torch_files import Global, View, bfloat16, write_legacy, write_zip
@@ -60,7 +64,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, write, function):
     harm = tmp_path / "harm"
     content = {"network": {"a": NUMBERS}, "epoch": Global(*function, f"touch {harm}")}
     path = write(tmp_path / "file.pth", content)
-    with pytest.raises(ValueError, match=re.escape(f"{path} is refused: it asks for {'.'.join(function)}, and")):
+    with pytest.raises(ValueError, match=re.escape(f"{path} is refused: it asks for '{'.'.join(function)}', which")):
         read_state_dict(path)
     assert not harm.exists()
 
@@ -83,7 +87,7 @@ def test_names_inside_of_what_is_allowed_are_refused_too(tmp_path):
     ],
 )
 def test_a_tensor_outside_of_its_storage_is_refused(tmp_path, write, view):
-    with pytest.raises(ValueError, match=r"file\.pth is refused: a tensor"):
+    with pytest.raises(ValueError, match=r"file\.pth is refused: it holds a tensor"):
         read_state_dict(write(tmp_path / "file.pth", {"a": view}))
 
 
@@ -147,6 +151,56 @@ def test_what_holds_no_state_dict_is_told(tmp_path, content):
         read_state_dict(write_zip(tmp_path / "file.pth", content))
 
 
+CPU = b"X\x03\x00\x00\x00cpu"
+BOMBS = {
+    "a memo without end": b"\x80\x02Nr\x00\x00\x00\x08.",
+    "a tuple that holds itself 2^64 times": b"\x80\x02)" + b"2\x86" * 64 + b".",
+    "a tuple in a tuple, and so on": b"\x80\x02)" + b"\x85" * 20_000 + b".",
+    "the same as a key": b"\x80\x02})" + b"2\x86" * 64 + b"K\x01s.",
+    "a text copied again and again": b"\x80\x02X\x00\x00\x01\x00" + b"a" * 65_536 + b"q\x00"
+    b"c_codecs\nencode\nq\x01" + b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R0" * 10_000 + b".",
+    "a storage of two sizes": b"\x80\x02(" + b"".join(
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + size + b"tQ"
+        for size in (b"K\x18", b"K\x19")
+    ) + b"t.",
+    "a storage of half a number": b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03"
+    b"\x00\x00\x00cpuG?\xe0\x00\x00\x00\x00\x00\x00tQ.",
+    "an identity that is no tuple": b"\x80\x02NQ.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_pickle_that_blows_up_is_refused_in_time_and_memory(tmp_path, name):
+    path = write_zip(tmp_path / "file.pth", {"a": NUMBERS}, **{"data.pkl": BOMBS[name]})
+    tracemalloc.start()
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=r"file\.pth ") as refused:
+        read_state_dict(path)
+    assert time.perf_counter() - started < 10  # a bomb takes minutes
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()
+    assert len(str(refused.value)) < 1000
+
+
+def test_tensors_that_share_a_storage_are_not_more_than_the_file_by_far(tmp_path):
+    whole = np.zeros(100_000, np.float32)
+    path = write_zip(tmp_path / "file.pth", {str(n): View(whole, 0, whole.shape, (1,)) for n in range(4)})
+    assert len(read_state_dict(path)) == 4
+    content = {str(n): View(whole[:1000], 0, (1000,), (1,)) for n in range(20)}
+    shared = write_zip(tmp_path / "shared.pth", content)
+    program = zipfile.ZipFile(shared).read("archive/data.pkl")
+    for n in range(1, 20):
+        key = str(n).encode()
+        own = b"X" + struct.pack("<I", len(key)) + key + CPU
+        program = program.replace(own, b"X" + struct.pack("<I", 1) + b"0" + CPU)
+    path = tmp_path / "one_storage.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/data/0", bytes(4000))
+    with pytest.raises(ValueError, match=r"one_storage\.pth is refused: its tensors have 80,000 bytes together"):
+        read_state_dict(path)
+
+
 def test_files_of_pytorch_itself(tmp_path: Path):
     torch = pytest.importorskip("torch", reason="PyTorch is not part of the environment")
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
@@ -167,3 +221,10 @@ def test_files_of_pytorch_itself(tmp_path: Path):
             assert read.keys() == state.keys()
             for name, value in state.items():
                 np.testing.assert_array_equal(read[name].astype(np.float64), value.detach().double().numpy())
+
+
+def test_a_pickle_of_too_many_instructions_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickles, "MAX_INSTRUCTIONS", 1000)
+    program = b"\x80\x02)" + b"\x85" * 1000 + b"."
+    with pytest.raises(ValueError, match="has more than 1,000 instructions"):
+        read_state_dict(write_zip(tmp_path / "file.pth", {"a": NUMBERS}, **{"data.pkl": program}))

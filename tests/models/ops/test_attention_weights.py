@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from occrobnet_jax.models.attention import softmax_rows
+from occrobnet_jax.models.ops.attention import softmax_rows
 
 SCORES = jnp.asarray(np.random.default_rng(0).normal(scale=3.0, size=(2, 2, 8, 8)), jnp.float32)
 COTANGENT = jnp.asarray(np.random.default_rng(1).normal(size=SCORES.shape), jnp.float32)

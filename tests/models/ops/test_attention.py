@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from occrobnet_jax.models.attention import all_at_once, best_on_cpu, blockwise, softmax_attention
+from occrobnet_jax.models.ops.attention import all_at_once, best_on_cpu, blockwise, softmax_attention
 
 BOOKKEEPING = {"constant", "broadcast_in_dim", "case", "return"}
 
