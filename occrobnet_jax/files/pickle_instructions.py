@@ -2,7 +2,7 @@
 
 import codecs
 import pickletools
-from typing import Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, cast, runtime_checkable
 
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 
@@ -27,13 +27,14 @@ def next_instruction(program: Program) -> tuple[str, Any]:
     Raises:
         ValueError: there is none, or it is unknown; the readers of arguments raise others, too.
     """
-    code = program.read(1)
+    stream = cast(IO[bytes], program)  # the library's readers of arguments need no more of it
+    code = stream.read(1)
     if not code:
         raise ValueError("ends before it is complete, perhaps an incomplete download")
     opcode = _OPCODES.get(code[0])
     if opcode is None:
-        raise ValueError(f"has an unknown instruction at byte {program.tell() - 1}: it is no pickle, or damaged")
+        raise ValueError(f"has an unknown instruction at byte {stream.tell() - 1}: it is no pickle, or damaged")
     if opcode.name == "STRING":  # Python 2's own; the library's reader insists on ASCII
-        quoted = pickletools.read_stringnl(program, decode=False, stripquotes=True)  # type: ignore[arg-type]
+        quoted = pickletools.read_stringnl(stream, decode=False, stripquotes=True)
         return opcode.name, codecs.escape_decode(quoted)[0].decode("latin-1")
-    return opcode.name, opcode.arg.reader(program) if opcode.arg else None
+    return opcode.name, opcode.arg.reader(stream) if opcode.arg else None
