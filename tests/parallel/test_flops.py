@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from input_pipeline.config import DataConfig
-from occrobnet_jax.models.attention import softmax_attention
+from occrobnet_jax.models.ops.attention import softmax_attention
 from occrobnet_jax.models.ops.winograd import conv_3x3, pays
 from occrobnet_jax.parallel.flops import product_flops
 from occrobnet_jax.runs.experiment import Experiment
