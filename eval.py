@@ -10,7 +10,7 @@ from absl import flags
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.card import write_card
 from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_evaluation
-from occrobnet_jax.evaluation.report import read_history, report_html
+from occrobnet_jax.evaluation.report import report_html
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import make_mesh
@@ -18,10 +18,10 @@ from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_sha
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.history import METRICS_FILE, read_history
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.restore import checkpoint_sha256, restore_variables
 from occrobnet_jax.runs.summary import versions
-from occrobnet_jax.training.metric_writer import METRICS_FILE
 
 ON_SCREEN = (
     *("mpjpe_mm", "mpjpe_mm/mean_pose", "mpjpe_mm/visible", "mpjpe_mm/occluded"),

@@ -8,9 +8,10 @@ import contextlib
 import dataclasses
 import gc
 import math
+import signal
 import time
 import typing
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import TrainState, state_sha256
 from occrobnet_jax.runs.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
+from occrobnet_jax.runs.wandb_run import workdir_of
 from occrobnet_jax.training.goodput import goodput, note_start
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
@@ -46,6 +48,7 @@ LocalBatches = Generator[dict[str, np.ndarray], None, None]
 
 NUM_OVERLAYS = 8
 NO_STEPS = range(0)
+PREEMPTED = 128 + signal.SIGTERM  # what a run that goes on elsewhere ends with in Weights & Biases
 Save = Callable[[TrainState, Position, Metrics], None]
 
 
@@ -81,6 +84,7 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
     with (
         preemption,  # the first: SIGTERM may come again while the last checkpoint is written
         contextlib.closing(batches),
+        written_at_the_end(workdir) as summary,  # when Weights & Biases, too, has all that it gets
         open_writer(experiment, workdir, start) as writer,
         open_checkpoints(experiment, workdir) as checkpoints,
         profiled(run.train_step, profiled_steps, start.step, profile_folder(workdir)) as train_step,
@@ -96,7 +100,7 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
         run = dataclasses.replace(run, train_step=train_step)
         state, end = take_steps(run, state, start, batches, evaluate, writer, save, preemption.is_due)
         checkpoints.wait()  # before anybody is told that it is there
-        finish(run, state, end, workdir, writer, time.monotonic() - started_s)
+        summary |= finish(run, state, end, workdir, writer, time.monotonic() - started_s)
 
 
 def take_steps(
@@ -265,16 +269,29 @@ def keep_config(experiment: Experiment, workdir: Path) -> None:
         write_config(workdir, config_of(experiment))
 
 
-def finish(run: Run, state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> None:
-    """Writes summary.json, and the same to Weights & Biases."""
+@contextlib.contextmanager
+def written_at_the_end(workdir: Path) -> Iterator[dict[str, Any]]:
+    """Write what the body has put into the dictionary as summary.json, unless an error ended it."""
+    summary: dict[str, Any] = {}
+    yield summary
+    if hosts.is_lead():
+        write_summary(workdir, summary)
+
+
+def finish(
+    run: Run, state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float
+) -> dict[str, Any]:
+    """Return what the run has come to, told to Weights & Biases and, where it was asked to end, on the screen."""
     position = {"step": end.step, "examples_seen": end.examples_seen}
     summary = {**position, "state_sha256": state_sha256(state), "wall_s": wall_s}
     if hosts.is_lead():
         summary |= goodput(workdir)
-        if end.step < run.experiment.last_step:
+    if end.step < run.experiment.last_step:
+        writer.end_unfinished(PREEMPTED, preempted=True)
+        if hosts.is_lead():
             print(f"asked to end: step {end.step} is saved; started again, the run goes on from there", flush=True)
-        write_summary(workdir, summary)
-        writer.summarise(summary)
+    writer.summarise(summary)
+    return summary
 
 
 def main(arguments: list[str]) -> None:
@@ -285,7 +302,7 @@ def main(arguments: list[str]) -> None:
     profiled_steps = steps_to_profile(PROFILE_STEPS.value, experiment.last_step)
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=True)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
-        train(experiment, Path(WORKDIR.value), profiled_steps)
+        train(experiment, workdir_of(Path(WORKDIR.value)), profiled_steps)
 
 
 if __name__ == "__main__":

@@ -120,17 +120,6 @@ def report_html(
     return render_page(TEMPLATE, context)
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl; none where the file is missing, and up to the first one that is broken."""
-    lines = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # a run that is still writing
-    return lines
-
-
 def _cards(metrics: Metrics) -> list[dict[str, str]]:
     cards = []
     for name, title, unit, baseline in CARDS:

@@ -81,11 +81,13 @@ class OptimiserConfig:
 class WandbConfig:
     """Fields of `config.wandb`."""
 
-    mode: Literal["online", "offline", "disabled"] = "disabled"
+    mode: Literal["online", "shared", "offline", "disabled"] = "disabled"  # shared: eval.py --watch writes beside it
     project: str = "occrobnet-jax"
     entity: str = ""  # user or team; "" is the account's own
     name: str = ""  # of the run; "" is the workdir's
+    group: str = ""  # runs that belong together, such as the seeds of one experiment
     tags: tuple[str, ...] = ()
+    checkpoints: bool = True  # eval.py keeps the checkpoint that it evaluates as an artifact
 
     def __post_init__(self) -> None:
         check_choices(self, "wandb")

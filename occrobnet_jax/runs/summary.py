@@ -11,6 +11,8 @@ from typing import Any
 
 import occrobnet_jax
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.readers import read_json
+from occrobnet_jax.runs.config import experiment_from
 
 CONFIG_FILE, SUMMARY_FILE = "config.json", "summary.json"
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -50,6 +52,30 @@ def config_changes(workdir: Path, config: Mapping[str, Any]) -> list[str]:
 def write_summary(workdir: Path, summary: Mapping[str, Any]) -> None:
     """Keeps what the run came to, with the versions of everything that computed it."""
     write_atomically(workdir / SUMMARY_FILE, json.dumps({**summary, "versions": versions()}, indent=1) + "\n")
+
+
+def read_summary(workdir: Path) -> dict[str, Any]:
+    """Return what the workdir's last finished process kept; nothing where none has finished.
+
+    Raises:
+        ValueError: summary.json is not a JSON object.
+    """
+    path = workdir / SUMMARY_FILE
+    summary = read_json(path) if path.is_file() else {}
+    if not isinstance(summary, dict):
+        raise ValueError(f"{path} is not a summary of this project: it must be a JSON object")
+    return summary
+
+
+def is_finished(workdir: Path) -> bool:
+    """Return whether the run in a workdir has come to the last step that its config.json plans.
+
+    Raises:
+        ValueError: config.json or summary.json is not of this project.
+    """
+    if not (workdir / CONFIG_FILE).is_file():
+        return False
+    return read_summary(workdir).get("step", -1) >= experiment_from(read_json(workdir / CONFIG_FILE)).last_step
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,7 @@ rejects, hangs or goes away, the training doesn't notice. metrics.jsonl is the r
 """
 
 import atexit
-import dataclasses
+import os
 import queue
 import secrets
 import threading
@@ -28,6 +28,7 @@ FINISH_TIMEOUT_S = 60.0  # for what is still to be sent at the end of a run
 EXIT_TIMEOUT_S = 20.0  # for wandb's own process, once this one has nothing else to do
 SERVICE = "wandb-core"
 MOST_WAITING = 1000  # orders; what comes while so many wait is left out
+SWEEP_VARIABLE, RUN_VARIABLE = "WANDB_SWEEP_ID", "WANDB_RUN_ID"  # which a sweep's agent sets
 
 
 class WandbRun:
@@ -39,6 +40,7 @@ class WandbRun:
     def __init__(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]):
         """Starts the run, or the next part of it, with `run_config` shown beside its curves."""
         self._run: Any = None
+        self._exit_code = 0
         self._alive = config.mode != "disabled"
         self.id = run_id(workdir) if self._alive else ""
         self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
@@ -60,9 +62,16 @@ class WandbRun:
         """Sends what the run has come to."""
         self._order(lambda: self._run.summary.update(dict(summary)))
 
+    def end_unfinished(self, status: int, *, preempted: bool) -> None:
+        """Say that the run ends before its last step, with what status; a sweep gives a preempted one out again."""
+        self._exit_code = status
+        if preempted:
+            self._order(lambda: self._run.mark_preempting())
+
     def finish(self, *, failed: bool = False) -> None:
-        """Ends the run, which is shown as finished or as failed."""
-        self._order(lambda: self._run.finish(exit_code=int(failed)))
+        """Ends the run, which is shown as finished, as preempted or as failed."""
+        exit_code = 1 if failed else self._exit_code
+        self._order(lambda: self._run.finish(exit_code=exit_code))
         self._order(None)
         if self._worker.ident:
             self._worker.join(FINISH_TIMEOUT_S)
@@ -72,23 +81,8 @@ class WandbRun:
             _limit_exit()
 
     def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
-        import wandb  # here, because it takes a second that most runs can do without
-
-        self._run = wandb.init(
-            project=config.project,
-            entity=config.entity or None,
-            name=config.name or workdir.resolve().name,
-            tags=list(config.tags),
-            config=dict(run_config),
-            mode=config.mode,
-            id=self.id,
-            resume="allow",
-            dir=workdir,
-            settings=wandb.Settings(init_timeout=INIT_TIMEOUT_S, console="off", silent=True),
-        )
-        # An axis of our own: a resumed run may write a step that the interrupted one had already sent.
-        self._run.define_metric("step")
-        self._run.define_metric("*", step_metric="step")
+        self._run = open_run(config, workdir, run_config)
+        self.id = keep_id(workdir, self._run.id)
 
     def _log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
         from wandb import Image
@@ -136,9 +130,76 @@ def _kill_service_after(exit_began: threading.Event) -> None:
             child.kill()
 
 
+def open_run(config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], *, joins: bool = False) -> Any:
+    """Open the run of a workdir, or its next part; return wandb's object.
+
+    Args:
+        config: of the run; its mode is not "disabled".
+        workdir: whose run it is, and where wandb keeps its files.
+        run_config: shown beside the curves.
+        joins: another process trains; this one adds to the run and decides neither its state nor its machine's curves.
+
+    Raises:
+        Exception: whatever wandb raises where it can't be opened.
+    """
+    import wandb  # here, because it takes a second that most runs can do without
+
+    run = wandb.init(
+        **_path(config, workdir),
+        name=config.name or workdir.resolve().name,
+        group=config.group or None,
+        tags=list(config.tags),
+        config=dict(run_config),
+        mode=config.mode,
+        resume=None if config.mode == "shared" else "allow",  # there the server puts all parts together
+        dir=workdir,
+        settings=wandb.Settings(
+            init_timeout=INIT_TIMEOUT_S,
+            console="off",
+            silent=True,
+            x_disable_stats=joins,
+            **_shared(joins) if config.mode == "shared" else {},
+        ),
+    )
+    # An axis of our own: a resumed run may write a step that the interrupted one had already sent.
+    run.define_metric("step")
+    run.define_metric("*", step_metric="step")
+    return run
+
+
+def _path(config: WandbConfig, workdir: Path) -> dict[str, Any]:
+    """Where the run is; in a sweep its agent has said so, and wandb ignores, with a warning, what else is given."""
+    if SWEEP_VARIABLE in os.environ:
+        return {}
+    return {"project": config.project, "entity": config.entity or None, "id": run_id(workdir)}
+
+
+def _shared(joins: bool) -> dict[str, Any]:
+    """Settings of one of the processes that write into one run at the same time."""
+    label = "evaluation" if joins else "training"
+    return {"x_label": label, "x_primary": not joins, "x_update_finish_state": not joins}
+
+
+def workdir_of(workdir: Path) -> Path:
+    """Return the folder of this run: `workdir`, or in a sweep, whose runs all get the same, one in it named by the id.
+
+    A sweep's own ${envvar:WANDB_RUN_ID} can't say it: an agent puts in the id of the run before.
+    """
+    run = os.environ.get(RUN_VARIABLE)
+    return workdir / run if run and SWEEP_VARIABLE in os.environ else workdir
+
+
 def run_id(workdir: Path) -> str:
-    """The id of a workdir's run; drawn once."""
+    """Return the id of a workdir's run: the one that is kept, the one that a sweep has given it, or else a new one."""
     path = workdir / ID_FILE
-    if not path.exists():
-        write_atomically(path, secrets.token_hex(4))
-    return path.read_text().strip()
+    if path.exists():
+        return path.read_text().strip()
+    return keep_id(workdir, os.environ.get(RUN_VARIABLE) or secrets.token_hex(4))
+
+
+def keep_id(workdir: Path, run: str) -> str:
+    """Keep the id of the run that W&B has really opened for the next start; return it."""
+    path = workdir / ID_FILE
+    if not path.exists() or path.read_text().strip() != run:
+        write_atomically(path, run)
+    return run

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.training.metric_writer import METRICS_FILE
+from occrobnet_jax.runs.history import METRICS_FILE
 
 STARTED_FILE = "started.txt"
 

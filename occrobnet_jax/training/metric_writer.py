@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.runs.experiment import WandbConfig
+from occrobnet_jax.runs.history import METRICS_FILE
 from occrobnet_jax.runs.wandb_run import WandbRun
 from occrobnet_jax.training.tensorboard_run import TensorboardRun
 
-METRICS_FILE = "metrics.jsonl"
 ON_SCREEN = ("loss", "images_per_s", "data_wait_share", "mfu_share", "val/mpjpe_mm", "val/pa_mpjpe_mm")
 
 
@@ -35,13 +35,11 @@ class MetricWriter:
         """Goes on after `step`, which is 0 in a new run; `run_config` is shown beside Weights & Biases' curves."""
         self._is_lead = is_lead
         self._tensorboard = TensorboardRun(workdir, step) if is_lead and tensorboard else None
-        self.wandb_id = ""
         if not is_lead:
             return
         keep_lines_until(workdir / METRICS_FILE, step)
         self._file = (workdir / METRICS_FILE).open("a")
         self._wandb = WandbRun(wandb, workdir, run_config)
-        self.wandb_id = self._wandb.id
         self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -61,6 +59,11 @@ class MetricWriter:
         self._show(step, {name: values[name] for name in ON_SCREEN if name in values})
 
     @property
+    def wandb_id(self) -> str:
+        """The id of the run in Weights & Biases, as it is known by now; "" where there is none."""
+        return self._wandb.id if self._is_lead else ""
+
+    @property
     def shows_images(self) -> bool:
         """Whether pictures have anywhere to go."""
         return bool(self.wandb_id or self._tensorboard)
@@ -76,6 +79,11 @@ class MetricWriter:
         """Shows in Weights & Biases what the run has come to."""
         if self._is_lead:
             self._wandb.summarise(summary)
+
+    def end_unfinished(self, status: int, *, preempted: bool) -> None:
+        """Say in Weights & Biases that the run ends before its last step; see `WandbRun.end_unfinished`."""
+        if self._is_lead:
+            self._wandb.end_unfinished(status, preempted=preempted)
 
     def __enter__(self) -> "MetricWriter":
         """Nothing more to open."""

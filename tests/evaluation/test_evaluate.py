@@ -23,11 +23,11 @@ from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.scores import result_of
 from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
-from occrobnet_jax.evaluation.report import read_history
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
 from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.history import read_history
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.restore import restore_variables
 from occrobnet_jax.skeleton import LEFT, RIGHT

@@ -117,7 +117,8 @@ def test_failures_are_told_once_and_never_raised(tmp_path, monkeypatch, caplog, 
 
         return call
 
-    run = types.SimpleNamespace(**{name: fake(name) for name in ("define_metric", "log", "finish")}, summary={})
+    reports = {name: fake(name) for name in ("define_metric", "log", "finish")}
+    run = types.SimpleNamespace(id="r", **reports, summary={})
     module = types.SimpleNamespace(init=fake("init", run), Settings=lambda **_: None, Image=lambda image: image)
     monkeypatch.setitem(sys.modules, "wandb", module)
     reporting = WandbRun(WandbConfig(mode="online"), tmp_path, {})
@@ -230,7 +231,7 @@ from occrobnet_jax.runs import wandb_run
 
 def start(**_):  # as wandb.init does
     atexit.register(subprocess.Popen([f"./{wandb_run.SERVICE}", "600"]).wait)
-    return types.SimpleNamespace(define_metric=lambda *_, **__: None, finish=lambda **_: None)
+    return types.SimpleNamespace(id="r", define_metric=lambda *_, **__: None, finish=lambda **_: None)
 
 sys.modules["wandb"] = types.SimpleNamespace(init=start, Settings=lambda **_: None)
 wandb_run.EXIT_TIMEOUT_S = 0.5
