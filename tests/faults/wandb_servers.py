@@ -195,11 +195,15 @@ class Taking:
 def taking() -> Iterator[Taking]:
     """A server that takes everything, at its `address`."""
     server = Taking()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Takes, server)) as listener:
+    with _WaitsForClients(("127.0.0.1", 0), functools.partial(_Takes, server)) as listener:
         server.address = f"http://127.0.0.1:{listener.server_port}"
         threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         listener.shutdown()
+
+
+class _WaitsForClients(http.server.ThreadingHTTPServer):
+    daemon_threads = False
 
 
 class _Takes(http.server.BaseHTTPRequestHandler):
