@@ -26,7 +26,6 @@ from occrobnet_jax.runs.state import TrainState, abstract_variables
 from occrobnet_jax.runs.summary import git_sha, prepare_workdir, write_config
 from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.weights import kypt
-from occrobnet_jax.weights.pretrained import read_state_dict
 
 OBJECT_BOX_PAD_PX = 10.0
 """Of its HO-3D and H2O-3D loaders, added to each side of a box; InterHand2.6M's boxes get none."""
@@ -41,7 +40,7 @@ def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str
     """
     if checkpoint_steps(workdir):
         raise ValueError(f"--workdir={workdir} holds the checkpoints of another run; choose another folder")
-    state = read_state_dict(path)
+    state = kypt.read_snapshot(path)
     kind = kypt.kind_of(state, path)
     experiment = experiment_of(state, kind, mano)
     like = abstract_variables(make_model(experiment), experiment.data.input_size_px)

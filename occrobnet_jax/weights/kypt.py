@@ -1,6 +1,6 @@
 """Keypoint Transformer's released networks as configurations of ours, and the names of their weights.
 
-The files are PyTorch's; `pretrained.read_state_dict` reads them. What kind of network a file holds is told by its
+The files are PyTorch's. What kind of network a file holds is told by its
 names. `KINDS` has one row a released kind: a new one needs a row, and where it has parts of its own, their names in
 `MODULES`.
 """
@@ -24,9 +24,11 @@ from occrobnet_jax.weights.pretrained import (
     backbone_source,
     converted,
     heads_source,
+    read_state_dict,
 )
 
 DECODER = "decoder_net.resnet_decoder"
+OLD_DECODER = r"^decoder_net\.(?!resnet_decoder\.)"
 
 UNUSED = (
     r"norm1\..*",  # dead in KypT's own code too
@@ -98,6 +100,23 @@ MODULES = (
     (r"pose_heads/object_left_translation", "linear_obj_left_rel_trans"),
 )
 """From our modules to KypT's; what follows, such as "/dense0", is translated by the kind of layer."""
+
+
+def read_snapshot(path: Path) -> StateDict:
+    """Read a snapshot's state dict, with the decoder's names as they are today.
+
+    Raises:
+        ValueError: the file can't be read, is damaged, or holds no state dict.
+    """
+    return with_present_names(read_state_dict(path))
+
+
+def with_present_names(state: StateDict) -> StateDict:
+    """Rename the decoder of older snapshots: `decoder_net.X` is `decoder_net.resnet_decoder.X` today.
+
+    Keypoint Transformer's own loader does the same (common/base.py, `Trainer.load_model`, `Tester._make_model`).
+    """
+    return {re.sub(OLD_DECODER, f"{DECODER}.", name): array for name, array in state.items()}
 
 
 def kind_of(state: StateDict, path: Path) -> Kind:

@@ -22,7 +22,6 @@ from occrobnet_jax.runs.experiment import LossConfig
 from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.state import abstract_variables, leaves_by_path
 from occrobnet_jax.weights import kypt
-from occrobnet_jax.weights.pretrained import read_state_dict
 from tests.support.fake_batches import fake_batch, perfect_predictions
 from tests.support.kypt_names import DEAD_IN_3D, KINDS, kypt_shapes
 from tests.support.mano_hand import write_mano_hands
@@ -143,11 +142,22 @@ def test_the_query_that_nothing_looks_at_is_left_out():
     np.testing.assert_array_equal(source.convert(rows)[:, 0], np.arange(33))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_snapshots_with_the_decoder_s_old_names_are_the_same_network(kind):
+    state = flat_state(kind)
+    old = {name.replace("decoder_net.resnet_decoder.", "decoder_net."): array for name, array in state.items()}
+    assert old.keys() != state.keys()
+    for given in (old, state):
+        assert kypt.with_present_names(given).keys() == state.keys()
+
+
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory) -> Path:
     rng = np.random.default_rng(0)
     state = {
-        f"module.{name}": np.array(1) if name.endswith("tracked") else rng.random(shape, np.float32)
+        f"module.{name.replace('decoder_net.resnet_decoder.', 'decoder_net.')}": np.array(1)
+        if name.endswith("tracked")
+        else rng.random(shape, np.float32)
         for name, shape in kypt_shapes(KINDS[0]).items()
     }
     return write_zip(tmp_path_factory.mktemp("kypt") / "snapshot_21.pth.tar", {"epoch": 21, "network": state})
@@ -162,7 +172,7 @@ def test_an_imported_file_is_a_checkpoint_of_ours(snapshot, tmp_path):
     config = workdir_config.get_config(str(workdir)).to_dict()
     assert experiment_from(restored.config) == experiment_from(config)
     assert config["model"]["token_mlp"] == (1024, 512, 256)
-    state, leaves = read_state_dict(snapshot), leaves_by_path(restored.variables)
+    state, leaves = kypt.read_snapshot(snapshot), leaves_by_path(restored.variables)
     stacked = state["transformer.decoder.layers.0.multihead_attn.in_proj_weight"]
     key = leaves["params/decoder/layer0/cross_attention/key/kernel"]
     assert key[5, 3, 7] == stacked[256 + 3 * 32 + 7, 5]
