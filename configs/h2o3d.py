@@ -12,7 +12,7 @@ converter holds out by a rule (docs/datasets.md): its numbers don't compare with
 ImageNet backbone (`model.backbone_weights`); from scratch take `optimizer.backbone_learning_rate=1e-4`.
 
 One GPU of 24 GB, estimated, not measured: batch 32 in bfloat16 takes 12 to 18 GB (`--config.global_batch_size=32
---config.total_steps=566850 --config.teacher_forced_steps=94475`) and 10 to 20 hours at 25 TFLOP/s, about 1.5 TFLOP a
+--config.total_steps=531305 --config.teacher_forced_steps=88551`) and 10 to 20 hours at 25 TFLOP/s, about 1.5 TFLOP a
 step; a batch of 16 halves the memory and needs twice the steps.
 """
 
@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from configs.recipe import get_recipe
 
-TRAIN_EXAMPLES = 66_034 + 54_900  # HO-3D v2, and about nine tenths of H2O-3D's 60,998
+TRAIN_EXAMPLES = 58_445 + 54_900  # train of HO-3D v2, and about nine tenths of H2O-3D's 60,998
 
 
 def get_config() -> ConfigDict:

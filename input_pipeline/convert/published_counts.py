@@ -13,7 +13,7 @@ INTERHAND26M_5FPS: dict[str, Counts] = {
     "machine": {"train": {"examples": 909_037}, "val": {"examples": 380_125}, "test": {"examples": 727_587}},
 }
 HO3D: dict[str, Counts] = {
-    "v2": {"train": {"examples": 66_034}, "evaluation": {"examples": 11_524}},
-    "v3": {"train": {"examples": 83_325}, "evaluation": {"examples": 20_137}},
+    "v2": {"train+val": {"examples": 66_034}, "evaluation": {"examples": 11_524}},
+    "v3": {"train+val": {"examples": 83_325}, "evaluation": {"examples": 20_137}},
 }
 H2O3D: Counts = {"train+val": {"examples": 60_998}, "evaluation": {"examples": 15_342}}

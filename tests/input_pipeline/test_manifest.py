@@ -109,7 +109,12 @@ def test_an_altered_manifest_is_found(folder, tmp_path, change):
     ("write", "arguments", "name", "counts"),
     [
         (write_interhand, ["interhand26m"], "interhand26m", {"train": 64, "val": 16, "test": 32}),
-        (lambda raw: write_ho3d(raw, "v2", 2), ["ho3d", "--version=v2"], "ho3d_v2", {"train": 8, "evaluation": 4}),
+        (
+            lambda raw: write_ho3d(raw, "v2", 2),
+            ["ho3d", "--version=v2"],
+            "ho3d_v2",
+            {"train": 6, "val": 2, "evaluation": 4},
+        ),
         (lambda raw: write_h2o3d(raw, 2), ["h2o3d"], "h2o3d", {"train": 6, "val": 4, "evaluation": 4}),
     ],
 )

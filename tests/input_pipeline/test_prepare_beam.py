@@ -19,7 +19,7 @@ def test_beam_writes_the_same_dataset(tmp_path, capsys):
         options = ["h2o3d", f"--raw={raw}", f"--data_dir={tmp_path / name}", "--num_processes=1"]
         assert convert(options) == 0
         assert "train+val: 10 examples" in capsys.readouterr().out
-    folder = tmp_path / "beam" / "h2o3d" / "1.0.0"
+    folder = tmp_path / "beam" / "h2o3d" / "1.1.0"
     assert verify(folder, progress=False) == []
     assert dataset_manifest(tmp_path / "beam", "h2o3d") == dataset_manifest(tmp_path / "plain", "h2o3d")
     assert prepare_beam(options) == 0  # nothing is left to do

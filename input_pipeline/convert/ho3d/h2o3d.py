@@ -1,12 +1,10 @@
-"""H2O-3D v1: two hands and a YCB object; files as `ho3d_files` says, to schema examples.
+"""H2O-3D v1: two hands and a YCB object; files as `files` says, to schema examples.
 
-The labels of the evaluation split are not public, so part of `train` is ours for validation: see
-`validation_sequences`. Licence of the data as HO-3D's: academic, non-commercial, no redistribution or modification.
+The labels of the evaluation split are not public, and part of `train` is ours for validation: see `held_out`. Licence
+of the data as HO-3D's: academic, non-commercial, no redistribution or modification.
 """
 
-import collections
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.convert.ho3d.files import SPLITS, FrameFiles, read_frame_lists
+from input_pipeline.convert.ho3d.held_out import OFFICIAL_SPLIT, frames_by_split, notes_on_validation, sequences_of
 from input_pipeline.convert.ho3d.labels import (
     INTERHAND_FROM_HO3D,
     box_fields,
@@ -33,28 +32,7 @@ from occrobnet_jax.files.readers import pickled_array
 from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
 
 SIDES = {RIGHT: "right", LEFT: "left"}
-SYMMETRIES = dict.fromkeys((3, 4, 6, 10, 21), "half_turn_z") | dict.fromkeys((19, 24, 25), "any_turn_z")
-"""As Keypoint Transformer evaluates MSSD on H2O-3D."""
 OBJECT_CHANNEL = 1  # of the rendered segmentation: green
-VALIDATION_SHARE = 0.1  # of the official training frames, at least
-
-
-def validation_sequences(frames: Iterable[tuple[str, str]]) -> set[str]:
-    """The sequences of train.txt that are held out for validation.
-
-    A scene is a sequence's name without the digits at its end, since several cameras may have seen it: scenes are
-    taken in the order of SHA-256 of their names until they have a tenth of the frames. One scene is left at least.
-    """
-    sizes = collections.Counter(sequence for sequence, _ in frames)
-    scenes: dict[str, list[str]] = {}
-    for sequence in sizes:
-        scenes.setdefault(sequence.rstrip("0123456789"), []).append(sequence)
-    chosen: set[str] = set()
-    for scene in sorted(scenes, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:-1]:
-        if sum(sizes[sequence] for sequence in chosen) >= VALIDATION_SHARE * sizes.total():
-            break
-        chosen |= set(scenes[scene])
-    return chosen
 
 
 class H2O3D:
@@ -69,22 +47,14 @@ class H2O3D:
     """
 
     name = "h2o3d"
-    version = "1.0.0"
+    version = "1.1.0"  # 1.0.0 took pitcher and mug for as round as the bowl
     published: Mapping[str, Mapping[str, int]] = PUBLISHED
 
     def __init__(self, raw: Path, occlusion: Occlusion | None = None) -> None:
         self._raw, self._occlusion = Path(raw), occlusion
         lists = read_frame_lists(self._raw)
         self._lists_sha256 = {split: frames.sha256 for split, frames in lists.items()}
-        self._frames = {split: list(enumerate(frames.frames)) for split, frames in lists.items()}
-        if "train" in self._frames:
-            held_out = validation_sequences(lists["train"].frames)
-            named = self._frames.pop("train")
-            self._frames = {
-                "train": [each for each in named if each[1][0] not in held_out],
-                "val": [each for each in named if each[1][0] in held_out],
-            } | self._frames
-        self._frames = {split: frames for split, frames in self._frames.items() if frames}
+        self._frames = frames_by_split(lists)
         self.splits = {split: len(frames) for split, frames in self._frames.items()}
         for split, count in self.splits.items():
             painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
@@ -93,8 +63,7 @@ class H2O3D:
     @property
     def settings(self) -> dict[str, Any]:
         """The official lists and the validation sequences."""
-        held_out = sorted({sequence for _, (sequence, _) in self._frames.get("val", [])})
-        settings = {"lists_sha256": self._lists_sha256, "validation_sequences": held_out}
+        settings = {"lists_sha256": self._lists_sha256, "validation_sequences": sequences_of(self._frames, "val")}
         return settings | (self._occlusion.settings if self._occlusion else {})
 
     @property
@@ -105,9 +74,8 @@ class H2O3D:
     @property
     def notes(self) -> Sequence[str]:
         """What is particular about these annotations."""
-        held_out = self.settings["validation_sequences"]
         notes = [] if self._occlusion else [WITHOUT_OCCLUSION]
-        notes += [f"val is ours, sequences of the official train: {', '.join(held_out)}"] if held_out else []
+        notes += notes_on_validation(self._frames)
         return [*notes, *(["evaluation has wrists and boxes only"] if "evaluation" in self.splits else [])]
 
     def example(self, split: str, index: int) -> Example:
@@ -128,8 +96,7 @@ class H2O3D:
         }
 
     def _files(self, split: str, index: int) -> FrameFiles:
-        _, (sequence, number) = self._frames[split][index]
-        return FrameFiles(self._raw, "evaluation" if split == "evaluation" else "train", sequence, number)
+        return FrameFiles(self._raw, OFFICIAL_SPLIT[split], *self._frames[split][index][1])
 
     def _labels(self, split: str, index: int) -> Example:
         """What the metadata of a frame say."""
@@ -137,7 +104,7 @@ class H2O3D:
         record = files.meta()
         try:
             example = empty_example() | camera_fields(record, files.meta_path)
-            example |= object_fields(record, SYMMETRIES, files.meta_path)
+            example |= object_fields(record, files.meta_path)
             example["hand_present"] = np.ones(2, np.uint8)
             example["hand_present_known"] = np.uint8(1)
             labels = _evaluation_labels if split == "evaluation" else _train_labels

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.convert.ho3d.files import SPLITS, FrameFiles, read_frame_lists
+from input_pipeline.convert.ho3d.files import SPLITS, FrameFiles, FrameList, read_frame_lists
+from input_pipeline.convert.ho3d.held_out import OFFICIAL_SPLIT, frames_by_split, notes_on_validation, sequences_of
 from input_pipeline.convert.ho3d.labels import (
     box_fields,
     camera_fields,
@@ -31,7 +32,6 @@ from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, RIGHT
 
 VERSIONS = ("v2", "v3")
 GROUND_TRUTH_FILE = "evaluation_xyz.json"
-SYMMETRIES = {6: "half_turn_z", 10: "half_turn_z", 21: "half_turn_z"}  # as Keypoint Transformer evaluates MSSD
 OBJECT_CHANNEL = {"v2": 2, "v3": 1}
 """Of R, G, B in the rendered segmentations: v2 paints the object blue and the hand green, v3 the other way round."""
 MULTI_CAMERA = ("ABF1", "BB1", "GPMF1", "GSF1", "MDF1", "SB1", "ShSu1", "SiBF1", "SMu4", "MPM1", "AP1")
@@ -51,15 +51,17 @@ class HO3D:
             of another version.
     """
 
-    version = "1.1.0"  # 1.0.0 took v3's hands for the objects
+    version = "1.1.0"  # 1.0.0 took v3's hands for the objects, and had no val
 
     def __init__(self, raw: Path, data_version: str, occlusion: Occlusion | None = None) -> None:
         if data_version not in VERSIONS:
             raise ValueError(f"HO-3D version {data_version!r} is not one of {VERSIONS}")
         self._raw, self._data_version, self._occlusion = Path(raw), data_version, occlusion
-        self._lists = read_frame_lists(self._raw)
-        self.splits = {split: len(frames.frames) for split, frames in self._lists.items()}
-        _refuse_other_version(self.splits, data_version)
+        lists = read_frame_lists(self._raw)
+        _refuse_other_version(lists, data_version)
+        self._lists_sha256 = {split: frames.sha256 for split, frames in lists.items()}
+        self._frames = frames_by_split(lists)
+        self.splits = {split: len(frames) for split, frames in self._frames.items()}
         self._truth_m = self._ground_truth()
         for split, count in self.splits.items():
             painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
@@ -72,9 +74,12 @@ class HO3D:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The lists, and whether ground truth was there."""
-        lists = {split: frames.sha256 for split, frames in self._lists.items()}
-        settings = {"lists_sha256": lists, "with_evaluation_ground_truth": self._truth_m is not None}
+        """The official lists, the validation sequences, and whether ground truth was there."""
+        settings = {
+            "lists_sha256": self._lists_sha256,
+            "validation_sequences": sequences_of(self._frames, "val"),
+            "with_evaluation_ground_truth": self._truth_m is not None,
+        }
         return settings | (self._occlusion.settings if self._occlusion else {})
 
     @property
@@ -91,6 +96,7 @@ class HO3D:
     def notes(self) -> Sequence[str]:
         """What is particular about these annotations."""
         notes = [] if self._occlusion else [WITHOUT_OCCLUSION]
+        notes += notes_on_validation(self._frames)
         if "evaluation" in self.splits and self._truth_m is None:
             notes.append(f"evaluation has wrists and boxes only: {GROUND_TRUTH_FILE} was not there")
         return notes
@@ -110,11 +116,11 @@ class HO3D:
             "key": f"{self.name}/{split}/{files.sequence}/{files.number}",
             "sequence": files.sequence,
             "camera": files.sequence[-1] if multi_camera else "",
-            "evaluation_row": np.int32(index if split == "evaluation" else -1),
+            "evaluation_row": np.int32(self._frames[split][index][0] if split == "evaluation" else -1),
         }
 
     def _files(self, split: str, index: int) -> FrameFiles:
-        return FrameFiles(self._raw, split, *self._lists[split].frames[index])
+        return FrameFiles(self._raw, OFFICIAL_SPLIT[split], *self._frames[split][index][1])
 
     def _labels(self, split: str, index: int) -> Example:
         """What the metadata of a frame say."""
@@ -122,10 +128,10 @@ class HO3D:
         record = files.meta()
         try:
             example = empty_example() | camera_fields(record, files.meta_path)
-            example |= object_fields(record, SYMMETRIES, files.meta_path)
+            example |= object_fields(record, files.meta_path)
             example["hand_present"] = np.array([1, 0], np.uint8)
             example["hand_present_known"] = np.uint8(1)
-            labels = self._train_labels if split == "train" else self._evaluation_labels
+            labels = self._evaluation_labels if split == "evaluation" else self._train_labels
             return example | labels(example, record, files.meta_path, index)
         except ValueError as error:
             raise UnusableExample("annotation damaged", str(error)) from error
@@ -172,10 +178,10 @@ def _right_joints(joints_cam_m: np.ndarray, intrinsics: np.ndarray) -> Example:
     return joint_fields(both, annotated, intrinsics)
 
 
-def _refuse_other_version(splits: dict[str, int], data_version: str) -> None:
-    for other in VERSIONS:
-        for split, counts in PUBLISHED[other].items():
-            if other != data_version and splits.get(split) == counts["examples"]:
-                raise ValueError(
-                    f"{split}.txt names {counts['examples']:,} frames: that is HO-3D {other}; pass {other}"
-                )
+def _refuse_other_version(lists: Mapping[str, FrameList], data_version: str) -> None:
+    named = {"train+val" if split == "train" else split: frames for split, frames in lists.items()}
+    for other in (version for version in VERSIONS if version != data_version):
+        for splits, frames in named.items():
+            count = len(frames.frames)
+            if count == PUBLISHED[other][splits]["examples"]:
+                raise ValueError(f"{frames.path.name} names {count:,} frames: that is HO-3D {other}; pass {other}")

@@ -20,6 +20,9 @@ from occrobnet_jax.skeleton import HO3D, INTERHAND, NUM_HANDS, VISIBILITY, WRIST
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
 INTERHAND_FROM_HO3D = permutation(HO3D, INTERHAND)
 _HO3D_WRIST = HO3D.index("wrist")
+SYMMETRIES = dict.fromkeys((3, 4, 6, 10, 21), "half_turn_z") | {24: "any_turn_z"}
+"""By YCB number, as in Keypoint Transformer's loss: boxes and bottles, and the bowl. Pitcher and mug have a handle, so
+that their yaw can be taught. Conventions of evaluation have lists of their own, which differ."""
 
 
 def camera_fields(record: dict[str, Any], source: Path) -> Example:
@@ -81,14 +84,14 @@ def mano_parameters(
     return np.concatenate([turned, pose[3:]]), to_opencv(wrist_m) - root_m
 
 
-def object_fields(record: dict[str, Any], symmetries: dict[int, str], source: Path) -> Example:
+def object_fields(record: dict[str, Any], source: Path) -> Example:
     """Pose and rest box of the YCB object; objCorners3D is not read, since H2O-3D's evaluation lacks it."""
     name = lookup(record, "objName", source=source)
     if not (isinstance(name, str) and name[:3].isdigit()):
         raise ValueError(f"{source}: objName is {str(name)[:40]!r} where a YCB name like '003_cracker_box' is expected")
     axis_angle = pickled_array(record, "objRot", (3,), source=source)
     translation_m = pickled_array(record, "objTrans", (3,), source=source)
-    symmetry = symmetries.get(int(name[:3]), "none")
+    symmetry = SYMMETRIES.get(int(name[:3]), "none")
     return {
         "object_id": np.int32(int(name[:3])),
         "object_rotation": (OPENCV_FROM_OPENGL @ axis_angle_to_matrix(axis_angle)).astype(np.float32),

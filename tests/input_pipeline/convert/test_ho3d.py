@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from input_pipeline.convert.ho3d.files import FrameFiles
-from input_pipeline.convert.ho3d.h2o3d import H2O3D, validation_sequences
+from input_pipeline.convert.ho3d.h2o3d import H2O3D
+from input_pipeline.convert.ho3d.held_out import validation_sequences
 from input_pipeline.convert.ho3d.ho3d import HO3D
 from input_pipeline.convert.ho3d.labels import mano_parameters
 from input_pipeline.convert.sources import UnusableExample
@@ -74,6 +75,8 @@ def test_frames_follow_the_official_lists_and_no_other_files(sources, trees):
     for name, split in (("v2", "train"), ("v3", "evaluation"), ("h2o3d", "evaluation")):
         lines = (trees[name] / f"{split}.txt").read_text().split()
         found = examples(sources[name], split)
+        held_out = {line for line in lines if split == "train" and line[:2] == "SB"}
+        lines = [line for line in lines if line not in held_out]
         assert ["/".join(example["key"].split("/")[2:]) for example in found] == lines
         rows = list(range(len(lines))) if split == "evaluation" else [-1] * len(lines)
         assert [int(example["evaluation_row"]) for example in found] == rows
@@ -127,8 +130,7 @@ def test_objects_stand_where_their_corners_project(sources, trees):
             corners = CORNERS_REST_M @ example["object_rotation"].T + example["object_translation_m"]
             np.testing.assert_allclose(corners, record["objCorners3D"] * FLIP, atol=1e-6)
             assert example["object_id"] == int(record["objName"].split("_")[0])
-            symmetric = {6: "half_turn_z", 21: "half_turn_z"} if name != "h2o3d" else {}
-            symmetric |= {4: "half_turn_z", 24: "any_turn_z", 19: "any_turn_z"} if name == "h2o3d" else {}
+            symmetric = dict.fromkeys((3, 4, 6, 10, 21), "half_turn_z") | {24: "any_turn_z"}
             assert OBJECT_SYMMETRY[example["object_symmetry"]] == symmetric.get(int(example["object_id"]), "none")
 
 
@@ -245,14 +247,16 @@ def test_validation_takes_whole_scenes_of_a_tenth_at_least(sources):
     assert chosen == validation_sequences(reversed(frames))
     assert validation_sequences([("ONE1", "0000"), ("ONE2", "0000")]) == set()
     assert chosen == {f"{scene}{camera}" for scene in {name[0] for name in chosen} for camera in range(5)}
-    source = sources["h2o3d"]
-    held_out = {example["sequence"] for example in examples(source, "val")}
-    assert held_out == {"BA10", "BA11"}
-    assert not held_out & {example["sequence"] for example in examples(source, "train")}
+    for name, expected in (("v2", {"SB10"}), ("v3", {"SB10"}), ("h2o3d", {"BA10", "BA11"})):
+        held_out = {example["sequence"] for example in examples(sources[name], "val")}
+        assert held_out == expected
+        assert not held_out & {example["sequence"] for example in examples(sources[name], "train")}
+        assert all(example["labels_complete"] for example in examples(sources[name], "val"))
 
 
 def test_a_mixture_of_cameras_is_told_by_the_name(sources):
     cameras = {example["sequence"]: example["camera"] for example in examples(sources["v2"], "train")}
+    cameras |= {example["sequence"]: example["camera"] for example in examples(sources["v2"], "val")}
     assert cameras == {"ABF10": "0", "ABF11": "1", "SM2": "", "SB10": "0"}
 
 
@@ -316,6 +320,9 @@ def test_the_real_lists_have_the_published_counts(tmp_path, fixtures):
         (tmp_path / split).mkdir()
     (tmp_path / "train.txt").write_bytes(gzip.decompress((fixtures / "ho3d_v2" / "train.txt.gz").read_bytes()))
     shutil.copy(fixtures / "ho3d_v2" / "evaluation.txt", tmp_path)
-    assert HO3D(tmp_path, "v2").splits == {"train": 66_034, "evaluation": 11_524}
+    source = HO3D(tmp_path, "v2")
+    assert source.splits == {"train": 58_445, "val": 7_589, "evaluation": 11_524}
+    assert source.splits["train"] + source.splits["val"] == 66_034
+    assert source.settings["validation_sequences"] == ["SB10", "SB12", "SB14", "SS1", "SS2", "SS3"]
     with pytest.raises(ValueError, match=r"train.txt names 66,034 frames: that is HO-3D v2; pass v2"):
         HO3D(tmp_path, "v3")
