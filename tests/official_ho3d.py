@@ -14,8 +14,9 @@ from occrobnet_jax.skeleton import BONES, INTERHAND, LEFT, RIGHT
 from tests.support import python2_pickle
 from tests.support.fake_datasets import rotation_matrix
 from tests.support.marks import CORNERS_REST_M
-from tests.support.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
+from tests.support.official_frames import draw_dots, project_plainly, write_image
 from tests.support.posed_hands import random_parameters, rotation_vector
+from tests.tube_hand import tube_mano
 
 SIZE_PX = (640, 480)
 HO3D_SEQUENCES = {"train": ("ABF10", "ABF11", "SM2", "SB10"), "evaluation": ("SB11", "SM1")}
@@ -50,7 +51,7 @@ def write_ho3d(raw: Path, version: str = "v2", frames: int = 4, *, with_ground_t
 def write_h2o3d(raw: Path, frames: int = 4, *, mano: Mano | None = None) -> Path:
     """Writes H2O-3D's tree: jpg images; the evaluation metadata lack objCorners3D.
 
-    With MANO's hands the joints are theirs and the fits are true; without, the fits are noise beside stick hands.
+    Joints and fits are those of a MANO: by default of `tube_hand`, whose files users of the tree have to give.
     """
     _write_tree(raw, H2O3D_SEQUENCES, frames, ".jpg", _h2o3d_meta, "h2o3d", mano)
     return raw
@@ -81,9 +82,8 @@ def _write_tree(
         for sequence in names:
             for number in range(frames + 1):
                 frame, is_listed = f"{number:04d}", number < frames
-                scene = _scene(rng, split, sequence, two_hands=paint == "h2o3d") | {"paint": paint}
-                if mano is not None:
-                    scene |= _posed(rng, mano)
+                scene = _scene(rng, sequence, two_hands=paint == "h2o3d") | {"paint": paint}
+                scene |= _posed(rng, mano or tube_mano())
                 record = meta(scene, split, sequence)
                 record = record if is_listed else dict.fromkeys(record)
                 _write_frame(raw / split / sequence, frame, suffix, scene, record, protocol=2 * (number % 2))
@@ -96,18 +96,15 @@ def _write_tree(
     return [truth[line] for line in lines]
 
 
-def _scene(rng: np.random.Generator, split: str, sequence: str, *, two_hands: bool) -> dict[str, Any]:
+def _scene(rng: np.random.Generator, sequence: str, *, two_hands: bool) -> dict[str, Any]:
     """Everything in OpenCV's axes."""
-    joints = hands_cam_m(rng)
     objects = H2O3D_OBJECTS if two_hands else OBJECTS
     return {
-        "joints": joints,
         "hands": (RIGHT, LEFT) if two_hands else (RIGHT,),
         "intrinsics": np.array([[617.3, 0, 312.4], [0, 614.1, 241.8], [0, 0, 1]]),
         "object": objects[sum(map(ord, sequence)) % len(objects)],
         "rotation": rotation_matrix(rng.uniform(-1, 1, 3)),
         "translation": np.array([0.02, -0.03, 0.72]) + rng.uniform(-0.02, 0.02, 3),
-        "rng": rng,
     }
 
 
@@ -150,7 +147,7 @@ def _common_meta(scene: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ho3d_meta(scene: dict[str, Any], split: str, sequence: str, version: str) -> dict[str, Any]:
-    joints, rng = _ho3d_joints(scene["joints"][RIGHT]), scene["rng"]
+    joints = _ho3d_joints(scene["joints"][RIGHT])
     if split == "evaluation":
         px = project_plainly(scene["joints"][RIGHT], scene["intrinsics"])
         box = [*px.min(0).astype(int).tolist(), *px.max(0).astype(int).tolist()]
@@ -163,15 +160,15 @@ def _ho3d_meta(scene: dict[str, Any], split: str, sequence: str, version: str) -
     }
     hand = {
         "handJoints3D": joints,
-        "handPose": rng.uniform(-0.5, 0.5, 48),
-        "handTrans": joints[0] - MANO_ROOT_M[RIGHT],
-        "handBeta": rng.uniform(-1, 1, 10),
+        "handPose": scene["fits"][RIGHT][0],
+        "handTrans": scene["fits"][RIGHT][1],
+        "handBeta": scene["shape"],
     }
     return _common_meta(scene) | hand | (contact if version == "v3" else {})
 
 
 def _h2o3d_meta(scene: dict[str, Any], split: str, sequence: str) -> dict[str, Any]:
-    meta, rng = _common_meta(scene), scene["rng"]
+    meta = _common_meta(scene)
     for hand, side in ((RIGHT, "right"), (LEFT, "left")):
         joints = _ho3d_joints(scene["joints"][hand])
         if split == "evaluation":
@@ -181,10 +178,8 @@ def _h2o3d_meta(scene: dict[str, Any], split: str, sequence: str) -> dict[str, A
                 f"{side}HandBoundingBox": [*px.min(0).tolist(), *px.max(0).tolist()],
             }
             continue
-        meta |= {f"{side}HandJoints3D": joints, f"{side}HandPose": rng.uniform(-0.5, 0.5, 48)}
-        meta[f"{side}HandTrans"] = joints[0] - MANO_ROOT_M[hand]
-        if "fits" in scene:
-            meta[f"{side}HandPose"], meta[f"{side}HandTrans"] = scene["fits"][hand]
+        meta[f"{side}HandJoints3D"] = joints
+        meta[f"{side}HandPose"], meta[f"{side}HandTrans"] = scene["fits"][hand]
         if sequence != WITHOUT_FLAGS:
             valid = np.ones(21)
             valid[HIDDEN_JOINT] = hand == LEFT
@@ -192,7 +187,7 @@ def _h2o3d_meta(scene: dict[str, Any], split: str, sequence: str) -> dict[str, A
     if split == "evaluation":
         del meta["objCorners3D"]
         return meta
-    return meta | {"handBeta": scene["shape"] if "fits" in scene else rng.uniform(-1, 1, 10)}
+    return meta | {"handBeta": scene["shape"]}
 
 
 def _write_frame(

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tests.support.fake_datasets import rotation_matrix
-from tests.support.official_frames import MANO_ROOT_M, draw_dots, hands_cam_m, project_plainly, write_image
+from tests.support.official_frames import draw_dots, project_plainly, write_image
+from tests.support.posed_hands import Parameters, random_parameters
+from tests.tube_hand import tube_mano
 
 Layout = Literal["code", "archives", "v0.0"]
 CAMERAS = ("400012", "400264", "410001", "410053")  # 40xxxx are coloured, 41xxxx grey
@@ -21,6 +23,7 @@ BLACK = ("400012", 1)  # camera and number of the moment whose photo is black, t
 INVALID_WRIST = 2  # moment whose left wrist has no annotation
 WITHOUT_FIT = 3  # moment that the MANO file lacks
 OUTSIDE = "410053"  # camera that some joints lie outside of
+SHIFT_M = np.array([0.05, -0.02, 0.65])  # of the world's origin
 MISSING_MM = 1.0  # what joints without annotation mostly hold
 
 
@@ -71,9 +74,9 @@ def _split(rng: np.random.Generator, split: str, fps: int, images_dir: Path, mom
         for sequence_number, sequence in enumerate(SEQUENCES):
             for moment in range(moments):
                 frame = 1000 * (sequence_number + 1) + FRAME_STEPS[fps][split] * moment
-                joints_3d[str(frame)] = _moment(rng, moment)
+                joints_3d[str(frame)], fits_of_both = _moment(rng, moment)
                 if moment != WITHOUT_FIT:
-                    fits[str(frame)] = _fits(rng, joints_3d[str(frame)])
+                    fits[str(frame)] = fits_of_both
                 for name, camera in cameras.items():
                     identity = {
                         "capture": capture,
@@ -100,32 +103,39 @@ def _camera(rng: np.random.Generator, name: str) -> dict[str, Any]:
     }
 
 
-def _moment(rng: np.random.Generator, moment: int) -> dict[str, Any]:
-    """3D joints in the world, mm; some that are not annotated hold real coordinates."""
+def _moment(rng: np.random.Generator, moment: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """3D joints in the world, mm, and their MANO fits; some joints that are not annotated hold real coordinates."""
     hand_type = HAND_TYPES[moment % len(HAND_TYPES)]
     present = np.repeat([hand_type != "left", hand_type != "right"], 21)
-    world = 1000 * hands_cam_m(rng).reshape(42, 3) + np.array([50.0, -20.0, 650.0])
+    posed = random_parameters(rng, tube_mano().models, spread=1.0)
+    joints_m = [model.joints_m(*fit) for model, fit in zip(tube_mano().models, posed, strict=True)]
+    world = 1000 * (np.concatenate(joints_m) + SHIFT_M)
     valid = present.copy()
     if moment == INVALID_WRIST:
         valid[41] = False
     if hand_type == "interacting":
         valid[5] = False  # though its coordinates are there
-    return {
+    labels = {
         "world_coord": np.where(present[:, None], world, MISSING_MM).astype(np.float32).tolist(),
         "joint_valid": [[bool(each)] for each in valid],
         "hand_type": hand_type,
         "hand_type_valid": True,
     }
+    return labels, _fits(posed, hand_type)
 
 
-def _fits(rng: np.random.Generator, moment: dict[str, Any]) -> dict[str, Any]:
-    """MANO parameters in the world, metres, the wrist where the joints have it; null for a hand that is not there."""
-    wrists_m = np.array(moment["world_coord"]).reshape(2, 21, 3)[:, -1] / 1000
+def _fits(posed: list[Parameters], hand_type: str) -> dict[str, Any]:
+    """MANO parameters in the world, metres, fingers relative to the mean pose; null for a hand that is not there."""
     fits: dict[str, Any] = {"right": None, "left": None}
     for hand, name in enumerate(fits):
-        if moment["hand_type"] in (name, "interacting"):
-            fits[name] = {key: rng.uniform(-0.5, 0.5, size).tolist() for key, size in (("pose", 48), ("shape", 10))}
-            fits[name]["trans"] = (wrists_m[hand] - MANO_ROOT_M[hand]).tolist()
+        if hand_type in (name, "interacting"):
+            pose, shape, translation_m = posed[hand]
+            relative = np.concatenate([pose[:3], pose[3:] - tube_mano().mean_pose[hand]])
+            fits[name] = {
+                "pose": relative.tolist(),
+                "shape": shape.tolist(),
+                "trans": (translation_m + SHIFT_M).tolist(),
+            }
     return fits
 
 

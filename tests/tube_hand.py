@@ -1,10 +1,12 @@
 """A hand of tubes in MANO's file format: surfaces that rays can be shot at, which random numbers don't give."""
 
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from occrobnet_jax.hands.mano_model import TIP_VERTS
+from occrobnet_jax.hands.mano_model import TIP_VERTS, Mano, load_mano
 from occrobnet_jax.skeleton import FINGERS, LEFT, RIGHT
 from tests.support.fake_datasets import BONE_LENGTHS_M, SPREAD_RAD
 from tests.support.fake_mano import mano_record, write_both_hands
@@ -18,6 +20,13 @@ BONE_FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # MANO's order
 def write_tube_hands(folder: Path) -> Path:
     """Writes MANO_RIGHT.pkl and MANO_LEFT.pkl."""
     return write_both_hands(folder, tube_hand)
+
+
+@functools.cache
+def tube_mano() -> Mano:
+    """The hands of these files, as they are read."""
+    with tempfile.TemporaryDirectory() as folder:
+        return load_mano(write_tube_hands(Path(folder)))
 
 
 def tube_hand(hand: int) -> dict[str, np.ndarray]:

@@ -1,22 +1,29 @@
-"""What hides a joint on real photos, by the definition of the synthetic set (`visibility`): from MANO fits and meshes.
+"""What hides a joint on real photos, and the masks of hands and object, both from MANO fits and meshes.
+
+What hides a joint is told by the definition of the synthetic set (`visibility`).
 
 A frame's labels are known only if everything that its annotation speaks of has a mesh: a hand without a fit, or an
 object without a model, could hide what the others would leave visible. Arms, sleeves and what stands around are in no
-annotation; MANO ends at the wrist.
+annotation; MANO ends at the wrist. A fit whose joints don't lie by the annotated ones counts as none.
 """
 
+import contextlib
 import functools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 
+from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.manifest import file_facts
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.raycast import RayCaster
-from input_pipeline.synthetic.visibility import Skin, scene_visibility
+from input_pipeline.synthetic.visibility import OBJECT, Skin, make_scene, scene_masks, scene_visibility
 from occrobnet_jax.files.meshes import MESH_SUFFIXES, Mesh, numbered_files, read_mesh, smooth_normals
+from occrobnet_jax.files.readers import decode_segmentation
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
 from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.hands.hand_model import HandModel
@@ -25,6 +32,12 @@ from occrobnet_jax.hands.skin import skin_around_joints
 from occrobnet_jax.skeleton import INTERHAND, LEFT, MIDDLE_BASE, NUM_JOINTS, VISIBILITY, WRIST
 
 WITHOUT_OCCLUSION = "what hides a joint is unknown: give your MANO files and meshes (--mano DIR --object_models DIR)"
+
+MASK_REDUCTION = 2  # a mask has a quarter of the photo's pixels: crops of hands show about two of them per heatmap px
+MOST_FIT_ERROR_M = 0.03  # mean over a hand's annotated joints; good fits lie within 10 mm of them
+FRAMES_CHECKED = 60  # of a split, spread over it
+
+OBJECT_LABEL = OBJECT + 1
 
 _UNKNOWN = VISIBILITY.index("unknown")
 _INDEX_BASE, _PINKY_BASE = INTERHAND.index("index1"), INTERHAND.index("pinky1")
@@ -58,38 +71,105 @@ class Occlusion:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the labels depend on besides the dataset: a hash of each file."""
-        return {"occlusion_sha256": self._sha256}
+        """What the labels depend on besides the dataset: a hash of each file, and the size of masks."""
+        return {"occlusion_sha256": self._sha256, "mask_reduction": MASK_REDUCTION}
+
+    def check(self, name: str, examples: Iterable[Example]) -> None:
+        """Compares the joints of posed hands with the annotated ones.
+
+        Args:
+            name: of the dataset, for the message.
+            examples: some of it; those without fits don't matter.
+
+        Raises:
+            ValueError: most fits lie elsewhere.
+        """
+        errors_m = [error for example in examples if (error := self._fit_error_m(example)) is not None]
+        if errors_m and np.median(errors_m) > MOST_FIT_ERROR_M:
+            raise ValueError(
+                f"the MANO hands don't lie on the joints of {name}: they are {1000 * np.median(errors_m):.0f} mm away "
+                f"in the median of {len(errors_m)} frames, where {1000 * MOST_FIT_ERROR_M:.0f} mm may be. See that "
+                "--mano holds MANO's own files, or convert without it"
+            )
 
     def labels(self, example: Example) -> Example:
-        """`visibility` and `visible_share` of an example that is complete but for them; nothing where unknown."""
+        """`visibility`, `visible_share` and `segmentation` of an example that is complete but for them, else nothing.
+
+        The segmentation has hands and object; where the example has one of its authors' already, see `with_object`.
+        """
         present = np.flatnonzero(example["hand_present"])
         solid_file = self._objects.get(int(example["object_id"]))
         lacks_object = bool(example["object_known"]) and solid_file is None
         hands_known = example["hand_present_known"] and example["hand_pose_known"][present].all()
         if not len(present) or not hands_known or lacks_object:
             return {}
-        classes, share = scene_visibility(
-            {int(hand): self._skin(int(hand), example) for hand in present},
-            None if solid_file is None else _placed(_solid(solid_file), example),
-            example["joints_in_image"] > 0,
-            example["intrinsics"].astype(np.float64),
-            (int(example["width"]), int(example["height"])),
-        )
+        if (self._fit_error_m(example) or 0.0) > MOST_FIT_ERROR_M:
+            return {}
+        skins = {int(hand): self._skin(int(hand), example) for hand in present}
+        scene = make_scene(skins, None if solid_file is None else _placed(_solid(solid_file), example))
+        camera = example["intrinsics"].astype(np.float64), (int(example["width"]), int(example["height"]))
+        classes, share = scene_visibility(scene, skins, example["joints_in_image"] > 0, *camera)
+        masks = scene_masks(scene, *camera, MASK_REDUCTION)
         annotated = (example["joints_annotated"] > 0) & (example["hand_present"] > 0)[:, None]
         return {
             "visibility": np.where(annotated, classes, _UNKNOWN).astype(np.uint8),
             "visible_share": np.where(annotated, share, 0).astype(np.float32),
+            "segmentation": cv2.imencode(".png", masks)[1].tobytes(),
         }
+
+    def _fit_error_m(self, example: Example) -> float | None:
+        """Mean distance of the worse hand's annotated joints to the posed model's; None where nothing compares."""
+        annotated = (example["joints_annotated"] > 0) & (example["hand_pose_known"] > 0)[:, None]
+        errors_m = []
+        for hand in np.flatnonzero(annotated.any(-1)).tolist():
+            joints_m = self._models[hand].joints_m(*_fit(example, hand))
+            distance_m = np.linalg.norm(joints_m - example["joints_cam_m"][hand], axis=-1)
+            errors_m.append(float(distance_m[annotated[hand]].mean()))
+        return max(errors_m, default=None)
 
     def _skin(self, hand: int, example: Example) -> Skin:
         model = self._models[hand]
-        pose, shape, translation_m = (
-            example[name][hand].astype(np.float64) for name in ("hand_pose", "hand_shape", "hand_translation_m")
-        )
-        verts_m = model.verts_m(pose, shape, translation_m)
+        verts_m = model.verts_m(*_fit(example, hand))
         normals = smooth_normals(verts_m, model.faces, np.arange(len(verts_m)))
         return Skin(verts_m, model.faces, normals, self._joint_verts[hand])
+
+
+def with_object(masks: bytes, authors: bytes) -> bytes:
+    """The drawn masks of hands, and the object as the authors' segmentation has it, where there is one.
+
+    Conventions of evaluation are told by the authors' object; it lies before a drawn hand, and nowhere else.
+
+    Args:
+        masks: PNG with hands and object; may be empty.
+        authors: PNG with the object alone; may be empty.
+    """
+    if not masks or not authors:
+        return authors or masks
+    drawn, known = (decode_segmentation(png, name="a segmentation") for png in (masks, authors))
+    known = cv2.resize(known, drawn.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    labels = np.where(known == OBJECT_LABEL, OBJECT_LABEL, np.where(drawn == OBJECT_LABEL, 0, drawn))
+    return cv2.imencode(".png", labels.astype(np.uint8))[1].tobytes()
+
+
+def spread(count: int) -> list[int]:
+    """Some of the numbers below `count`, evenly spread."""
+    rows: list[int] = np.unique(np.linspace(0, count - 1, min(count, FRAMES_CHECKED)).astype(int)).tolist()
+    return rows
+
+
+def usable(labels: Callable[[int], Example], rows: Iterable[int]) -> Iterator[Example]:
+    """The labels of those rows that have some."""
+    for row in rows:
+        with contextlib.suppress(UnusableExample):
+            yield labels(row)
+
+
+def _fit(example: Example, hand: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pose, shape and translation."""
+    pose, shape, translation_m = (
+        example[name][hand].astype(np.float64) for name in ("hand_pose", "hand_shape", "hand_translation_m")
+    )
+    return pose, shape, translation_m
 
 
 def back_directions(model: HandModel, hand: int) -> Float[np.ndarray, "21 3"]:

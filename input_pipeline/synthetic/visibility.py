@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from input_pipeline.synthetic.raycast import RayCaster
 from occrobnet_jax.files.meshes import Mesh
@@ -40,9 +40,30 @@ class Skin:
     joint_verts: Sequence[Int[np.ndarray, " _"]]  # around each joint, see `skin_around_joints`
 
 
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Everything that may hide something, in the camera's frame."""
+
+    caster: RayCaster
+    vertices: Float[np.ndarray, "v 3"]
+    triangle_owner: Int[np.ndarray, " f"]  # 0 right hand, 1 left hand, `OBJECT`
+
+
+def make_scene(skins: Mapping[int, Skin], solid: Mesh | None) -> Scene:
+    """The scene of the hands that are there (0 right, 1 left) and the object, if there is one."""
+    meshes = {hand: Mesh(skin.verts_m, skin.faces) for hand, skin in skins.items()}
+    if solid is not None:
+        meshes[OBJECT] = solid
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes.values())])
+    faces = np.concatenate([mesh.triangles + start for mesh, start in zip(meshes.values(), starts, strict=False)])
+    owner = np.repeat(list(meshes), [len(mesh.triangles) for mesh in meshes.values()])
+    vertices = np.concatenate([mesh.vertices for mesh in meshes.values()])
+    return Scene(RayCaster(vertices, faces), vertices, owner)
+
+
 def scene_visibility(
+    scene: Scene,
     skins: Mapping[int, Skin],
-    solid: Mesh | None,
     joint_inside: Bool[np.ndarray, "2 21"],
     intrinsics: Float[np.ndarray, "3 3"],
     size_px: tuple[int, int],
@@ -50,25 +71,45 @@ def scene_visibility(
     """Visibility class and visible share of all joints of a scene; 0 for a hand that isn't there.
 
     Args:
+        scene: of `skins` and whatever else hides.
         skins: of the hands that are there; 0 right, 1 left.
-        solid: the object in the camera's frame.
         joint_inside: which joints lie inside the image.
         intrinsics: of the camera.
         size_px: width and height of the image.
     """
-    meshes = {hand: Mesh(skin.verts_m, skin.faces) for hand, skin in skins.items()}
-    if solid is not None:
-        meshes[OBJECT] = solid
-    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes.values())])
-    faces = np.concatenate([mesh.triangles + start for mesh, start in zip(meshes.values(), starts, strict=False)])
-    owner = np.repeat(list(meshes), [len(mesh.triangles) for mesh in meshes.values()])
-    caster = RayCaster(np.concatenate([mesh.vertices for mesh in meshes.values()]), faces)
     classes, share = np.zeros((NUM_HANDS, NUM_JOINTS), int), np.zeros((NUM_HANDS, NUM_JOINTS))
     for hand, skin in skins.items():
         classes[hand], share[hand] = joint_visibility(
-            caster, owner, hand, skin, joint_inside[hand], intrinsics, size_px
+            scene.caster, scene.triangle_owner, hand, skin, joint_inside[hand], intrinsics, size_px
         )
     return classes, share
+
+
+def scene_masks(
+    scene: Scene, intrinsics: Float[np.ndarray, "3 3"], size_px: tuple[int, int], reduction: int
+) -> UInt8[np.ndarray, "h w"]:
+    """What each pixel of a smaller image shows: 0 nothing of the scene, 1 right hand, 2 left hand, 3 object.
+
+    Args:
+        scene: hands and object, in front of the camera.
+        intrinsics: of the camera.
+        size_px: width and height of the photo.
+        reduction: how many times smaller the image is; its pixels are judged by their centers.
+    """
+    cells = np.array(size_px) // reduction
+    step = np.array(size_px) / cells
+    pixels = scene.vertices @ intrinsics.T
+    places = (pixels[:, :2] / pixels[:, 2:] + 0.5) / step - 0.5
+    low = np.clip(np.floor(places.min(0)), 0, cells).astype(int)
+    high = np.clip(np.ceil(places.max(0)) + 1, low, cells).astype(int)
+    rows, columns = (grid.ravel() for grid in np.mgrid[low[1] : high[1], low[0] : high[0]])
+    labels = np.zeros((cells[1], cells[0]), np.uint8)
+    if len(rows):
+        photo_px = (np.stack([columns, rows], axis=-1) + 0.5) * step - 0.5
+        rays = np.column_stack([photo_px, np.ones(len(rows))]) @ np.linalg.inv(intrinsics).T
+        triangle = scene.caster.nearest(np.zeros_like(rays), rays).triangle
+        labels[rows, columns] = np.where(triangle >= 0, scene.triangle_owner[triangle] + 1, 0)
+    return labels
 
 
 def joint_visibility(

@@ -83,8 +83,10 @@ def _map_losses(
         wanted = targets.PEAK * (batch.segmentation == targets.OBJECT_LABEL)
         terms["object_map"] = masked((predictions.object_map - wanted) ** 2, valid, config.normalise)
     if predictions.hand_maps is not None:
-        wanted = targets.PEAK * (batch.segmentation[..., None] == jnp.array(targets.HAND_LABELS)[None, None, None])
-        terms["hand_maps"] = masked((predictions.hand_maps - wanted) ** 2, valid[..., None], config.normalise)
+        is_hand = batch.segmentation[..., None] == jnp.array(targets.HAND_LABELS)[None, None, None]
+        valid &= is_hand.any((1, 2, 3))[:, None, None]  # masks of HO-3D's and H2O-3D's authors lack the hands
+        squares = (predictions.hand_maps - targets.PEAK * is_hand) ** 2
+        terms["hand_maps"] = masked(squares, valid[..., None], config.normalise)
     return terms
 
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT
-from tests.support.fake_datasets import stick_hand
 from tests.support.marks import joint_colours
 
 DOT_PX = 5
@@ -15,11 +14,6 @@ MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.095
 
 
 WRISTS_M = {RIGHT: np.array([0.07, 0.07, 0.7]), LEFT: np.array([-0.07, 0.07, 0.73])}
-
-
-def hands_cam_m(rng: np.random.Generator) -> np.ndarray:
-    """Both hands (2, 21, 3) side by side before a camera, in OpenCV's axes and our order."""
-    return np.stack([0.75 * stick_hand(rng, hand) + WRISTS_M[hand] for hand in (RIGHT, LEFT)])
 
 
 def project_plainly(points_m: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

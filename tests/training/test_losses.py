@@ -74,6 +74,16 @@ def test_an_error_in_a_prediction_costs_its_own_terms(field: str, terms: set[str
     assert {name for name in after if after[name] > before[name] + 1e-3} == terms
 
 
+def test_masks_of_the_object_alone_teach_no_maps_of_hands() -> None:
+    """HO-3D's and H2O-3D's authors paint the object; hands are known where MANO has drawn them."""
+    assert PERFECT.hand_maps is not None
+    spoilt = PERFECT.replace(hand_maps=PERFECT.hand_maps + 100.0, object_map=PERFECT.object_map + 100.0)
+    object_only = BATCH.replace(segmentation=jnp.where(BATCH.segmentation == 3, 3, 0))
+    assert means(spoilt, BATCH)["hand_maps"] > 1
+    assert means(spoilt, object_only)["hand_maps"] == 0
+    assert means(spoilt, object_only)["object_map"] > 1
+
+
 def test_masked_elements_teach_nothing() -> None:
     """Labels that the masks hide may be anything, even not a number."""
     hidden = BATCH.joint_annotated.at[2, 1, 3].set(False)  # one joint of an example with both hands

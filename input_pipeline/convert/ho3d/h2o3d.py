@@ -24,7 +24,7 @@ from input_pipeline.convert.ho3d.labels import (
     root_fields,
 )
 from input_pipeline.convert.ho3d.masks import check_object_masks, painted_frames
-from input_pipeline.convert.occlusion import WITHOUT_OCCLUSION, Occlusion
+from input_pipeline.convert.occlusion import WITHOUT_OCCLUSION, Occlusion, spread, usable, with_object
 from input_pipeline.convert.published_counts import H2O3D as PUBLISHED
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import Example, empty_example
@@ -59,6 +59,8 @@ class H2O3D:
         for split, count in self.splits.items():
             painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
             check_object_masks(f"{self.name}'s {split}", painted, OBJECT_CHANNEL)
+            if occlusion:
+                occlusion.check(f"{self.name}'s {split}", usable(partial(self._labels, split), spread(count)))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class H2O3D:
         files, example = self._files(split, index), self._labels(split, index)
         example |= self._occlusion.labels(example) if self._occlusion else {}
         example["image"] = files.image()
-        example["segmentation"] = files.segmentation(OBJECT_CHANNEL)
+        example["segmentation"] = with_object(example["segmentation"], files.segmentation(OBJECT_CHANNEL))
         row = self._frames[split][index][0]
         return example | {
             "key": f"{self.name}/{split}/{files.sequence}/{files.number}",

@@ -23,7 +23,7 @@ from input_pipeline.convert.ho3d.labels import (
     root_fields,
 )
 from input_pipeline.convert.ho3d.masks import check_object_masks, painted_frames
-from input_pipeline.convert.occlusion import WITHOUT_OCCLUSION, Occlusion
+from input_pipeline.convert.occlusion import WITHOUT_OCCLUSION, Occlusion, spread, usable, with_object
 from input_pipeline.convert.published_counts import HO3D as PUBLISHED
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import Example, empty_example
@@ -66,6 +66,8 @@ class HO3D:
         for split, count in self.splits.items():
             painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
             check_object_masks(f"{self.name}'s {split}", painted, OBJECT_CHANNEL[data_version])
+            if occlusion:
+                occlusion.check(f"{self.name}'s {split}", usable(partial(self._labels, split), spread(count)))
 
     @property
     def name(self) -> str:
@@ -110,7 +112,8 @@ class HO3D:
         files, example = self._files(split, index), self._labels(split, index)
         example |= self._occlusion.labels(example) if self._occlusion else {}
         example["image"] = files.image()
-        example["segmentation"] = files.segmentation(OBJECT_CHANNEL[self._data_version])
+        authors = files.segmentation(OBJECT_CHANNEL[self._data_version])
+        example["segmentation"] = with_object(example["segmentation"], authors)
         multi_camera = files.sequence[:-1] in MULTI_CAMERA
         return example | {
             "key": f"{self.name}/{split}/{files.sequence}/{files.number}",

@@ -4,6 +4,7 @@ Licence of the data: CC-BY-NC 4.0.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,7 +29,7 @@ from input_pipeline.convert.interhand26m.layout import (
     find_layout,
 )
 from input_pipeline.convert.interhand26m.tables import Tables, build_tables, open_tables
-from input_pipeline.convert.occlusion import Occlusion
+from input_pipeline.convert.occlusion import Occlusion, spread, usable
 from input_pipeline.convert.published_counts import INTERHAND26M_5FPS
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
@@ -78,6 +79,9 @@ class InterHand26M:
         for split in self._files:
             check_frame_rate(self._table(split).images, split, fps)
         self.splits = {split: len(self._table(split).annotations) for split in self._files}
+        if self._occlusion:
+            for split, count in self.splits.items():
+                self._occlusion.check(f"{self.name}'s {split}", usable(partial(self._labels, split), spread(count)))
 
     @property
     def name(self) -> str:
@@ -135,21 +139,24 @@ class InterHand26M:
         Raises:
             UnusableExample: its image or one of its annotations is missing or damaged.
         """
+        image = self._table(split).images[index]
+        example = self._labels(split, index)
+        example["image"] = _image(self._images / split, image["file_name"].decode(), self._files[split])
+        return example | (self._occlusion.labels(example) if self._occlusion else {})
+
+    def _labels(self, split: str, index: int) -> Example:
+        """What the annotations say."""
         tables = self._table(split)
         annotation, image = tables.annotations[index], tables.images[index]
         camera_row, moment_row = int(tables.camera_rows[index]), int(tables.moment_rows[index])
         _refuse_damaged(tables, annotation=int(annotation["damage"]), camera=camera_row, moment=moment_row)
         example = empty_example() | identity_fields(annotation, image, tables.names)
-        example["image"] = _image(self._images / split, image["file_name"].decode(), self._files[split])
         example |= annotation_fields(annotation)
         camera, moment = tables.cameras[camera_row], tables.moments[moment_row]
         example |= joint_fields(camera, moment)
         example |= seen_fields(example, annotation["in_image"].reshape(HANDS_JOINTS))
         example |= rootnet_fields(tables.rootnet[index])
-        if self._mano is not None and self._occlusion is not None:
-            example |= self._fits(tables.fits[moment_row], camera)
-            example |= self._occlusion.labels(example)
-        return example
+        return example | (self._fits(tables.fits[moment_row], camera) if self._mano is not None else {})
 
     def _table(self, split: str) -> Tables:
         return open_tables(self._tables[split])

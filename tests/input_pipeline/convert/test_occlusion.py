@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -9,7 +10,7 @@ import trimesh
 from input_pipeline.convert.ho3d.h2o3d import H2O3D
 from input_pipeline.convert.ho3d.ho3d import HO3D
 from input_pipeline.convert.interhand26m.source import InterHand26M
-from input_pipeline.convert.occlusion import Occlusion, back_directions
+from input_pipeline.convert.occlusion import Occlusion, back_directions, with_object
 from input_pipeline.manifest import dataset_manifest
 from input_pipeline.prepare import main as prepare
 from input_pipeline.schema import empty_example, validate_example
@@ -19,14 +20,17 @@ from input_pipeline.synthetic.scene import sample_scene
 from input_pipeline.synthetic.skin import make_subject, vertex_normals
 from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.synthetic.stage import build_stage
-from input_pipeline.synthetic.visibility import Skin, scene_visibility
+from input_pipeline.synthetic.visibility import Skin, make_scene, scene_visibility
 from occrobnet_jax.files.meshes import Mesh, read_mesh
+from occrobnet_jax.files.readers import decode_segmentation
+from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.hands.mano_model import load_mano
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, LEFT, RIGHT, SCENE_KINDS, WRIST
 from tests.official_ho3d import write_h2o3d, write_ho3d, write_object_models
 from tests.official_interhand import write_interhand
-from tests.tube_hand import write_tube_hands
+from tests.support.mano_hand import write_mano_hands
+from tests.tube_hand import tube_mano, write_tube_hands
 
 UNKNOWN, VISIBLE, OWN, OTHER, OBJECT, OUTSIDE = range(6)
 
@@ -132,15 +136,80 @@ def test_labels_agree_with_rays_shot_one_by_one(trees, models, name, split, rows
         validate_example(example)
         solid = None
         if example["object_known"]:
-            (path,) = (models / "objects").glob(f"{int(example['object_id']):03d}_*/*.obj")
-            rest = read_mesh(path)
-            turn, shift = example["object_rotation"].astype(float), example["object_translation_m"].astype(float)
-            solid = Mesh(rest.vertices @ turn.T + shift, rest.triangles)
+            solid = solid_of(example, models)
         classes, shares = by_hand(example, posed_hands(example, mano), solid)
         np.testing.assert_array_equal(example["visibility"], classes)
         np.testing.assert_allclose(example["visible_share"], shares, atol=1e-6)
         found += classes[example["joints_annotated"] > 0].tolist()
     assert len(set(found)) > 1, "the scenes hide something and show something"
+
+
+def solid_of(example, models):
+    """The object's mesh in the camera's frame."""
+    (path,) = (models / "objects").glob(f"{int(example['object_id']):03d}_*/*.obj")
+    rest = read_mesh(path)
+    turn, shift = example["object_rotation"].astype(float), example["object_translation_m"].astype(float)
+    return Mesh(rest.vertices @ turn.T + shift, rest.triangles)
+
+
+@pytest.mark.parametrize(("name", "split", "row"), [("h2o3d", "train", 4), ("interhand26m", "val", 2)])
+def test_masks_show_what_rays_meet_that_are_shot_one_by_one(trees, models, occlusion, name, split, row):
+    example = trees[name].example(split, row)
+    masks = decode_segmentation(occlusion.labels(example)["segmentation"], name="it")
+    assert masks.shape == (example["height"] // 2, example["width"] // 2)
+    parts = [(1 + hand, posed[model.faces]) for hand, (model, posed) in posed_hands(example, tube_mano()).items()]
+    if example["object_known"]:
+        solid = solid_of(example, models)
+        parts.append((3, solid.vertices[solid.triangles]))
+    owner = np.concatenate([np.full(len(part), number) for number, part in parts])
+    edges = np.argwhere(cv2.dilate(masks, np.ones((3, 3), np.uint8)) > 0)
+    cells = edges[np.random.default_rng(0).permutation(len(edges))[:300]]
+    pixels = np.column_stack([2 * cells[:, ::-1] + 0.5, np.ones(len(cells))])  # a cell covers two pixels either way
+    rays = pixels @ np.linalg.inv(example["intrinsics"].astype(float)).T
+    expected = np.zeros(len(cells), int)
+    for cell, triangle, _ in first_hits(rays, np.concatenate([part for _, part in parts])):
+        expected[cell] = owner[triangle]
+    assert (masks[tuple(cells.T)] != expected).sum() <= 2, "single and double precision differ on edges"
+    assert len(set(expected.tolist())) == len(parts) + 1
+
+
+@pytest.mark.parametrize("name", ["ho3d", "h2o3d", "interhand26m"])
+def test_joints_that_are_seen_lie_on_the_mask_of_their_own_hand(trees, occlusion, name):
+    split = "val" if name == "interhand26m" else "train"
+    on_own = []
+    for row in range(trees[name].splits[split]):
+        example = trees[name].example(split, row)
+        validate_example(example)
+        seen = np.argwhere(example["visibility"] == VISIBLE)
+        masks = decode_segmentation(occlusion.labels(example)["segmentation"], name="it") if len(seen) else None
+        for hand, joint in seen:
+            x, y = project(example["joints_cam_m"][hand, joint], example["intrinsics"])
+            on_own.append(masks[min(int(y / 2), len(masks) - 1), min(int(x / 2), masks.shape[1] - 1)] == 1 + hand)
+    assert np.mean(on_own) > 0.9
+
+
+def test_the_object_is_where_its_authors_have_it(trees, occlusion):
+    source = trees["ho3d"]
+    for row in range(source.splits["train"]):
+        authors = source._files("train", row).segmentation(2)
+        if not authors:
+            continue
+        example = source.example("train", row)
+        masks, known = (decode_segmentation(png, name="it") for png in (example["segmentation"], authors))
+        np.testing.assert_array_equal(masks == 3, np.repeat(np.repeat(known, 2, 0), 2, 1) == 3)
+        drawn = decode_segmentation(occlusion.labels(example)["segmentation"], name="it")
+        np.testing.assert_array_equal(masks == 1, (drawn == 1) & (masks != 3))
+        assert with_object(b"", authors) == authors
+
+
+def test_fits_that_lie_elsewhere_are_none_and_a_dataset_of_them_is_refused(tmp_path, models, occlusion):
+    example = facing_example()
+    assert occlusion.labels(example)
+    example["joints_cam_m"][RIGHT, :, 0] += 0.04
+    assert occlusion.labels(example) == {}
+    others = Occlusion(write_mano_hands(tmp_path / "other"), models / "objects")
+    with pytest.raises(ValueError, match=r"the MANO hands don't lie on the joints of ho3d_v2's train: they are \d+ mm"):
+        HO3D(write_ho3d(tmp_path / "raw", "v2", 2), "v2", others)
 
 
 @pytest.mark.parametrize("kind", SCENE_KINDS)
@@ -158,7 +227,8 @@ def test_a_synthetic_scenes_meshes_give_its_stored_labels(kind):
         normals = vertex_normals(verts_m, faces).astype(np.float32)
         skins[hand.side] = Skin(verts_m, faces, normals, load_hand().joint_verts)
     mesh = None if solid is None else Mesh(scene.object_verts_m(), solid.faces)
-    classes, share = scene_visibility(skins, mesh, labels["joints_in_image"] > 0, labels["intrinsics"], (128, 128))
+    casting, inside = make_scene(skins, mesh), labels["joints_in_image"] > 0
+    classes, share = scene_visibility(casting, skins, inside, labels["intrinsics"], (128, 128))
     np.testing.assert_array_equal(classes, labels["visibility"])
     np.testing.assert_allclose(share, labels["visible_share"], atol=1e-6)
     assert (labels["visibility"] == VISIBLE).any()
@@ -191,7 +261,8 @@ def facing_example(hand=RIGHT):
 def place(example, hand, at_m):
     example["hand_pose"][hand, :3] = [-np.pi / 2, 0, 0]  # y, the back's direction, becomes -z, towards the camera
     example["hand_translation_m"][hand] = at_m
-    example["joints_cam_m"][hand] = np.asarray(at_m, np.float32)
+    fit = (example[name][hand].astype(float) for name in FIT)
+    example["joints_cam_m"][hand] = tube_mano().models[hand].joints_m(*fit)
     example["joints_annotated"][hand] = example["joints_in_image"][hand] = 1
 
 
