@@ -177,4 +177,10 @@ def _table(path: Path, key: str, dtype: np.dtype, rows: Iterator[tuple[Any, ...]
             raise ValueError(f"{path}: {key} holds a value that is no number: {error}") from error
     if not parts:
         raise ValueError(f"{path} has no entry {key}, or an empty one")
-    return np.concatenate(parts)
+    table = np.empty(sum(map(len, parts)), dtype)
+    end = len(table)
+    while parts:  # each part goes as soon as it is copied: never twice the table in memory
+        last = parts.pop()
+        table[end - len(last) : end] = last
+        end -= len(last)
+    return table

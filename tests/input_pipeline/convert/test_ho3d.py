@@ -168,7 +168,7 @@ def test_boxes_hold_hands_and_object(sources):
                 points += [boxes[:, :2], boxes[:, 2:]]
                 shown = np.concatenate(points)
                 np.testing.assert_allclose(example["box_px"], [*shown.min(0), *shown.max(0)], atol=0.01)
-                assert (boxes[:, 2:] - boxes[:, :2] > 20).all()
+                assert (boxes[:, 2:] - boxes[:, :2] > 10).all()
 
 
 def test_evaluation_knows_wrists_only_unless_the_ground_truth_is_there(sources, trees):

@@ -336,7 +336,7 @@ def test_splits_and_moments_without_fits_are_unknown(trees):
     for row in range(source.splits["val"]):
         example = source.example("val", row)
         known = np.isin(example["visibility"], (VISIBLE, OWN, OTHER, OBJECT)).any()
-        assert known == example["hand_pose_known"].any()
+        assert known == (example["hand_pose_known"].any() and example["joints_in_image"].any())
 
 
 def test_conversion_and_later_metrics_say_what_is_known(tmp_path, models, capsys):
