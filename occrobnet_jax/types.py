@@ -62,7 +62,8 @@ class Predictions:
     object_map: Float[Array, "b hh ww"] | None  # 0 to 255 by training; None without object
     hand_maps: Float[Array, "b hh ww n"] | None  # right and left hand, 0 to 255 by training
     keypoints: Keypoints
-    class_logits: Float[Array, "l b t c"]  # 0 none, 1..21 right, 22..42 left, 43 object
+    class_logits: Float[Array, "l b t c"]  # 0 none, 1..21 right, 22..42 left, 43 object; or, with token_hand_logits,
+    # 0 none, 1..21 joints of any hand, 22 object
     bone_vectors_m: Float[Array, "l b n bone 3"] | None  # parent to child, skeleton.BONES; of "vectors", and in
     # "angles" those of the hand that the rotations pose
     axis_heatmaps: Float[Array, "l b n j 3 bin"] | None  # representation "2.5d"; x, y, depth relative to the parent
@@ -74,6 +75,7 @@ class Predictions:
     visibility_logits: Float[Array, "l b n j"] | None
     hand_logits: Float[Array, "b n"]
     saturated_gates: Float[Array, ""]  # share of CIET's gates beyond |logit| 6
+    token_hand_logits: Float[Array, "l b t n"] | None = None  # whether a token is a joint of each hand
     hand_rotations: Float[Array, "l b n k r"] | None = None  # representation "angles"; see models.hand
     hand_shape: Float[Array, "l b 10"] | None = None  # representation "angles"; of both hands
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 from flax.linen import initializers
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, layer_norm
@@ -75,28 +75,39 @@ class InjectionBlock(nn.Module):
 
     No residual around the attention, no output projection and no norm before it (HandOccNet's code): a query whose
     gate closes keeps only what the MLP makes of nothing. `residual` adds the query map, as in HandOccNet's SET.
+    Tokens have no position maps: their own code says where they are.
     """
 
     config: ModelConfig
     kind: str
     residual: bool = False
+    has_positions: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, query_map: Float[Array, "b n d"], source: Float[Array, "b n d"], *, train: bool
+        self,
+        query_map: Float[Array, "b n d"],
+        source: Float[Array, "b n d"],
+        valid: Bool[Array, "b n"] | None = None,
+        *,
+        train: bool,
     ) -> tuple[Float[Array, "b n d"], Float[Array, ""]]:
-        """Returns the new query map and the share of saturated gates."""
-        init = initializers.normal(self.config.ciet_position_std)
-        shape = (1, *query_map.shape[1:])
-        queries = query_map + self.param("query_position", init, shape, jnp.float32).astype(self.dtype)
-        keys = source + self.param("key_position", init, shape, jnp.float32).astype(self.dtype)
+        """Return the new query map and the share of saturated gates; only `valid` positions, or all, are drawn on."""
+        queries, keys = self._placed("query", query_map), self._placed("key", source)
         q, k = self._heads("query", queries), self._heads("key", keys)
-        gate_logits = self._gate_logits(queries, keys) if self.kind == "dual" else None
-        mixed = self._attend(q, k, self._heads("value", source), gate_logits)
+        gate_logits = self._gate_logits(queries, keys, valid) if self.kind == "dual" else None
+        mixed = self._attend(q, k, self._heads("value", source), gate_logits, valid)
         y = mixed.reshape(query_map.shape) + (query_map if self.residual else 0.0)
         saturated = jnp.zeros(()) if gate_logits is None else jnp.mean(jnp.abs(gate_logits) > SATURATED_LOGIT)
         return y + self._mlp(layer_norm("norm", self.dtype)(y)), saturated.astype(jnp.float32)
+
+    def _placed(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        if not self.has_positions:
+            return x
+        init = initializers.normal(self.config.ciet_position_std)
+        positions = self.param(f"{name}_position", init, (1, *x.shape[1:]), jnp.float32)
+        return x + positions.astype(self.dtype)
 
     def _heads(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
         heads = self.config.ciet_heads
@@ -104,7 +115,9 @@ class InjectionBlock(nn.Module):
         features = (heads, x.shape[-1] // heads)
         return nn.DenseGeneral(features, kernel_init=init, dtype=self.dtype, dot_general=row_products, name=name)(x)
 
-    def _gate_logits(self, queries: Float[Array, "b n d"], keys: Float[Array, "b n d"]) -> Float[Array, "b heads n _"]:
+    def _gate_logits(
+        self, queries: Float[Array, "b n d"], keys: Float[Array, "b n d"], valid: Bool[Array, "b n"] | None
+    ) -> Float[Array, "b heads n _"]:
         """Logits per head and query (and key), in float32: the sum over keys is taken before the sigmoid, in O(n)."""
         heads, init = self.config.ciet_heads, initializers.normal(self.config.ciet_init_std)
         if self.config.ciet_gate == "elementwise":
@@ -113,9 +126,10 @@ class InjectionBlock(nn.Module):
         # The sum of linear functions is the function of the sum, so that one row an image goes through the layer.
         features = (heads, keys.shape[-1] // heads)
         layer = nn.DenseGeneral(features, kernel_init=init, precision="highest", name="gate_key")
-        pooled = layer(keys.mean(1, dtype=jnp.float32))
+        where = None if valid is None else valid[..., None]
+        pooled = layer(keys.mean(1, dtype=jnp.float32, where=where))
         if self.config.ciet_gate == "sum":
-            pooled = keys.shape[1] * pooled
+            pooled = _count(keys, valid)[..., None] * pooled
         return ProjectedProducts(init, name="gate_query")(queries, pooled)[..., None]
 
     def _attend(
@@ -124,11 +138,15 @@ class InjectionBlock(nn.Module):
         k: Float[Array, "b n heads dh"],
         v: Float[Array, "b n heads dh"],
         gate_logits: Float[Array, "b _ _ _"] | None,
+        valid: Bool[Array, "b n"] | None,
     ) -> Float[Array, "b n heads dh"]:
         gates = None if gate_logits is None else nn.sigmoid(gate_logits)
-        if self.kind == "sigmoid" or self.config.ciet_gate == "elementwise":
+        if self.kind == "sigmoid" or self.config.ciet_gate == "elementwise" or valid is not None:
             scores = scaled_products(q, k)
-            weights = nn.sigmoid(scores) / scores.shape[-1] if self.kind == "sigmoid" else jax.nn.softmax(scores)
+            if valid is not None:
+                scores = jnp.where(valid[:, None, None], scores, -jnp.inf)
+            count = _count(k, valid)[..., None, None]
+            weights = nn.sigmoid(scores) / count if self.kind == "sigmoid" else jax.nn.softmax(scores)
             weights = weights if gates is None else weights * gates
             return jnp.einsum("bhij,bjhd->bihd", weights.astype(self.dtype), v)
         mixed = softmax_attention(q, k, v, self.config.ciet_query_block)
@@ -151,7 +169,7 @@ class Ciet(nn.Module):
     @nn.compact
     def __call__(self, features: Float[Array, "b h w c"], *, train: bool) -> Enhanced:
         """Enhances one map; width and height of the map stay."""
-        if self.config.ciet == "off":
+        if self.config.ciet == "off" or self.config.ciet_on == "tokens":
             return Enhanced(features, jnp.zeros(()))
         mask = SpatialGate(self.dtype, name="spatial_gate")(features, train=train).astype(self.dtype)
         primary, secondary = features * mask, features * (1 - mask)
@@ -178,6 +196,45 @@ class Ciet(nn.Module):
             block = InjectionBlock(self.config, "softmax", residual=True, dtype=self.dtype, name=f"enhance{i}")
             x, _ = apply_block(self.config.remat, block, x, source, train=train)
         return x.reshape(features.shape)
+
+
+class TokenCiet(nn.Module):
+    """CIET over the tokens that localisation took: those of hidden joints draw on those of visible ones [ours].
+
+    The map's module with a token in place of a position: the gate looks at the token alone, and the merging
+    convolutions become linear layers.
+    """
+
+    config: ModelConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, tokens: Float[Array, "b t d"], valid: Bool[Array, "b t"], *, train: bool
+    ) -> tuple[Float[Array, "b t d"], Float[Array, ""]]:
+        """Return the enhanced tokens and the share of saturated gates; empty slots give nothing to the others."""
+        if self.config.ciet == "off":
+            return tokens, jnp.zeros(())
+        width, init = tokens.shape[-1], initializers.lecun_normal()
+        pooled = jnp.stack([tokens.max(-1), tokens.mean(-1)], axis=-1)
+        evidence = nn.sigmoid(dense(1, init, self.dtype, "evidence_gate")(pooled))
+        source, x = tokens * evidence, tokens * (1 - evidence)
+        saturated = []
+        for i in range(self.config.ciet_blocks):
+            block = InjectionBlock(self.config, self.config.ciet, False, False, self.dtype, name=f"block{i}")
+            x, share = apply_block(self.config.remat, block, x, source, valid, train=train)
+            saturated.append(share)
+        merged = jnp.concatenate([source, x], -1)
+        deep = nn.relu(dense(width, init, self.dtype, "merge1")(merged))
+        deep = dense(width, init, self.dtype, "merge2")(deep)
+        return deep + dense(width, init, self.dtype, "merge_shortcut")(merged), jnp.stack(saturated).mean()
+
+
+def _count(keys: Float[Array, "b n ..."], valid: Bool[Array, "b n"] | None) -> Float[Array, "b 1"]:
+    """How many positions of each example are drawn on."""
+    if valid is None:
+        return jnp.full((len(keys), 1), float(keys.shape[1]))
+    return valid.sum(-1, keepdims=True).astype(jnp.float32)
 
 
 def _to_tokens(x: Float[Array, "b h w c"]) -> Float[Array, "b n c"]:

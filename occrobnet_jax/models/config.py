@@ -10,6 +10,7 @@ from typing import Literal
 
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.remat import Remat
+from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class ModelConfig:
 
     # --- Contextual Information Enhancement Transformer
     ciet: Literal["dual", "softmax", "sigmoid", "off"] = "dual"
+    ciet_on: Literal["map", "tokens"] = "map"  # of the pyramid, before localisation; or the tokens that it took [ours]
     ciet_gate: Literal["sum", "mean", "elementwise"] = "sum"  # over keys, before the sigmoid [FIT: sum]
     ciet_blocks: int = 2  # [FIT]
     ciet_query_block: int = 0  # queries whose weights are held at a time; 0: as suits the platform
@@ -72,6 +74,8 @@ class ModelConfig:
     encoder_layers: int = 6
     decoder_layers: int = 1  # KypT: 1 for InterHand2.6M and H2O-3D, 6 for HO-3D
     class_mlp: tuple[int, ...] = (256, 256, 256)
+    token_classifier: Literal["joint_of_hand", "joint_and_hands"] = "joint_of_hand"  # one softmax over all joints of
+    # both hands [KypT]; or a softmax over joints and a sigmoid for each hand, so that a token may belong to both [ours]
     head_mlp: tuple[int, ...] = (256, 256)
 
     # --- Memory
@@ -101,6 +105,11 @@ class ModelConfig:
             raise ValueError(f"model.neck={self.neck!r} (Keypoint Transformer's) has no CIET; set model.ciet='off'")
         if self.neck != "fpn" and self.heatmap_stride != 2:
             raise ValueError(f"model.neck={self.neck!r} makes heatmaps of stride 2, not {self.heatmap_stride}")
+        if self.ciet_on == "tokens" and self.localise_from == "ciet":
+            raise ValueError(
+                "model.localise_from='ciet' needs the enhanced map, which model.ciet_on='tokens' doesn't make; set "
+                "model.localise_from='fpn'"
+            )
         if self.ciet_query_block < 0:
             raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")
         if self.max_joint_keypoints < 42:
@@ -125,8 +134,9 @@ class ModelConfig:
 
     @property
     def num_classes(self) -> int:
-        """Classes of a token: none, 42 joints, and the object where there is one."""
-        return 44 if self.with_object else 43
+        """Classes of a token: none, the joints (of each hand, or of any), and the object where there is one."""
+        joints = NUM_JOINTS if self.token_classifier == "joint_and_hands" else NUM_HANDS * NUM_JOINTS
+        return 1 + joints + self.with_object
 
     @property
     def num_keypoints(self) -> int:

@@ -52,7 +52,7 @@ def decode(
         ),
         keypoints_px=keypoints.xy_hm * config.heatmap_stride,
         keypoint_valid=keypoints.valid,
-        keypoint_class=predictions.class_logits[-1].argmax(-1),
+        keypoint_class=class_probabilities(predictions).argmax(-1),
         object_rotation=rotation,
         object_translation_m=translation,
         hand_pose=_hand_pose(predictions, config),
@@ -144,11 +144,24 @@ def axis_positions(heatmaps: Float[Array, "*b bin"], decoding: str) -> Float[Arr
     return (weights * index).sum(-1) / weights.sum(-1)
 
 
+def class_probabilities(predictions: Predictions) -> Float[Array, "b t c"]:
+    """Return what the last encoder layer takes each token for: 0 none, 1..21 right, 22..42 left, 43 object.
+
+    With a factored classifier the two hands don't exclude each other, and the classes may sum up to more than 1.
+    """
+    classes = jax.nn.softmax(predictions.class_logits[-1])
+    if predictions.token_hand_logits is None:
+        return classes
+    none, joints, thing = jnp.split(classes, (1, 1 + NUM_JOINTS), axis=-1)
+    hands = jax.nn.sigmoid(predictions.token_hand_logits[-1])
+    return jnp.concatenate([none, joints * hands[..., :1], joints * hands[..., 1:], thing], axis=-1)
+
+
 def _hand_probability(predictions: Predictions, config: ModelConfig) -> Float[Array, "b n"]:
     """From the head, or from how many tokens the encoder takes for joints of each hand."""
     if config.hand_presence == "head":
         return jax.nn.sigmoid(predictions.hand_logits)
-    classes = jax.nn.softmax(predictions.class_logits[-1])
+    classes = class_probabilities(predictions)
     joints = classes[..., 1 : NUM_HANDS * NUM_JOINTS + 1].reshape(*classes.shape[:2], NUM_HANDS, NUM_JOINTS)
     identified = (joints.sum(-1) * predictions.keypoints.valid[..., None]).sum(1)
     return jax.nn.sigmoid(identified - TOKENS_OF_A_HAND)

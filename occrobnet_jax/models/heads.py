@@ -24,17 +24,21 @@ _JOINTS_OF_ANGLES = np.array(permutation(POSED_JOINTS + _TIPS, INTERHAND))
 
 
 class ClassHead(nn.Module):
-    """Which joint of which hand a token is: 0 none, 1..21 right, 22..42 left, 43 object."""
+    """Which joint of which hand a token is; `model.token_classifier` says in which form (see Predictions)."""
 
     config: ModelConfig
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens: Float[Array, "layers b t d"]) -> Float[Array, "layers b t c"]:
-        """Logits of every encoder layer; its LayerNorm is for this head only (KypT)."""
+    def __call__(
+        self, tokens: Float[Array, "layers b t d"]
+    ) -> tuple[Float[Array, "layers b t c"], Float[Array, "layers b t n"] | None]:
+        """Return the logits of classes and of hands, of every encoder layer; its LayerNorm is for this head (KypT)."""
+        classes = self.config.num_classes
+        hands = NUM_HANDS if self.config.token_classifier == "joint_and_hands" else 0
         normed = layer_norm("norm", self.dtype)(tokens)
-        logits = Mlp(self.config.class_mlp, self.config.num_classes, dtype=self.dtype, name="mlp")(normed)
-        return logits.astype(jnp.float32)
+        logits = Mlp(self.config.class_mlp, classes + hands, dtype=self.dtype, name="mlp")(normed).astype(jnp.float32)
+        return logits[..., :classes], logits[..., classes:] if hands else None
 
 
 class HandHead(nn.Module):

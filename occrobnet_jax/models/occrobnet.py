@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, UInt8
 
-from occrobnet_jax.models.ciet import Ciet, Enhanced
+from occrobnet_jax.models.ciet import Ciet, Enhanced, TokenCiet
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.heads import ClassHead, HandHead, PoseHeads
 from occrobnet_jax.models.keypoints import select_keypoints
@@ -73,17 +73,22 @@ class OccRobNet(nn.Module):
 
         map_size = (heatmap.shape[2], heatmap.shape[1])
         tokens = Tokens(config, self.dtype, name="tokens")(levels, keypoints, map_size)
+        if config.ciet_on == "tokens":
+            ciet = TokenCiet(config, self.dtype, name="ciet")
+            tokens, gates = ciet(tokens, attendable(keypoints), train=train)
         encoded = Encoder(config, self.dtype, name="encoder")(tokens, attendable(keypoints), train=train)
         layout = QueryLayout.of(config)
         decoded = Decoder(config, self.dtype, name="decoder")(
             encoded[-1], jnp.asarray(layout.query_mask()), layout.memory_mask(keypoints), train=train
         )
+        class_logits, token_hand_logits = ClassHead(config, self.dtype, name="class_head")(encoded)
         return Predictions(
             heatmap=heatmap,
             object_map=object_map,
             hand_maps=hand_maps,
             keypoints=keypoints,
-            class_logits=ClassHead(config, self.dtype, name="class_head")(encoded),
+            class_logits=class_logits,
+            token_hand_logits=token_hand_logits,
             hand_logits=HandHead(self.dtype, name="hand_head")(taps[-1]),
             saturated_gates=gates,
             **PoseHeads(config, self.dtype, name="pose_heads")(decoded),

@@ -21,6 +21,7 @@ class LossConfig:
     object_map: float = 0.001
     hand_maps: float = 0.001  # [ours]
     keypoint_class: float = 1.0
+    hand_identity: float = 0.0  # which hand a token belongs to; 1 with model.token_classifier="joint_and_hands" [ours]
     axis_heatmaps: float = 1000.0  # 2.5D
     bone_vectors: float = 1.0  # per mm
     root_relative_joints: float = 0.1  # per mm
@@ -127,6 +128,11 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_choices(self, "config")
+        if self.model.token_classifier == "joint_and_hands" and not self.loss.hand_identity:
+            raise ValueError(
+                "model.token_classifier='joint_and_hands' has a sigmoid for each hand that loss.hand_identity=0 never "
+                "teaches; set it above 0, for example to 1"
+            )
         for name in (
             "total_steps",
             "global_batch_size",

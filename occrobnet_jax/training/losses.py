@@ -7,6 +7,7 @@ all elements, masked ones included, and its weights assume that: `normalise="val
 import dataclasses
 import functools
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Num
@@ -17,7 +18,7 @@ from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, rotation_6d_t
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.hand import flat_axis_angle, rotation_matrices
 from occrobnet_jax.runs.experiment import LossConfig
-from occrobnet_jax.skeleton import WRIST
+from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, WRIST
 from occrobnet_jax.training import targets
 from occrobnet_jax.types import Batch, Predictions
 
@@ -26,6 +27,7 @@ Term = tuple[Float[Array, ""], Float[Array, ""]]
 GRID_PX = 128.0  # pixels across the crop in which KypT's 2D weights are meant
 CHORD_EPSILON = 1e-10  # keeps the gradient finite where a rotation is exact
 MM = 1000.0
+LAST_JOINT = NUM_HANDS * NUM_JOINTS  # class of the last joint; the object's is the next
 
 
 def losses(
@@ -38,6 +40,8 @@ def losses(
     """
     terms = _map_losses(predictions, batch, model_config, loss_config)
     terms["keypoint_class"] = keypoint_class_loss(predictions, batch, model_config, loss_config)
+    if loss_config.hand_identity:
+        terms["hand_identity"] = hand_identity_loss(predictions, batch, model_config, loss_config)
     terms |= _hand_losses(predictions, batch, model_config, loss_config)
     if predictions.object_rotation_6d is not None:
         terms |= _object_losses(predictions, batch, loss_config)
@@ -96,8 +100,31 @@ def keypoint_class_loss(predictions: Predictions, batch: Batch, model_config: Mo
         predictions.keypoints, batch, model_config.heatmap_stride, config.match_radius_hm
     )
     logits = predictions.class_logits
+    if predictions.token_hand_logits is not None:
+        classes = jnp.where(classes > 0, (classes - 1) % NUM_JOINTS + 1 + NUM_JOINTS * (classes > LAST_JOINT), 0)
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(classes, logits.shape[:-1]))
     return masked(entropy, known & batch.is_real[:, None], "valid")
+
+
+def hand_identity_loss(predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig) -> Term:
+    """Cross-entropy of the hand that a token belongs to, over the tokens of joints [ours].
+
+    The factored classifier's two sigmoids are taught apart, since a token may belong to both hands. Of the softmax over
+    all joints it is the hand's share of the two hands' probability, against the class that is taught.
+    """
+    stride, radius = model_config.heatmap_stride, config.match_radius_hm
+    hands, taught = targets.token_hands(predictions.keypoints, batch, stride, radius)
+    taught &= batch.is_real[:, None]
+    if predictions.token_hand_logits is not None:
+        wanted = jnp.broadcast_to(hands.astype(jnp.float32), predictions.token_hand_logits.shape)
+        entropy = optax.sigmoid_binary_cross_entropy(predictions.token_hand_logits, wanted)
+        return masked(entropy, taught[..., None], "valid")
+    classes, _ = targets.token_classes(predictions.keypoints, batch, stride, radius)
+    joints = predictions.class_logits[..., 1 : LAST_JOINT + 1]
+    of_hands = jax.nn.logsumexp(joints.reshape(*joints.shape[:-1], NUM_HANDS, NUM_JOINTS), axis=-1)
+    wanted_hand = jnp.broadcast_to((classes > NUM_JOINTS).astype(jnp.int32), of_hands.shape[:-1])
+    entropy = optax.softmax_cross_entropy_with_integer_labels(of_hands, wanted_hand)
+    return masked(entropy, taught, "valid")
 
 
 def _hand_losses(

@@ -71,11 +71,8 @@ def token_classes(
     A joint token has the class of the joint within the radius, the one nearest to the camera among several, or 0;
     an object token 43 if it lies on the object, or 0. Where annotation is incomplete, "none" is not known.
     """
-    joints_hm = (batch.joints_px / stride).reshape(batch.joints_px.shape[0], -1, 2)
-    candidates = batch.joint_in_crop.reshape(joints_hm.shape[:2])
-    distance = jnp.sum((keypoints.xy_hm[:, :, None] - joints_hm[:, None]) ** 2, -1)
-    match = (distance <= radius_hm**2) & candidates[:, None]
-    depth = batch.joints_cam_m[..., 2].reshape(candidates.shape)
+    match = _matches(keypoints, batch, stride, radius_hm)
+    depth = batch.joints_cam_m[..., 2].reshape(len(match), -1)
     nearest = jnp.where(match, depth[:, None], jnp.inf).argmin(-1)
     joint_class = jnp.where(match.any(-1), nearest + 1, 0)
 
@@ -88,6 +85,22 @@ def token_classes(
     known_joint = match.any(-1) | fully_annotated(batch)[:, None]
     known = jnp.where(keypoints.is_object, batch.segmentation_known[:, None], known_joint)
     return jnp.where(keypoints.is_object, object_class, joint_class), keypoints.valid & known
+
+
+def token_hands(
+    keypoints: Keypoints, batch: Batch, stride: int, radius_hm: float
+) -> tuple[Bool[Array, "b t n"], Bool[Array, "b t"]]:
+    """Return which hands have a joint within the radius of each token, and which tokens teach: those of any hand."""
+    match = _matches(keypoints, batch, stride, radius_hm)
+    hands = match.reshape(*match.shape[:2], NUM_HANDS, NUM_JOINTS).any(-1)
+    return hands, keypoints.valid & ~keypoints.is_object & hands.any(-1)
+
+
+def _matches(keypoints: Keypoints, batch: Batch, stride: int, radius_hm: float) -> Bool[Array, "b t nj"]:
+    """Joints inside the crop within the radius of each token."""
+    joints_hm = (batch.joints_px / stride).reshape(batch.joints_px.shape[0], -1, 2)
+    distance = jnp.sum((keypoints.xy_hm[:, :, None] - joints_hm[:, None]) ** 2, -1)
+    return (distance <= radius_hm**2) & batch.joint_in_crop.reshape(joints_hm.shape[:2])[:, None]
 
 
 def relative_translation(batch: Batch) -> tuple[Float[Array, "b 3"], Bool[Array, " b"]]:
