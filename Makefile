@@ -1,5 +1,6 @@
 # The two commands a newcomer needs are `make demo` and `make test`; each makes its environment by itself.
 PYTHON ?= python3
+PLATFORM ?= cpu
 VENV ?= .venv
 RUNS ?= runs
 BIN := $(VENV)/bin
@@ -12,20 +13,25 @@ export PYTHONUNBUFFERED := 1
 BENCH := .venv-bench
 BENCH_STAMP := $(BENCH)/.installed
 
-.PHONY: help demo test testbeam aot testaot bench lint format lock clean
+LOCKS := requirements $(patsubst %.in,%,$(wildcard requirements/*.in))
+
+.PHONY: help install demo test testbeam testtorch testnewest aot testaot bench lint format lock image clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-$(STAMP): requirements.txt requirements-dev.txt Makefile
+$(STAMP): requirements.txt requirements/dev.txt Makefile
 	@$(PYTHON) tools/check_python.py
 	@echo "environment: $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements/dev.txt
 	@$(BIN)/python -c "import sysconfig, pathlib; \
 	    (pathlib.Path(sysconfig.get_path('purelib')) / 'occrobnet_checkout.pth').write_text('$(CURDIR)\n')"
 	@touch $@
+
+install: $(STAMP) ## the environment; PLATFORM=cuda13, cuda12 or tpu: with JAX for that accelerator
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements/$(PLATFORM).txt
 
 demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
 	$(BIN)/python -m input_pipeline.prepare synthetic_hands --data_dir $(DEMO_DATA) \
@@ -40,23 +46,34 @@ test: $(STAMP) ## the test suite
 testbeam: ## the conversion on Apache Beam, in an environment of its own
 	$(PYTHON) -m venv .venv-beam
 	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-beam/bin/uv pip install --quiet --python .venv-beam/bin/python -r requirements-beam.txt pytest
+	.venv-beam/bin/uv pip install --quiet --python .venv-beam/bin/python -r requirements/beam.txt pytest
 	PYTHONPATH=. .venv-beam/bin/python -m pytest --noconftest --override-ini addopts= tests/input_pipeline/test_prepare_beam.py
+
+testtorch: $(BENCH_STAMP) ## the tests that need PyTorch
+	$(BENCH)/bin/python -m pytest -n 0 tests/weights tests/benchmarks
+
+testnewest: ## the test suite with the newest jax, flax, optax, orbax and grain, in an environment of its own
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python -r requirements.txt -r requirements/dev.txt
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --upgrade jax flax optax orbax-checkpoint grain
+	.venv-newest/bin/python -m pytest -n auto
 
 aot: ## the TPU compiler for tools/aot_compile.py, in an environment of its own
 	$(PYTHON) -m venv .venv-aot
 	.venv-aot/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-aot/bin/uv pip install --quiet --python .venv-aot/bin/python -r requirements.txt -r requirements-dev.txt -r requirements-aot.txt
+	.venv-aot/bin/uv pip install --quiet --python .venv-aot/bin/python -r requirements.txt -r requirements/dev.txt -r requirements/tpu.txt
 	@echo "next: .venv-aot/bin/python -m tools.aot_compile --config=configs/interhand26m.py --topology=v5e:4x4"
 
 testaot: aot ## the tests that need the TPU compiler
 	.venv-aot/bin/python -m pytest -n 0 tests/tools/test_aot_compile.py
 
-$(BENCH_STAMP): requirements.txt requirements-dev.txt benchmarks/requirements.txt
+$(BENCH_STAMP): requirements.txt requirements/dev.txt requirements/torch.txt
 	@echo "environment: $(BENCH), with PyTorch and torchvision (some gigabytes)"
 	@$(PYTHON) -m venv --clear $(BENCH)
-	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv -r benchmarks/requirements.txt
-	@$(BENCH)/bin/uv pip install --quiet --python $(BENCH)/bin/python -r requirements.txt -r requirements-dev.txt
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BENCH)/bin/uv pip install --quiet --python $(BENCH)/bin/python \
+	    -r requirements.txt -r requirements/dev.txt -r requirements/torch.txt
 	@touch $@
 
 bench: $(BENCH_STAMP) ## benchmarks beside PyTorch, in runs/bench/results.json; ARGS="--quick --only ciet"
@@ -71,15 +88,15 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(STAMP) ## requirements.txt from requirements.in: exact, for Python 3.11 to 3.13 on every platform
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" requirements-beam.in -o requirements-beam.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" requirements-aot.in -o requirements-aot.txt
+lock: $(STAMP) ## requirements.txt and requirements/*.txt from *.in: exact, for Python 3.11 to 3.13 on every platform
+	for name in $(LOCKS); do \
+	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	        --custom-compile-command "make lock" $$name.in -o $$name.txt || exit; \
+	done
+
+image: ## a container image of this checkout, occrobnet:PLATFORM
+	docker build --build-arg PLATFORM=$(PLATFORM) --build-arg COMMIT=$$(git describe --always --abbrev=40 --dirty=+changes) \
+	    --tag occrobnet:$(PLATFORM) .
 
 clean: ## remove the environment and everything under runs/
 	rm -rf $(VENV) $(RUNS)

@@ -25,7 +25,8 @@ while [[ ! -e asked ]]; do sleep 0.02; done
 exit $STATUS
 """
 SCANCEL = '[[ $* != "--signal=TERM 42" ]] || touch asked'
-SCONTROL = 'echo "$*" >requeued'
+SCONTROL = '[[ $1 == show ]] && echo "   PreemptTime=$PREEMPT_TIME" || echo "$*" >requeued'
+ASKED = 128 + signal.SIGTERM
 GCLOUD = """\
 echo "$*" >gcloud_arguments
 for argument; do
@@ -64,30 +65,56 @@ def wait_for(path: Path, limit_s: float = 30.0) -> None:
 
 
 @contextlib.contextmanager
-def slurm_job(folder: Path, *arguments: str, saves: str = "", status: int = 0) -> Iterator[subprocess.Popen]:
+def slurm_job(
+    folder: Path, *arguments: str, saves: str = "", status: int = 0, preempted: bool = False, **variables: str
+) -> Iterator[subprocess.Popen]:
     """The batch script, with an srun that ends when `asked` is there: it leaves a checkpoint, and this status."""
     for name, code in (("srun", SRUN), ("scancel", SCANCEL), ("scontrol", SCONTROL)):
         stand_in(folder / "bin" / name, code)
     (folder / "run/checkpoints/9").mkdir(parents=True)
     (folder / "run/checkpoints/11.damaged").mkdir()
-    variables = {"SLURM_SUBMIT_DIR": str(folder), "SLURM_JOB_ID": "42", "SLURM_CPUS_PER_TASK": "6"}
-    variables |= {"SAVES": saves, "STATUS": str(status)}
+    variables |= {"SLURM_SUBMIT_DIR": str(folder), "SLURM_JOB_ID": "42", "SLURM_CPUS_ON_NODE": "24"}
+    variables |= {"SAVES": saves, "STATUS": str(status), "PREEMPT_TIME": "2026-11-30T06:49:30" if preempted else "None"}
     with started("slurm.sbatch", *arguments, "--workdir=run", folder=folder, **variables) as process:
         yield process
 
 
 def test_slurm_s_time_limit_lets_the_tasks_save_and_requeues(tmp_path):
-    with slurm_job(tmp_path, "--config=c.py", saves="10") as job:
+    with slurm_job(tmp_path, "--config=c.py", saves="10", status=ASKED) as job:
         wait_for(tmp_path / "started")
         job.send_signal(signal.SIGUSR1)
         said, _ = job.communicate(timeout=30)
-    assert job.returncode == 0
-    assert "srun ended with status 0; newest checkpoint: 9 before, 10 after" in said
+    assert job.returncode == ASKED
+    assert f"srun ended with status {ASKED}; newest checkpoint: 9 before, 10 after" in said
     assert (tmp_path / "requeued").read_text() == "requeue 42\n"
     assert not (tmp_path / "killed").exists()
     arguments = (tmp_path / "srun_arguments").read_text()
-    assert "--cpus-per-task=6" in arguments
-    assert "supervise --restarts=3 train.py --config=c.py --workdir=run" in arguments
+    assert f"supervise --restarts=3 --asked_status={ASKED} train.py --config=c.py --workdir=run" in arguments
+
+
+def test_slurm_does_not_requeue_at_the_time_limit_what_made_no_progress(tmp_path):
+    with slurm_job(tmp_path, status=ASKED) as job:
+        wait_for(tmp_path / "started")
+        job.send_signal(signal.SIGUSR1)
+        job.communicate(timeout=30)
+    assert not (tmp_path / "requeued").exists()
+
+
+@pytest.mark.parametrize("saves", ["10", ""])
+@pytest.mark.parametrize("preempted", [True, False])  # scancel --signal=TERM looks the same to the tasks
+def test_slurm_requeues_a_preempted_job_in_any_case(tmp_path, preempted, saves):
+    with slurm_job(tmp_path, saves=saves, status=ASKED, preempted=preempted) as job:
+        (tmp_path / "asked").touch()
+        job.communicate(timeout=30)
+    assert (tmp_path / "requeued").exists() == preempted
+
+
+@pytest.mark.parametrize(("gpus", "tasks", "cores"), [("4", 4, 6), ("1", 1, 24), ("", 1, 24)])
+def test_slurm_starts_a_task_a_gpu(tmp_path, gpus, tasks, cores):
+    with slurm_job(tmp_path, SLURM_GPUS_ON_NODE=gpus, SLURM_CPUS_PER_GPU="6") as job:
+        (tmp_path / "asked").touch()
+        job.communicate(timeout=30)
+    assert f"--ntasks-per-node={tasks} --cpus-per-task={cores} " in (tmp_path / "srun_arguments").read_text()
 
 
 @pytest.mark.parametrize("status", [75, 69, 128 + signal.SIGKILL, 128 + signal.SIGABRT])
@@ -109,9 +136,9 @@ def test_slurm_does_not_requeue_a_finished_run_or_an_error(tmp_path, status):
     assert not (tmp_path / "requeued").exists()
 
 
-@pytest.mark.parametrize("status", [0, 128 + signal.SIGKILL])  # SLURM kills what takes too long
+@pytest.mark.parametrize("status", [0, ASKED, 128 + signal.SIGKILL])  # SLURM kills what takes too long
 def test_slurm_s_scancel_is_waited_for_and_not_answered_with_a_requeue(tmp_path, status):
-    with slurm_job(tmp_path, saves="10", status=status) as job:
+    with slurm_job(tmp_path, saves="10", status=status, preempted=True) as job:
         wait_for(tmp_path / "started")
         job.send_signal(signal.SIGTERM)
         time.sleep(0.2)
@@ -126,7 +153,7 @@ def test_slurm_runs_another_program_too(tmp_path):
     with slurm_job(tmp_path, "eval.py", "--split=test") as job:
         (tmp_path / "asked").touch()
         job.communicate(timeout=30)
-    assert "supervise --restarts=3 eval.py --split=test" in (tmp_path / "srun_arguments").read_text()
+    assert f"--asked_status={ASKED} eval.py --split=test" in (tmp_path / "srun_arguments").read_text()
 
 
 SAVING_HOST = """\
