@@ -3,7 +3,7 @@
     python -m input_pipeline.prepare_beam NAME --raw DIR --data_dir DIR [-- --runner=... and other options of Beam]
 
 Raw folder and data folder must be reachable from all workers under the same paths. Started again, it goes on after
-the shards that are there. Needs the environment of requirements-beam.txt; without options Beam's direct runner works
+the shards that are there. Needs the environment of requirements/beam.txt; without options Beam's direct runner works
 in this process.
 """
 

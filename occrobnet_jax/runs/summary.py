@@ -15,6 +15,7 @@ from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import experiment_from
 
 CONFIG_FILE, SUMMARY_FILE = "config.json", "summary.json"
+COMMIT_VARIABLE = "OCCROBNET_COMMIT"  # set by the Dockerfile
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -89,7 +90,9 @@ def versions() -> dict[str, str]:
 
 
 def git_sha() -> str:
-    """Commit of the code, with "+changes" where files differ from it; empty outside of a git checkout."""
+    """Commit of the code, with "+changes" where files differ from it; in an image what it was built from; else empty."""
+    if COMMIT_VARIABLE in os.environ:
+        return os.environ[COMMIT_VARIABLE]
     repository = Path(occrobnet_jax.__file__).parents[1]
     try:
         described = subprocess.run(

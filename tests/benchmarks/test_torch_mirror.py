@@ -21,7 +21,7 @@ from occrobnet_jax.types import Batch
 from tests.support.fake_batches import fake_batch
 from tests.support.tiny import tiny_model
 
-pytest.importorskip("torch", reason="PyTorch is not part of the environment; see benchmarks/requirements.txt")
+pytest.importorskip("torch", reason="PyTorch is not part of the environment; see requirements/torch.in")
 
 import torch
 

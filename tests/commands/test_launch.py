@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from occrobnet_jax.parallel import hosts
+from occrobnet_jax.runs.config import config_names
+from occrobnet_jax.runs.experiment import Experiment
 
 REPOSITORY = Path(__file__).parents[2]
 LAUNCH = REPOSITORY / "launch"
@@ -214,16 +219,120 @@ def test_a_tpu_run_goes_on_without_the_connection(tmp_path):
     assert (tmp_path / "here/runs/hosts/host0.log").read_text() == "train.py\nfinished\n"
 
 
-def test_gke_counts_no_restart_where_supervise_was_asked_to_end():
-    spec = yaml.safe_load((LAUNCH / "gke_jobset.yaml").read_text())["spec"]
-    job = spec["replicatedJobs"][0]["template"]["spec"]
-    container = job["template"]["spec"]["containers"][0]
+JOBSETS = [("jobset_tpu.yaml", "google.com/tpu"), ("jobset_gpu.yaml", "nvidia.com/gpu")]
+
+
+def job_of(jobset: dict) -> dict:
+    """The spec of a JobSet's only job."""
+    (replicated,) = jobset["spec"]["replicatedJobs"]
+    return replicated["template"]["spec"]
+
+
+@pytest.mark.parametrize(("file", "resource"), JOBSETS)
+def test_a_jobset_counts_no_restart_where_supervise_was_asked_to_end(file, resource):
+    jobset = yaml.safe_load((LAUNCH / file).read_text())
+    job = job_of(jobset)
+    (container,) = job["template"]["spec"]["containers"]
     asked = [flag.split("=")[1] for flag in container["command"] if flag.startswith("--asked_status=")]
     on_exit, on_condition = job["podFailurePolicy"]["rules"]
     assert (on_exit["action"], on_exit["onExitCodes"]["containerName"]) == ("FailJob", container["name"])
-    assert on_exit["onExitCodes"]["values"] == [int(asked[0])] == [128 + signal.SIGTERM]
+    assert on_exit["onExitCodes"]["values"] == [int(asked[0])] == [ASKED]
     assert on_condition["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
     assert job["template"]["spec"]["restartPolicy"] == "Never"  # a podFailurePolicy needs it
-    assert spec["failurePolicy"]["rules"] == [
+    assert jobset["spec"]["failurePolicy"]["rules"] == [
         {"action": "RestartJobSetAndIgnoreMaxRestarts", "onJobFailureReasons": ["PodFailurePolicy"]}
     ]
+    assert container["resources"]["limits"] == container["resources"]["requests"]
+    assert list(container["resources"]["limits"]) == [resource]
+
+
+@pytest.mark.parametrize(("file", "resource"), JOBSETS)
+def test_a_jobset_has_shared_memory_and_a_cache_for_all_hosts(file, resource):
+    pod = job_of(yaml.safe_load((LAUNCH / file).read_text()))["template"]["spec"]
+    (container,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+    assert mounts["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Gi"}
+    assert "persistentVolumeClaim" in mounts["/shared"]
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in container["command"] if "=" in flag)
+    for name in ("workdir", "config.data.data_dir", "config.compilation_cache_dir"):
+        assert flags[name].startswith("/shared/")
+
+
+def test_pods_with_gpus_say_who_they_are():
+    job = job_of(yaml.safe_load((LAUNCH / "jobset_gpu.yaml").read_text()))
+    (container,) = job["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert environment[hosts.COUNT] == str(job["parallelism"]) == str(job["completions"])
+    port = environment[hosts.ADDRESS].rpartition(":")[2]
+    assert int(port) == container["ports"][0]["containerPort"]
+    assert {hosts.INDEX, "JOBSET_NAME"} <= set(environment)
+
+
+def commands() -> list[str]:
+    """The command lines of all launch files with the flags that the programs are to take."""
+    found = [(LAUNCH / "skypilot.yaml").read_text(), (LAUNCH / "slurm.sbatch").read_text()]
+    found += [(LAUNCH / file).read_text() for file, _ in JOBSETS] + [(REPOSITORY / "docs/launch.md").read_text()]
+    return found
+
+
+def test_launch_files_give_flags_that_exist_and_files_that_are_there():
+    text = "\n".join(commands())
+    assert set(re.findall(r"--(config\.[\w.]+)=", text)) <= set(config_names(Experiment))
+    for config in re.findall(r"--config=(configs/[\w.]+)", text):
+        assert (REPOSITORY / config.rstrip(".")).is_file(), config
+    supervises = (REPOSITORY / "occrobnet_jax/parallel/supervise.py").read_text()
+    for flag in ("--restarts", "--asked_status"):
+        assert flag in text
+        assert f'"{flag}"' in supervises
+    for file in re.findall(r"(?<![\w/.])launch/[\w.]*\w", text):
+        assert (REPOSITORY / file).is_file(), file
+
+
+def test_skypilot_starts_a_process_a_node():
+    task = yaml.safe_load((LAUNCH / "skypilot.yaml").read_text())
+    assert "requirements/cuda13.txt" in task["setup"]
+    done = subprocess.run(
+        ["bash", "-c", task["run"].replace("exec .venv/bin/python", "env; echo")],
+        env={"PATH": os.environ["PATH"], "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2", "SKYPILOT_NUM_NODES": "2"}
+        | {"SKYPILOT_NODE_RANK": "1", "WANDB_API_KEY": "key"}
+        | {name: value or "" for name, value in task["envs"].items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line in (f"{hosts.ADDRESS}=10.0.0.1:8476", f"{hosts.COUNT}=2", f"{hosts.INDEX}=1"):
+        assert line in done.stdout.splitlines()
+    assert "supervise --restarts=3 train.py --config=configs/interhand26m.py" in done.stdout
+
+
+UV = """\
+echo "$*" >>~/uv_arguments
+if [[ $1 == venv ]]; then
+    mkdir -p .venv/bin
+    printf 'echo 16 TPU' >.venv/bin/python
+    chmod +x .venv/bin/python
+fi
+"""
+COPIES = """\
+case $4 in
+scp) cp "$5" "$HOME/${6#*:}" ;;
+ssh) for argument; do case $argument in --command=*) cd && bash -c "${argument#*=}" ;; esac; done ;;
+esac
+"""
+
+
+def test_a_tpu_vm_gets_the_newest_commit_and_its_locked_environment(tmp_path):
+    stand_in(tmp_path / "bin/gcloud", COPIES)
+    stand_in(tmp_path / "bin/uv", UV)
+    for _ in range(2):
+        with started("tpu_vm_setup.sh", folder=tmp_path, TPU="t", ZONE="z", HOME=str(tmp_path)) as process:
+            said, _ = process.communicate(timeout=60)
+        assert (process.returncode, said) == (0, "16 TPU\n")
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=REPOSITORY)
+    assert subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tmp_path / "occrobnet-jax") == head
+    made, *installed = (tmp_path / "uv_arguments").read_text().splitlines()
+    assert made.startswith("venv")
+    assert (
+        installed == ["pip install --quiet --python .venv/bin/python -r requirements.txt -r requirements/tpu.txt"] * 2
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("apache_beam", reason="apache-beam is not installed; see requirements-beam.txt")
+pytest.importorskip("apache_beam", reason="apache-beam is not installed; see requirements/beam.txt")
 
 from input_pipeline.manifest import dataset_manifest, verify
 from input_pipeline.prepare import main as prepare

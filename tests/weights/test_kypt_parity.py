@@ -21,7 +21,7 @@ from tests.support.fake_mano import mano_record, write_mano
 from tests.support.kypt_names import KINDS, kypt_shapes
 from tests.support.mano_by_hand import mano_by_hand
 
-pytest.importorskip("torch", reason="PyTorch is not part of the environment; see benchmarks/requirements.txt")
+pytest.importorskip("torch", reason="PyTorch is not part of the environment; see requirements/torch.in")
 pytest.importorskip("torchvision", reason="torchvision is not part of the environment")
 
 import torch

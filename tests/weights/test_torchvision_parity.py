@@ -8,7 +8,7 @@ from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.resnet import ResNet
 from occrobnet_jax.weights.pretrained import load_backbone
 
-torch = pytest.importorskip("torch", reason="PyTorch is not part of the environment; see benchmarks/requirements.txt")
+torch = pytest.importorskip("torch", reason="PyTorch is not part of the environment; see requirements/torch.in")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is not part of the environment")
 
 TOLERANCE = 1e-4  # of each stage's largest activation
