@@ -1,7 +1,8 @@
 """Trains a network: python train.py --config=configs/X.py --workdir=DIR [--config.key=value ...].
 
 Started again on the same workdir, it goes on from the newest checkpoint as if it had never stopped. SIGTERM to any of
-its processes makes all of them save and end, with status 0. docs/multi_host.md says how to start it on several hosts.
+its processes makes all of them save and end, with status 0; Ctrl-C does the same, with status 130. docs/multi_host.md
+says how to start it on several hosts.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import dataclasses
 import gc
 import math
 import signal
+import sys
 import time
 import typing
 from collections.abc import Callable, Generator, Iterator
@@ -32,9 +34,18 @@ from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.history import METRICS_FILE
 from occrobnet_jax.runs.state import TrainState, state_sha256
-from occrobnet_jax.runs.summary import config_changes, git_sha, prepare_workdir, write_config, write_summary
+from occrobnet_jax.runs.summary import (
+    SUMMARY_FILE,
+    config_changes,
+    git_sha,
+    prepare_workdir,
+    write_config,
+    write_summary,
+)
 from occrobnet_jax.runs.wandb_run import workdir_of
+from occrobnet_jax.training import compile_time
 from occrobnet_jax.training.goodput import goodput, note_start
 from occrobnet_jax.training.metric_window import MetricWindow
 from occrobnet_jax.training.metric_writer import MetricWriter
@@ -52,7 +63,7 @@ PREEMPTED = 128 + signal.SIGTERM  # what a run that goes on elsewhere ends with 
 Save = Callable[[TrainState, Position, Metrics], None]
 
 
-def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEPS) -> None:
+def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEPS) -> int:
     """Trains from the newest checkpoint, or the beginning, to the experiment's last step.
 
     Args:
@@ -60,22 +71,18 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
         workdir: where the run is kept.
         profiled_steps: which steps to write a trace of.
 
+    Returns:
+        The exit status: 0, or that of a program which Ctrl-C has ended.
+
     Raises:
         ValueError: the workdir, the dataset, the devices or a checkpoint doesn't fit the experiment.
         FloatingPointError: the loss or the gradient isn't finite any more.
     """
     started_s = time.monotonic()
-    prepare_workdir(workdir)
-    use_compilation_cache(experiment)
-    if experiment.tensorboard:
-        check_installed()
-    num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
-    check_hosts_agree(experiment)
-    check_workdir_is_shared(workdir)
-    if hosts.is_lead():
-        note_start(workdir)
+    num_examples = prepare(experiment, workdir)
     run, preemption = build(experiment), Preemption()
-    with compiled_meanwhile(run):
+    told = compile_time.told(workdir, "the training step") if hosts.is_lead() else contextlib.nullcontext()
+    with told, compiled_meanwhile(run):
         state, start = restore_or_create(run, workdir)
         batches = open_batches(experiment, start)
         evaluate = open_evaluation(run, preemption.is_due)
@@ -100,7 +107,30 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
         run = dataclasses.replace(run, train_step=train_step)
         state, end = take_steps(run, state, start, batches, evaluate, writer, save, preemption.is_due)
         checkpoints.wait()  # before anybody is told that it is there
-        summary |= finish(run, state, end, workdir, writer, time.monotonic() - started_s)
+        if end.step < experiment.last_step:
+            end_unfinished(writer, preemption)
+        summary |= finish(state, end, workdir, writer, time.monotonic() - started_s)
+    if hosts.is_lead():
+        announce_end(experiment, workdir, end)
+    return command_line.INTERRUPTED if preemption.by_user else 0
+
+
+def prepare(experiment: Experiment, workdir: Path) -> int:
+    """Look whether everything is there that a run needs, and note its start; return the number of examples.
+
+    Raises:
+        ValueError: the workdir, the dataset or another host doesn't fit the experiment.
+    """
+    prepare_workdir(workdir)
+    use_compilation_cache(experiment)
+    if experiment.tensorboard:
+        check_installed()
+    num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
+    check_hosts_agree(experiment)
+    check_workdir_is_shared(workdir)
+    if hosts.is_lead():
+        note_start(workdir)
+    return num_examples
 
 
 def take_steps(
@@ -278,31 +308,43 @@ def written_at_the_end(workdir: Path) -> Iterator[dict[str, Any]]:
         write_summary(workdir, summary)
 
 
-def finish(
-    run: Run, state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float
-) -> dict[str, Any]:
-    """Return what the run has come to, told to Weights & Biases and, where it was asked to end, on the screen."""
+def end_unfinished(writer: MetricWriter, preemption: Preemption) -> None:
+    """Tell Weights & Biases why the run ends before its last step: its user interrupts it, or a scheduler does."""
+    status = command_line.INTERRUPTED if preemption.by_user else PREEMPTED
+    writer.end_unfinished(status, preempted=not preemption.by_user)
+
+
+def finish(state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> dict[str, Any]:
+    """Return what the run has come to, which Weights & Biases gets as well."""
     position = {"step": end.step, "examples_seen": end.examples_seen}
     summary = {**position, "state_sha256": state_sha256(state), "wall_s": wall_s}
     if hosts.is_lead():
         summary |= goodput(workdir)
-    if end.step < run.experiment.last_step:
-        writer.end_unfinished(PREEMPTED, preempted=True)
-        if hosts.is_lead():
-            print(f"asked to end: step {end.step} is saved; started again, the run goes on from there", flush=True)
     writer.summarise(summary)
     return summary
 
 
-def main(arguments: list[str]) -> None:
-    """Trains what the flags say."""
+def announce_end(experiment: Experiment, workdir: Path, end: Position) -> None:
+    """Say where everything is, and what comes next."""
+    print(f"{workdir}: checkpoints/{end.step}, {METRICS_FILE}, {SUMMARY_FILE}")
+    if end.step < experiment.last_step:
+        print(f"asked to end: step {end.step} is saved; started again, the run goes on from there")
+    else:
+        print(f"next: python eval.py --config=configs/workdir.py:{workdir} --workdir={workdir}")
+    if experiment.wandb.mode == "offline":
+        print(f"to Weights & Biases, from where there is a network: python -m occrobnet_jax.runs.sync {workdir}")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Trains what the flags say; returns the exit status."""
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     experiment = command_line.experiment_of(CONFIG)
     profiled_steps = steps_to_profile(PROFILE_STEPS.value, experiment.last_step)
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=True)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
-        train(experiment, workdir_of(Path(WORKDIR.value)), profiled_steps)
+        return train(experiment, workdir_of(Path(WORKDIR.value)), profiled_steps)
 
 
 if __name__ == "__main__":

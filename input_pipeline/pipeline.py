@@ -167,16 +167,17 @@ def _closing(iterator: grain.DatasetIterator, *, has_workers: bool) -> Iterator[
 
 @contextlib.contextmanager
 def _starting_workers() -> Iterator[None]:
-    """Processes that start in this context never see SIGTERM, from their first instruction on.
+    """Processes that start in this context never see SIGTERM and SIGINT, from their first instruction on.
 
-    Schedulers send it to all processes. It is the main one's to answer, which needs some batches yet; grain ends
-    workers in another way. Threads and processes inherit what is blocked; here it is held back meanwhile, not lost.
+    Schedulers and terminals send them to all processes. They are the main one's to answer, which needs some batches
+    yet; grain ends workers in another way. Threads and processes inherit what is blocked; here it is held back
+    meanwhile, not lost.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows, which has no such signal either
         yield
         return
     resource_tracker.ensure_running()  # it would unblock SIGTERM when it starts with the first of them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ traceback. Our own code raises ValueError, OSError or FloatingPointError on purp
 library are the program's mistake.
 """
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from occrobnet_jax.runs.experiment import Experiment
 
 REPOSITORY = Path(__file__).parents[1]
 SPEAKS_TO_USERS = ("occrobnet_jax", "input_pipeline", "configs", "train.py", "eval.py", "predict.py")
+INTERRUPTED = 128 + signal.SIGINT  # the exit status of a program that Ctrl-C has ended
 HANDS_ON = "grain"  # raises what a worker process raised, without the worker's traceback
 
 
@@ -59,15 +61,15 @@ def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, 
     hosts.initialise(experiment.hosts, given, saves_on_sigterm=saves_on_sigterm)
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Parses the flags, calls `main` with what is left of the command line, and exits."""
+def run(main: Callable[[list[str]], int | None]) -> None:
+    """Parses the flags, calls `main` with what is left of the command line, and exits with the status it returns."""
     keep_freed_memory()
     try:
         app.run(lambda argv: main(argv[1:]), flags_parser=_parse)
     except KeyboardInterrupt as error:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         hosts.leave(error)
-        raise
+        sys.exit(INTERRUPTED)
     except Exception as error:
         sentence = f"{Path(sys.argv[0]).name}: {error}"
         on_purpose = isinstance(error, ValueError | OSError | FloatingPointError) and _on_purpose(error)

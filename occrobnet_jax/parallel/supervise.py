@@ -39,6 +39,7 @@ START_LIMIT_S = 300
 """So long a host waits at the start for the others."""
 LOST_STATUS = 75
 START_STATUS = 69
+INTERRUPTED = 128 + signal.SIGINT
 LINES_KEPT = 12_000  # the watchdog's first line comes before the stacks: of 100 threads at most, of 100 lines each
 LOOK_S = 0.1
 SEND_AT_PARENTS_DEATH = 1  # prctl's PR_SET_PDEATHSIG
@@ -75,6 +76,8 @@ def supervise(command: list[str], restarts: int, pause_s: float, asked_status: i
         hosts = child.hosts()
         if status == 0:
             return asked_status if request.came else 0
+        if status == INTERRUPTED and request.came:  # Ctrl-C, in order
+            return status
         sentence, status_out, may_help = diagnose(status, child.last_lines(), hosts)
         _say(f"supervise: {sentence}\n")
         if not (left and may_help) or request.came:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class MetricWriter:
         keep_lines_until(workdir / METRICS_FILE, step)
         self._file = (workdir / METRICS_FILE).open("a")
         self._wandb = WandbRun(wandb, workdir, run_config)
+        self._first_step, self._last_step, self._started_s = step, last_step, time.monotonic()
         self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -114,7 +116,15 @@ class MetricWriter:
         if "loss" in values:
             self._bar.set_postfix(loss=f"{values['loss']:.4g}")
         if self._bar.disable or "loss" not in values:  # no bar, or something that the bar has no place for
-            tqdm.write(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            tqdm.write(f"step {step} of {self._last_step}{self._time_left(step)}: {shown}")
+
+    def _time_left(self, step: int) -> str:
+        """At this process's speed so far, evaluations and checkpoints included."""
+        done, left = step - self._first_step, self._last_step - step
+        if done <= 0 or left <= 0:
+            return ""
+        return f", {tqdm.format_interval((time.monotonic() - self._started_s) * left / done)} left"
 
 
 def keep_lines_until(path: Path, step: int) -> None:

@@ -52,10 +52,8 @@ def test_what_libraries_raise_is_the_programs_mistake(action):
     assert not command_line._on_purpose(raised_by(action))
 
 
-@pytest.mark.parametrize(
-    ("error", "ends_with"), [(KeyboardInterrupt(), KeyboardInterrupt), (ValueError("x"), SystemExit)]
-)
-def test_whatever_ends_a_program_it_does_not_wait_for_the_other_hosts(monkeypatch, error, ends_with):
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (ValueError("x"), 1)])
+def test_whatever_ends_a_program_it_does_not_wait_for_the_other_hosts(monkeypatch, error, status):
     left = []
 
     def fail(main, flags_parser):
@@ -63,6 +61,7 @@ def test_whatever_ends_a_program_it_does_not_wait_for_the_other_hosts(monkeypatc
 
     monkeypatch.setattr(command_line.app, "run", fail)
     monkeypatch.setattr(command_line.hosts, "leave", left.append)
-    with pytest.raises(ends_with):
+    with pytest.raises(SystemExit) as end:
         command_line.run(lambda arguments: None)
+    assert end.value.code == status
     assert left == [error]
