@@ -1,8 +1,11 @@
-"""Evaluates a checkpoint: python eval.py --config=configs/X.py --workdir=DIR [--split=test] [--step=N].
+"""Evaluates a checkpoint: python eval.py --config=configs/X.py --workdir=DIR [--split=test] [--step=N | --watch].
 
-Writes metrics.json, predictions.npz, card.json and report.html into DIR/eval/SPLIT.
+Writes metrics.json, predictions.npz, card.json and report.html into DIR/eval/SPLIT. With --watch it evaluates each
+checkpoint of a run that trains meanwhile, into DIR/eval/SPLIT/STEP, and ends when the run has finished.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import flags
@@ -11,6 +14,7 @@ from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.card import write_card
 from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_evaluation
 from occrobnet_jax.evaluation.report import report_html
+from occrobnet_jax.evaluation.watch import watch
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.parallel import hosts, watchdog
 from occrobnet_jax.parallel.mesh import make_mesh
@@ -21,7 +25,10 @@ from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.history import METRICS_FILE, read_history
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.restore import checkpoint_sha256, restore_variables
-from occrobnet_jax.runs.summary import versions
+from occrobnet_jax.runs.summary import prepare_workdir, versions
+from occrobnet_jax.runs.wandb_evaluation import REPORT, EvaluationReport
+
+Report = Callable[[Path], None]
 
 ON_SCREEN = (
     *("mpjpe_mm", "mpjpe_mm/mean_pose", "mpjpe_mm/visible", "mpjpe_mm/occluded"),
@@ -36,19 +43,56 @@ def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None
     Raises:
         ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
     """
+    with reported(workdir) as report:
+        open_evaluation(experiment, workdir, split, report)(step, workdir / "eval" / split)
+
+
+def evaluate_all(experiment: Experiment, workdir: Path, split: str) -> None:
+    """Evaluates each checkpoint of a run while it trains, each into a folder of its own, until it has finished.
+
+    Raises:
+        ValueError: the dataset is missing, a sound checkpoint doesn't fit the experiment, or there are several hosts.
+    """
+    if hosts.num_hosts() > 1:
+        raise ValueError("--watch is for one process, which may have several devices; start it without other hosts")
+    prepare_workdir(workdir)
+    with reported(workdir) as report:
+        watch(workdir, workdir / "eval" / split, open_evaluation(experiment, workdir, split, report))
+
+
+@contextlib.contextmanager
+def reported(workdir: Path) -> Iterator[Report]:
+    """A function that tells Weights & Biases, if the run does, of the evaluation in a folder."""
+    report = EvaluationReport(workdir)
+    try:
+        yield report.add
+    finally:
+        report.finish()
+
+
+def open_evaluation(
+    experiment: Experiment, workdir: Path, split: str, report: Report
+) -> Callable[[int | None, Path], None]:
+    """A function that evaluates a step's checkpoint, or the newest, into a folder; it compiles once."""
     use_compilation_cache(experiment)
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)
     mesh = make_mesh(experiment.mesh)
     model = make_model(experiment)
-    variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
-    evaluation = make_evaluate(experiment, model, mesh, split)(variables)
-    if hosts.is_lead():
-        folder = workdir / "eval" / split
-        write_evaluation(evaluation, folder, step)
-        write_card(folder, config_of(experiment), step, checkpoint_sha256(workdir, step), versions())
-        write_report(evaluation, experiment, workdir, folder / "report.html", step)
-        announce(evaluation, folder)
+    evaluate_on_split = make_evaluate(experiment, model, mesh, split)
+
+    def evaluate_step(step: int | None, folder: Path) -> None:
+        variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
+        sha256 = checkpoint_sha256(workdir, step)  # a run that goes on may remove it soon
+        evaluation = evaluate_on_split(variables)
+        if hosts.is_lead():
+            write_evaluation(evaluation, folder, step)
+            write_card(folder, config_of(experiment), step, sha256, versions())
+            write_report(evaluation, experiment, workdir, folder / REPORT, step)
+            announce(evaluation, folder)
+            report(folder)
+
+    return evaluate_step
 
 
 def write_report(evaluation: Evaluation, experiment: Experiment, workdir: Path, path: Path, step: int) -> None:
@@ -73,7 +117,11 @@ def main(arguments: list[str]) -> None:
     experiment = command_line.experiment_of(CONFIG)
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=False)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
-        evaluate(experiment, Path(WORKDIR.value), SPLIT.value or experiment.data.eval_split, STEP.value)
+        split = SPLIT.value or experiment.data.eval_split
+        if WATCH.value:
+            evaluate_all(experiment, Path(WORKDIR.value), split)
+        else:
+            evaluate(experiment, Path(WORKDIR.value), split, STEP.value)
 
 
 if __name__ == "__main__":
@@ -82,4 +130,5 @@ if __name__ == "__main__":
     WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
     SPLIT = flags.DEFINE_string("split", None, "split to evaluate on; config.data.eval_split by default")
     STEP = flags.DEFINE_integer("step", None, "evaluate this step's checkpoint instead of the newest", lower_bound=0)
+    WATCH = flags.DEFINE_bool("watch", False, "evaluate each new checkpoint, until the run has finished")
     command_line.run(main)

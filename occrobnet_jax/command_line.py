@@ -5,6 +5,7 @@ traceback. Our own code raises ValueError, OSError or FloatingPointError on purp
 library are the program's mistake.
 """
 
+import os
 import signal
 import sys
 import traceback
@@ -69,7 +70,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     except KeyboardInterrupt as error:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         hosts.leave(error)
-        sys.exit(INTERRUPTED)
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # at once: Python's own end waits for threads, such as one that compiles
     except Exception as error:
         sentence = f"{Path(sys.argv[0]).name}: {error}"
         on_purpose = isinstance(error, ValueError | OSError | FloatingPointError) and _on_purpose(error)

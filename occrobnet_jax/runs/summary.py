@@ -55,17 +55,22 @@ def write_summary(workdir: Path, summary: Mapping[str, Any]) -> None:
     write_atomically(workdir / SUMMARY_FILE, json.dumps({**summary, "versions": versions()}, indent=1) + "\n")
 
 
+def kept_config(workdir: Path) -> dict[str, Any]:
+    """Return what a workdir's config.json holds; nothing where no run has begun.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    return _kept(workdir / CONFIG_FILE)
+
+
 def read_summary(workdir: Path) -> dict[str, Any]:
-    """Return what the workdir's last finished process kept; nothing where none has finished.
+    """Return what the workdir's last process has left at its end; nothing where none has come to it.
 
     Raises:
         ValueError: summary.json is not a JSON object.
     """
-    path = workdir / SUMMARY_FILE
-    summary = read_json(path) if path.is_file() else {}
-    if not isinstance(summary, dict):
-        raise ValueError(f"{path} is not a summary of this project: it must be a JSON object")
-    return summary
+    return _kept(workdir / SUMMARY_FILE)
 
 
 def is_finished(workdir: Path) -> bool:
@@ -74,9 +79,15 @@ def is_finished(workdir: Path) -> bool:
     Raises:
         ValueError: config.json or summary.json is not of this project.
     """
-    if not (workdir / CONFIG_FILE).is_file():
-        return False
-    return read_summary(workdir).get("step", -1) >= experiment_from(read_json(workdir / CONFIG_FILE)).last_step
+    step = read_summary(workdir).get("step")
+    return step is not None and step >= experiment_from(kept_config(workdir)).last_step
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not of this project: it must hold a JSON object")
+    return content
 
 
 def versions() -> dict[str, str]:

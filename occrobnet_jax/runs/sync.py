@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.history import METRICS_FILE, read_history
-from occrobnet_jax.runs.summary import CONFIG_FILE, is_finished, read_summary
+from occrobnet_jax.runs.summary import CONFIG_FILE, is_finished, kept_config, read_summary
 from occrobnet_jax.runs.wandb_evaluation import kept_evaluations, log_artifacts
 from occrobnet_jax.runs.wandb_run import open_run
 
@@ -34,7 +33,9 @@ def sync(workdir: Path, **changes: Any) -> int:
         ValueError: there is no run in the workdir, or a file in it is damaged.
         Exception: whatever wandb raises where its server can't be reached.
     """
-    config = read_json(workdir / CONFIG_FILE)
+    config = kept_config(workdir)
+    if not config:
+        raise ValueError(f"there is no {CONFIG_FILE} in it: name the --workdir of a run")
     wandb = dataclasses.replace(experiment_from(config).wandb, mode="online", **changes)
     evaluations = kept_evaluations(workdir)
     rows = read_history(workdir / METRICS_FILE) + [evaluation.row for evaluation in evaluations]

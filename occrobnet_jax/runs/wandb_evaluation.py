@@ -1,13 +1,19 @@
 """An evaluation as Weights & Biases shows it: its numbers by step, its files and its checkpoint as artifacts."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.checkpoint import checkpoint_directory
+from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.experiment import WandbConfig
+from occrobnet_jax.runs.summary import is_finished, kept_config
+from occrobnet_jax.runs.wandb_run import WandbRun
 
 FOLDER = "eval"
+UPLOAD_LIMIT_S = 1800.0  # for checkpoints; nobody waits but who has evaluated them
 METRICS, REPORT = "metrics.json", "report.html"
 FILES = (METRICS, "card.json", REPORT)
 """Not predictions.npz: a split's may be larger than the checkpoint, and score.py needs it here."""
@@ -19,10 +25,10 @@ class KeptEvaluation(NamedTuple):
     split: str
     step: int
     folder: Path
-    metrics: dict[str, float]
+    metrics: dict[str, float | int]
 
     @property
-    def row(self) -> dict[str, float]:
+    def row(self) -> dict[str, float | int]:
         """Its numbers as a line of the run's history."""
         return {"step": self.step} | {f"{FOLDER}/{self.split}/{name}": value for name, value in self.metrics.items()}
 
@@ -67,6 +73,50 @@ def log_artifacts(run: Any, workdir: Path, evaluation: KeptEvaluation, *, checkp
         weights = Artifact(f"{run.id}-checkpoint", "model", metadata={"step": evaluation.step})
         weights.add_dir(str(directory), skip_cache=True)
         run.log_artifact(weights, aliases=["latest", alias])
+
+
+class EvaluationReport:
+    """Tells Weights & Biases of evaluations, in the run that their workdir's config.json says.
+
+    Two processes may write into a run at the same time where its mode is "shared" only. An offline part is a file of
+    its own, and goes on after the training's when it is uploaded. Otherwise the evaluations wait until the training is
+    finished.
+    """
+
+    def __init__(self, workdir: Path):
+        """Of a run, which need not have begun; one that was not trained here, such as an imported one, tells nothing."""
+        self._workdir = workdir
+        self._waiting: list[KeptEvaluation] = []
+        self._run: WandbRun | None = None
+
+    def add(self, folder: Path) -> None:
+        """Tell of the evaluation in a folder, as soon as that may be."""
+        config = self._config()
+        if config.mode == "disabled":
+            return
+        self._waiting.append(read_evaluation(self._workdir, folder))
+        if config.mode != "online" or is_finished(self._workdir):
+            self._send(config)
+
+    def finish(self) -> None:
+        """Send what has waited; where that may not be yet, say how it is sent later."""
+        if self._waiting and is_finished(self._workdir):
+            self._send(self._config())
+        if self._waiting:
+            print(f"when the training has ended: python -m occrobnet_jax.runs.sync {self._workdir}", flush=True)
+        if self._run:
+            self._run.finish(limit_s=UPLOAD_LIMIT_S)
+
+    def _config(self) -> WandbConfig:
+        return experiment_from(kept_config(self._workdir)).wandb
+
+    def _send(self, config: WandbConfig) -> None:
+        self._run = self._run or WandbRun(config, self._workdir, kept_config(self._workdir), joins=True)
+        for evaluation in self._waiting:
+            log = functools.partial(log_artifacts, workdir=self._workdir, evaluation=evaluation)
+            self._run.log(evaluation.row)
+            self._run.apply(functools.partial(log, checkpoint=config.checkpoints))
+        self._waiting = []
 
 
 def _artifact_name(split: str) -> str:

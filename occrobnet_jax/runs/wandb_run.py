@@ -34,11 +34,13 @@ SWEEP_VARIABLE, RUN_VARIABLE = "WANDB_SWEEP_ID", "WANDB_RUN_ID"  # which a sweep
 class WandbRun:
     """The run of a workdir, the same one after every restart. The first failure is logged and ends the reporting.
 
-    No method waits for wandb but `finish`, and that for `FINISH_TIMEOUT_S` at most.
+    No method waits for wandb but `finish`, and that has a limit.
     """
 
-    def __init__(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]):
-        """Starts the run, or the next part of it, with `run_config` shown beside its curves."""
+    def __init__(
+        self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], *, joins: bool = False
+    ):
+        """Starts the run, or the next part of it, with `run_config` shown beside its curves; see `open_run`."""
         self._run: Any = None
         self._exit_code = 0
         self._alive = config.mode != "disabled"
@@ -47,7 +49,7 @@ class WandbRun:
         self._worker = threading.Thread(target=self._work, name="wandb", daemon=True)  # its hanging doesn't keep us
         if self._alive:
             self._worker.start()
-        self._order(lambda: self._start(config, workdir, run_config))
+        self._order(lambda: self._start(config, workdir, run_config, joins))
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Sends numbers; "step" among them is their place on the axis."""
@@ -57,6 +59,10 @@ class WandbRun:
     def log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
         """Sends lists of RGB images."""
         self._order(lambda: self._log_images(step, images))
+
+    def apply(self, action: Callable[[Any], None]) -> None:
+        """Has something done with wandb's own run."""
+        self._order(lambda: action(self._run))
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Sends what the run has come to."""
@@ -68,20 +74,21 @@ class WandbRun:
         if preempted:
             self._order(lambda: self._run.mark_preempting())
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Ends the run, which is shown as finished, as preempted or as failed."""
+    def finish(self, *, failed: bool = False, limit_s: float | None = None) -> None:
+        """Ends the run, which is shown as finished, as preempted or as failed; waits FINISH_TIMEOUT_S by default."""
+        limit_s = FINISH_TIMEOUT_S if limit_s is None else limit_s
         exit_code = 1 if failed else self._exit_code
         self._order(lambda: self._run.finish(exit_code=exit_code))
         self._order(None)
         if self._worker.ident:
-            self._worker.join(FINISH_TIMEOUT_S)
+            self._worker.join(limit_s)
         if self._alive and self._worker.is_alive():
-            self._give_up(f"it hasn't taken everything within {FINISH_TIMEOUT_S:g} s")
+            self._give_up(f"it hasn't taken everything within {limit_s:g} s")
         if self._worker.ident:
             _limit_exit()
 
-    def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any]) -> None:
-        self._run = open_run(config, workdir, run_config)
+    def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], joins: bool) -> None:
+        self._run = open_run(config, workdir, run_config, joins=joins)
         self.id = keep_id(workdir, self._run.id)
 
     def _log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:

@@ -61,6 +61,7 @@ def test_whatever_ends_a_program_it_does_not_wait_for_the_other_hosts(monkeypatc
 
     monkeypatch.setattr(command_line.app, "run", fail)
     monkeypatch.setattr(command_line.hosts, "leave", left.append)
+    monkeypatch.setattr(command_line.os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as end:
         command_line.run(lambda arguments: None)
     assert end.value.code == status
