@@ -15,13 +15,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+import wandb
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.evaluation.evaluate import Interrupted
-from occrobnet_jax.runs.checkpoint import CheckpointWriter, checkpoint_steps
+from occrobnet_jax.runs.checkpoint import CheckpointWriter, checkpoint_directory, checkpoint_steps, read_meta
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.experiment import Experiment, OptimiserConfig, WandbConfig
 from occrobnet_jax.runs.restore import restore_for_inference
+from occrobnet_jax.runs.wandb_run import workdir_of
 from occrobnet_jax.training import setup
 from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.setup import Position
@@ -217,6 +219,33 @@ def test_sigterm_is_only_noted_until_the_last_checkpoint_is_on_disk(experiment, 
     signal.signal(signal.SIGTERM, before)
     assert not ended
     assert checkpoint_steps(tmp_path) == [1]
+
+
+@pytest.mark.filterwarnings("ignore")  # what W&B does with its sockets is its own affair
+def test_a_sweep_of_three_runs_has_three_workdirs_three_ids_and_in_each_what_its_record_has(
+    experiment, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(setup, "make_model", lambda experiment: StandIn())
+    monkeypatch.setattr(setup, "make_train_step", train_step_of)
+    monkeypatch.setattr("occrobnet_jax.runs.wandb_run.FINISH_TIMEOUT_S", 600.0)  # the machine may be busy
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    runs = ["run1", "run2", "run3"]
+    for seed, run in enumerate(runs):  # as an agent starts them, all with the same --workdir
+        monkeypatch.setenv("WANDB_RUN_ID", run)
+        wandb.teardown()  # it reads the environment once a process
+        settings = {"seed": seed, "total_steps": 2, "wandb": WandbConfig(mode="offline", project="ignored")}
+        assert train(dataclasses.replace(experiment, **settings), workdir_of(tmp_path)) == 0
+    wandb.teardown()
+    assert sorted(path.name for path in tmp_path.iterdir()) == runs
+    for run in runs:
+        records = read_run(tmp_path / run)
+        assert {record.run.run_id for record in records if record.HasField("run")} == {run}
+        assert (tmp_path / run / "wandb_id.txt").read_text() == run
+        assert read_meta(checkpoint_directory(tmp_path / run, 2)).wandb_id == run
+        rows = [as_dict(record.history.item) for record in records if record.HasField("history")]
+        sent = [{name: value for name, value in row.items() if name[0] != "_"} for row in rows]
+        assert sent == lines(tmp_path / run)
+        assert [row["step"] for row in sent] == [1, 2]
 
 
 class State(int):
