@@ -17,7 +17,7 @@ from occrobnet_jax.evaluation.report import report_html
 from occrobnet_jax.evaluation.watch import watch
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.parallel import hosts, watchdog
-from occrobnet_jax.parallel.mesh import make_mesh
+from occrobnet_jax.parallel.mesh import describe, make_mesh
 from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import config_of
@@ -78,6 +78,8 @@ def open_evaluation(
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)
     mesh = make_mesh(experiment.mesh)
+    if hosts.is_lead():
+        print(describe(mesh, hosts.num_machines()), flush=True)
     model = make_model(experiment)
     evaluate_on_split = make_evaluate(experiment, model, mesh, split)
 

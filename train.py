@@ -26,7 +26,7 @@ from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, make_evaluate
 from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.parallel import hosts, watchdog
-from occrobnet_jax.parallel.mesh import place_batch
+from occrobnet_jax.parallel.mesh import describe, place_batch
 from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.parallel.preemption import Preemption
 from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
@@ -278,9 +278,10 @@ def announce(run: Run, start: Position, num_examples: int) -> None:
     batch = experiment.global_batch_size
     if hosts.is_lead():
         print(
-            f"{run.num_parameters:,} parameters; {run.mesh.size} devices {dict(run.mesh.shape)}, {hosts.num_hosts()} "
-            f"hosts; batches of {batch}, {batch // run.mesh.size} a device; {num_examples:,} examples, "
-            f"{math.ceil(num_examples / batch)} steps an epoch; from step {start.step} to {experiment.last_step}",
+            f"{describe(run.mesh, hosts.num_machines())}\n"
+            f"{run.num_parameters:,} parameters; batches of {batch}, {batch // run.mesh.size} a device; "
+            f"{num_examples:,} examples, {math.ceil(num_examples / batch)} steps an epoch; "
+            f"from step {start.step} to {experiment.last_step}",
             flush=True,
         )
         if experiment.model.representation == "angles" and not experiment.has_pose_labels:

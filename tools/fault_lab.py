@@ -1,15 +1,17 @@
 """The fault laboratory: starts real training processes, breaks them, and says what became of the run.
 
     python -m tools.fault_lab kills --count=30 --folder=runs/fault_lab
-    python -m tools.fault_lab all
+    python -m tools.fault_lab all --machines
 
 Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
-has "hung"; damage; sigterm, also while "evaluating"; elastic; a Weights & Biases that "hangs", "rejects", is "away" or
-"leaves". Each prints a table and one line; the exit status is 0 where all of them hold. "cut" needs root and iproute2:
-without them "all" says so and goes on. docs/multi_host.md has the numbers seen.
+has "hung"; damage; sigterm, also while "evaluating"; evaluation; elastic; a Weights & Biases that "hangs", "rejects",
+is "away" or "leaves". Each prints a table and one line; the exit status is 0 where all of them hold. With --machines
+each host has a network and a boot id of its own, so that JAX takes it for a machine; that, and "cut" in any case, needs
+root and iproute2: without them "all" says so and goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -20,12 +22,13 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # before anything imports jax: faults are a
 
 from absl import logging
 
-from tests.faults import damage, experiments, network
+from tests.faults import damage, experiments, machines
 from tests.faults.experiments import Finding, Lab
 from tests.faults.processes import scratch
 from tests.faults.wandb_servers import HOW
 
 LAYOUTS = ((1, 8), (2, 4), (4, 2))
+MACHINES = 4  # as many as an experiment has hosts
 ALL = (
     "topologies",
     "kills",
@@ -37,6 +40,7 @@ ALL = (
     "damage",
     "sigterm",
     "evaluating",
+    "evaluation",
     "elastic",
     *HOW,
 )
@@ -53,19 +57,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--network", choices=("stand_in", "occrobnet"), default="occrobnet", help="of topologies")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="kept for the next time, with dataset and compilation cache")
+    parser.add_argument("--machines", action="store_true", help="a network and a boot id for each host; needs root")
     options = parser.parse_args(arguments)
-    lab = Lab.prepare(options.folder or scratch())
+    folder = options.folder or scratch()
     logging.set_verbosity(logging.FATAL)  # damage is reported by the dozen
     names = list(ALL) if options.experiment == "all" else [options.experiment]
-    if "cut" in names and (reason := network.why_not()):
-        print(f"cut not run: {reason}", flush=True)
-        names.remove("cut")
-        if not names:
-            return 1
-    return max([_show(name, lambda name=name: _find(name, lab, options)) for name in names])  # type: ignore[misc]
+    if (options.machines or "cut" in names) and (reason := machines.why_not()):
+        print(f"{'--machines' if options.machines else 'cut'} not run: {reason}", flush=True)
+        names = [] if options.machines else [name for name in names if name != "cut"]
+    return max([_show(name, lambda name=name: _find(name, folder, options)) for name in names], default=1)  # type: ignore[misc]
 
 
-def _find(name: str, lab: Lab, options: argparse.Namespace) -> Finding:
+def _find(name: str, folder: Path, options: argparse.Namespace) -> Finding:
+    apart = options.machines or name == "cut"
+    with machines.Machines(MACHINES) if apart else contextlib.nullcontext() as places:
+        return _find_in(Lab.prepare(folder, places), name, options)
+
+
+def _find_in(lab: Lab, name: str, options: argparse.Namespace) -> Finding:
     match name:
         case "topologies":
             return experiments.topologies(lab, LAYOUTS, options.network)
@@ -79,13 +88,12 @@ def _find(name: str, lab: Lab, options: argparse.Namespace) -> Finding:
             return experiments.sigterm(lab)
         case "evaluating":
             return experiments.evaluating(lab)
+        case "evaluation":
+            return experiments.evaluation(lab)
         case "elastic":
             return experiments.elastic(lab)
         case "hangs" | "rejects" | "away" | "leaves":
             return experiments.reporting(lab, name)
-        case "cut":
-            with network.Link() as link:
-                return experiments.lost_host(lab, "cut", link)
     return experiments.lost_host(lab, name)
 
 

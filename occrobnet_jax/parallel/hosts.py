@@ -30,7 +30,11 @@ AUTO = "auto"
 LEAD_STAYS_S = 2.0  # the coordination service ends with the lead: others first read why the run ends
 FROM_THE_NETWORK = re.compile(r"Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|coordination|[Cc]onnection")
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""What Linux calls a machine from one start to the next; containers share it."""
+
 _heartbeat_s = 0
+_num_machines = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ def initialise(config: HostsConfig, given: Mapping[str, str] | None = None, *, s
     Raises:
         ValueError: only some of the three variables are set, or they are not numbers.
     """
-    global _heartbeat_s
+    global _heartbeat_s, _num_machines
     address = _address({**os.environ, **(given or {})})
     if address is None:
         return
@@ -69,6 +73,7 @@ def initialise(config: HostsConfig, given: Mapping[str, str] | None = None, *, s
         **address, heartbeat_timeout_seconds=config.heartbeat_s, initialization_timeout=START_LIMIT_S
     )
     names = coordination.introduce(f"{socket.gethostname()}, process {os.getpid()}")
+    _num_machines = len(set(coordination.exchange("machine", _machine())))
     if path := os.environ.get(HOSTS_FILE_VARIABLE):
         Path(path).write_text(json.dumps({"host": host_index(), "names": names}))
 
@@ -81,6 +86,11 @@ def host_index() -> int:
 def num_hosts() -> int:
     """How many processes run together."""
     return jax.process_count()
+
+
+def num_machines() -> int:
+    """How many machines the processes run on."""
+    return _num_machines
 
 
 def is_lead() -> bool:
@@ -116,6 +126,11 @@ def _fetch_array(array: jax.Array) -> np.ndarray:
     if isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated):
         return np.asarray(multihost_utils.process_allgather(array, tiled=True))
     return np.asarray(array)
+
+
+def _machine() -> str:
+    """A name for this machine that no other has."""
+    return BOOT_ID.read_text() if BOOT_ID.exists() else socket.gethostname()
 
 
 def _address(variables: Mapping[str, str]) -> dict[str, Any] | None:

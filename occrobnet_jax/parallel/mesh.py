@@ -3,15 +3,20 @@
 The mesh has two axes. Both split the batch. Over "data" parameters are copied; over "fsdp" (fully sharded data
 parallel) each device keeps a slice of every large parameter and of its optimiser state, and XLA gathers the whole
 where a layer needs it. One device is a 1 x 1 mesh: the same code, no special case.
+
+Devices come in slices, within which links are fast. JAX says which: a TPU's slice; of GPUs, and of CPUs in several
+processes, a machine, by its boot id. What fsdp sends stays within a slice where a slice is large enough.
 """
 
+import collections
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -36,18 +41,63 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
     """Arranges `devices` (by default all of them, of all hosts) in a grid of data x fsdp.
 
     Raises:
-        ValueError: the grid does not have as many places as there are devices.
+        ValueError: the grid does not have as many places as there are devices, or slices differ in size.
     """
     devices = jax.devices() if devices is None else list(devices)
     fixed = math.prod(size for size in (config.data, config.fsdp) if size != -1)
-    sizes = tuple(len(devices) // fixed if size == -1 else size for size in (config.data, config.fsdp))
-    if math.prod(sizes) != len(devices):
+    data, fsdp = (len(devices) // fixed if size == -1 else size for size in (config.data, config.fsdp))
+    if data * fsdp != len(devices):
         raise ValueError(
             f"mesh.data={config.data} x mesh.fsdp={config.fsdp} does not fit {len(devices)} devices; "
             f"set one of them to -1 and the other to a divisor of {len(devices)}"
         )
     # Auto: XLA derives the layout of everything in between from that of the step's arguments and results.
-    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    axis_types = (AxisType.Auto,) * len(AXES)
+    if len(slice_sizes(devices)) == 1:
+        return jax.make_mesh((data, fsdp), AXES, axis_types=axis_types, devices=devices)
+    return Mesh(arrange_slices(fsdp, devices), AXES, axis_types=axis_types)
+
+
+def slice_sizes(devices: Iterable[jax.Device]) -> dict[int, int]:
+    """How many of the devices are in each slice; a process alone has one on platforms that know of none."""
+    return dict(collections.Counter(getattr(device, "slice_index", 0) for device in devices))
+
+
+def arrange_slices(fsdp: int, devices: Sequence[jax.Device]) -> np.ndarray:
+    """The grid of several slices: as much of `fsdp`, which divides the devices, as goes into one lies within a slice.
+
+    Raises:
+        ValueError: slices differ in size.
+    """
+    sizes = slice_sizes(devices)
+    in_each = sizes[min(sizes)]
+    if set(sizes.values()) != {in_each}:
+        raise ValueError(
+            f"every slice (of GPUs: machine) must have as many devices as the others, but those of slices "
+            f"{sorted(sizes)} have {[sizes[number] for number in sorted(sizes)]}; start the run on equal ones"
+        )
+    within = math.gcd(fsdp, in_each)
+    across = fsdp // within
+    return mesh_utils.create_hybrid_device_mesh(
+        (in_each // within, within), (len(sizes) // across, across), devices, allow_split_physical_axes=True
+    )
+
+
+def describe(mesh: Mesh, num_machines: int) -> str:
+    """The layout in words: platform and kind of device, processes, machines, slices, and the size of each axis."""
+    devices = list(mesh.devices.flat)
+    kinds = ", ".join(sorted({device.device_kind for device in devices}))
+    processes = len({device.process_index for device in devices})
+    axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
+    crosses = " (across slices)" if any(len(slice_sizes(row)) > 1 for row in mesh.devices) else ""
+    return (
+        f"{_count(mesh.size, f'{platform_of(mesh)} device')} ({kinds}) of {_count(processes, 'process', 'es')} on "
+        f"{_count(num_machines, 'machine')}, {_count(len(slice_sizes(devices)), 'slice')}: {axes}{crosses}"
+    )
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{plural * (number != 1)}"
 
 
 def platform_of(mesh: Mesh) -> str:

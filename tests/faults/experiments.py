@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from occrobnet_jax.parallel.supervise import LOST_STATUS
 from occrobnet_jax.runs.checkpoint import FOLDER, checkpoint_steps
-from tests.faults.network import Link
+from tests.faults.machines import Machines
 from tests.faults.processes import Host, ending, run_supervised, start, wait_until
 from tests.faults.wandb_servers import server
 from tests.support.fake_datasets import write_fake_dataset
@@ -42,15 +44,16 @@ class Lab:
     """A folder with what all runs share."""
 
     folder: Path
+    machines: Machines | None = None  # one for each host; None: all hosts are on this one
     tell: Callable[[str], None] = print  # one line of a table
 
     @classmethod
-    def prepare(cls, folder: Path) -> "Lab":
+    def prepare(cls, folder: Path, machines: Machines | None = None) -> "Lab":
         """Writes the dataset where it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "data").is_dir():
             write_fake_dataset(folder / "data", EXAMPLES, INPUT_SIZE_PX)
-        return cls(folder)
+        return cls(folder, machines)
 
     def workdir(self, name: str) -> Path:
         """A workdir in which nothing has run yet."""
@@ -70,9 +73,14 @@ class Lab:
             *(f"--{flag}" for flag in flags),
         ]
 
-    def run(self, workdir: Path, *flags: str, **topology: Any) -> list[int]:
+    def start(self, workdir: Path, *flags: str, program: str = "train.py", **topology: Any) -> list[Host]:
+        """Starts a program of ours with the tiny config; `topology` is that of `processes.start`."""
+        machines = self.machines.each if self.machines else ()
+        return start(self.command(workdir, *flags, program=program), workdir, machines=machines, **topology)
+
+    def run(self, workdir: Path, *flags: str, **how: Any) -> list[int]:
         """Runs to the end; the exit statuses of all hosts."""
-        with ending(start(self.command(workdir, *flags), workdir, **topology)) as hosts:
+        with ending(self.start(workdir, *flags, **how)) as hosts:
             return [host.wait(LIMIT_S) for host in hosts]
 
 
@@ -171,7 +179,7 @@ def kill(lab: Lab, workdir: Path, flags: tuple[str, ...], rng: random.Random, *,
     """
     for _ in range(MOMENTS):
         lab.workdir(workdir.name)
-        with ending(start(lab.command(workdir, *flags), workdir)) as hosts:
+        with ending(lab.start(workdir, *flags)) as hosts:
             wait_for_moment(workdir, hosts[0], rng, during_save=during_save, steps=steps)
             hosts[0].send(signal.SIGKILL)
             status = hosts[0].wait(LIMIT_S)
@@ -198,15 +206,14 @@ def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_sav
         time.sleep(rng.uniform(0.0, 0.2))
 
 
-def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
+def lost_host(lab: Lab, how: str) -> Finding:
     """One of two hosts is lost; then the run is started again.
 
-    The second is "killed" or "stopped", or its `link` is "cut", or the first is killed ("lead").
+    The second is "killed" or "stopped", or its cable is "cut", or the first is killed ("lead").
     """
     workdir = lab.workdir(f"lost_{how}")
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=10", "config.log_every_steps=5")
-    place: dict[str, Any] = {"namespaces": link.namespaces, "address": link.addresses[0]} if link else {}
-    with ending(start(lab.command(workdir, *flags), workdir, hosts=2, **place)) as hosts:
+    with ending(lab.start(workdir, *flags, hosts=2)) as hosts:
         wait_until(lambda: checkpoint_steps(workdir) or not hosts[0].process.is_alive(), LIMIT_S, "a checkpoint")
         began = time.monotonic()
         match how:
@@ -217,8 +224,8 @@ def lost_host(lab: Lab, how: str, link: Link | None = None) -> Finding:
             case "stopped":
                 hosts[1].send(signal.SIGSTOP)
             case "cut":
-                assert link is not None
-                link.cut()
+                assert lab.machines is not None
+                lab.machines.cut(1)
         survivors = {"cut": hosts, "lead": hosts[1:]}.get(how, hosts[:1])
         ends = [(host.wait(LIMIT_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
     for status, took_s, (said, out, _) in ends:
@@ -256,7 +263,7 @@ def sigterm(lab: Lab, host: int = 1) -> Finding:
     workdir, took_s, ends, holds = lab.workdir("sigterm"), [], [], True
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=1")
     for turn in (0, 1):
-        with ending(start(lab.command(workdir, *flags), workdir, hosts=2)) as hosts:
+        with ending(lab.start(workdir, *flags, hosts=2)) as hosts:
             wait_for_checkpoint(workdir, max(ends, default=0) + 3 + 5 * turn)
             began = time.monotonic()
             hosts[host].send(signal.SIGTERM)
@@ -276,9 +283,9 @@ def evaluating(lab: Lab, host: int = 1, slow_s: float = 2.0) -> Finding:
     """SIGTERM to one of two hosts during an evaluation of seven slow batches."""
     workdir = lab.workdir("evaluating")
     flags = ("config.total_steps=4", "config.checkpoint_every_steps=100", "config.eval_every_steps=2")
-    command = lab.command(workdir, *flags, "config.data.eval_split=train")
+    flags += ("config.data.eval_split=train",)
     slow = {"SLOW_EVALUATION": f"{slow_s}"}
-    with ending(start(command, workdir, hosts=2, network="occrobnet", environment=slow)) as hosts:
+    with ending(lab.start(workdir, *flags, hosts=2, network="occrobnet", environment=slow)) as hosts:
         log = hosts[0].log
         wait_until(lambda: log.exists() and "evaluating" in log.read_text(), LIMIT_S, "an evaluation")
         began = time.monotonic()
@@ -287,12 +294,31 @@ def evaluating(lab: Lab, host: int = 1, slow_s: float = 2.0) -> Finding:
         took_s = time.monotonic() - began
     saved, left_out = checkpoint_steps(workdir), "asked to end during the evaluation of step 2" in log.read_text()
     lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; evaluation left out: {left_out}")
-    again = lab.run(workdir, *flags, "config.data.eval_split=train", network="occrobnet")
+    again = lab.run(workdir, *flags, network="occrobnet")
     evaluated = [line["step"] for line in recorded(workdir) if "val/mpjpe_mm" in line]
     lab.tell(f"started again: statuses {again}, to step {summary(workdir)['step']}, evaluated {evaluated}")
     verdict = f"both saved {saved} and ended with {statuses} within {took_s:.1f} s; went on, evaluating {evaluated}"
     holds = statuses == [0, 0] and saved == [2] and left_out and took_s <= 30
     return Finding(verdict, holds and again == [0] and evaluated == [2, 4])
+
+
+def evaluation(lab: Lab) -> Finding:
+    """eval.py on one host and on two, on the same checkpoint."""
+    workdir, found = lab.workdir("evaluation"), []
+    trained = lab.run(workdir, "config.stop_after_steps=2", network="occrobnet")
+    for hosts in (1, 2):
+        statuses = lab.run(workdir, "split=train", program="eval.py", hosts=hosts, network="occrobnet")
+        if any(trained + statuses):
+            return Finding(f"statuses {trained}, then {statuses} on {hosts} hosts", False)
+        folder = workdir / "eval" / "train"
+        with np.load(folder / "predictions.npz") as records:
+            found.append((records["key"].tolist(), json.loads((folder / "metrics.json").read_text())))
+    (keys, alone), (others_keys, together) = found
+    numbers = [name for name, value in alone.items() if isinstance(value, float)]
+    apart = max(abs(together[name] - alone[name]) / max(abs(alone[name]), 1e-3) for name in numbers)
+    same_keys = keys == others_keys and len(set(keys)) == EXAMPLES
+    verdict = f"{len(keys)} keys, the same in order: {same_keys}; {len(numbers)} metrics apart by at most {apart:.1e}"
+    return Finding(verdict, same_keys and len(numbers) > 10 and apart <= 1e-5)
 
 
 def elastic(lab: Lab, plan: tuple[tuple[int, int], ...] = ((4, 3), (1, 5), (2, 8))) -> Finding:

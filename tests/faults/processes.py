@@ -6,7 +6,6 @@ the imports, and those take longer than all the rest.
 
 import atexit
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -16,15 +15,15 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, diagnose, read_hosts
+from tests.faults.machines import Machine
 from tests.support.xla_flags import xla_flags
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.processes", "tests.faults.worker", "train", "eval"])
-CLONE_NEWNS, CLONE_NEWNET, MS_BIND, MS_PRIVATE_EVERYWHERE = 0x20000, 0x40000000, 0x1000, 0x44000
 POLL_S = 0.02
 REPOSITORY = Path(__file__).parents[2]
 
@@ -32,11 +31,11 @@ REPOSITORY = Path(__file__).parents[2]
 class Host:
     """One process of a run, with its log; the host's number and names are found as `supervise` finds them."""
 
-    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str], namespace: str = ""):
+    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str], machine: Machine | None):
         self.log, self._hosts_file = log, log.with_suffix(".hosts")
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = environment | {HOSTS_FILE_VARIABLE: str(self._hosts_file)}
-        self.process = CONTEXT.Process(target=_inside, args=(arguments, str(log), environment, namespace))
+        self.process = CONTEXT.Process(target=_inside, args=(arguments, str(log), environment, machine))
         self.process.start()
 
     def send(self, number: signal.Signals) -> None:
@@ -63,12 +62,14 @@ def start(
     hosts: int = 1,
     devices: int = 1,
     network: str = "stand_in",
-    namespaces: tuple[str, ...] = (),
-    address: str = "127.0.0.1",
+    machines: Sequence[Machine] = (),
     environment: Mapping[str, str] | None = None,
 ) -> list[Host]:
-    """Starts a program as so many hosts with so many devices each; logs and keys go to a folder beside `workdir`."""
-    coordinator = f"{address}:{free_port()}"
+    """Starts a program as so many hosts with so many devices each, each on its own of the machines, if there are any.
+
+    Logs and keys go to a folder beside `workdir`.
+    """
+    coordinator = f"{machines[0].address if machines else '127.0.0.1'}:{free_port()}"
     beside = workdir.with_name(workdir.name + "_logs")
     turn = len(list(beside.glob("*.0.log")))
     found = []
@@ -77,8 +78,8 @@ def start(
         if hosts > 1:
             names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
             variables |= dict(zip(names, (coordinator, str(hosts), str(host)), strict=True))
-        namespace = namespaces[host] if namespaces else ""
-        found.append(Host(arguments, beside / f"{turn}.{host}.log", variables, namespace))
+        machine = machines[host] if machines else None
+        found.append(Host(arguments, beside / f"{turn}.{host}.log", variables, machine))
     return found
 
 
@@ -125,7 +126,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _inside(arguments: list[str], log: str, environment: dict[str, str], namespace: str) -> None:
+def _inside(arguments: list[str], log: str, environment: dict[str, str], machine: Machine | None) -> None:
     """What the forked process does: a start like the shell's, then the program, then an end like Python's."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(output, 1)
@@ -134,8 +135,8 @@ def _inside(arguments: list[str], log: str, environment: dict[str, str], namespa
     os.environ.update(environment)
     status = 1
     try:
-        if namespace:
-            enter_namespace(namespace)
+        if machine:
+            machine.enter()
         from tests.faults import worker
 
         worker.run(arguments)
@@ -148,21 +149,6 @@ def _inside(arguments: list[str], log: str, environment: dict[str, str], namespa
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def enter_namespace(name: str) -> None:
-    """What `ip netns exec` does: the network of that name, and its own /etc/hosts from /etc/netns/NAME/hosts."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def check(result: int) -> None:
-        if result:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-    with open(f"/run/netns/{name}") as file:
-        check(libc.setns(file.fileno(), CLONE_NEWNET))
-    check(libc.unshare(CLONE_NEWNS))
-    check(libc.mount(b"none", b"/", None, MS_PRIVATE_EVERYWHERE, None))
-    check(libc.mount(f"/etc/netns/{name}/hosts".encode(), b"/etc/hosts", None, MS_BIND, None))
 
 
 def scratch() -> Path:

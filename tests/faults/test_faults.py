@@ -1,9 +1,13 @@
 """The fault laboratory's experiments, few of each; `python -m tools.fault_lab all` runs them in full."""
 
+import dataclasses
+
 import pytest
 
-from tests.faults import damage, experiments
+from tests.faults import damage, experiments, machines
 from tests.faults.experiments import Lab
+
+NO_MACHINES = machines.why_not()
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +45,9 @@ def test_sigterm_to_one_of_two_hosts_saves_on_both_and_the_epoch_goes_on_with_on
 
 def test_an_epoch_is_the_same_with_fewer_hosts_half_way(lab):
     assert_holds(experiments.elastic(lab, ((2, 3), (1, 8))))
+
+
+@pytest.mark.skipif(bool(NO_MACHINES), reason=f"networks and boot ids of their own: {NO_MACHINES}")
+def test_two_machines_train_as_one(lab):
+    with machines.Machines() as apart:
+        assert_holds(experiments.topologies(dataclasses.replace(lab, machines=apart), ((1, 2), (2, 1)), "stand_in", 4))
