@@ -79,10 +79,11 @@ $(BENCH_STAMP): requirements.txt requirements/dev.txt requirements/torch.txt
 bench: $(BENCH_STAMP) ## benchmarks beside PyTorch, in runs/bench/results.json; ARGS="--quick --only ciet"
 	$(BENCH)/bin/python -m benchmarks.run $(ARGS)
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy, and the floors that imports must keep
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -16,10 +16,11 @@ from input_pipeline.convert.ho3d.h2o3d import H2O3D
 from input_pipeline.convert.ho3d.ho3d import HO3D, VERSIONS
 from input_pipeline.convert.interhand26m.layout import FRAME_RATES, SUBSETS, dataset_name
 from input_pipeline.convert.interhand26m.source import InterHand26M
+from input_pipeline.convert.manifest import report
 from input_pipeline.convert.occlusion import Occlusion
 from input_pipeline.convert.shards import write_dataset
 from input_pipeline.convert.sources import Source
-from input_pipeline.manifest import dataset_folder, report, verify
+from input_pipeline.manifest import dataset_folder, verify
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
 
 

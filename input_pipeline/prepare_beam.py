@@ -14,9 +14,9 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from input_pipeline.convert.manifest import report
 from input_pipeline.convert.shards import finish, missing_shards, start, write_shard
 from input_pipeline.convert.sources import Source
-from input_pipeline.manifest import report
 from input_pipeline.prepare import make_source, parse_options, remove_index
 
 

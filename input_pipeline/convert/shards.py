@@ -10,6 +10,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import multiprocessing
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,10 @@ from array_record.python import array_record_module
 from tqdm import tqdm
 
 from input_pipeline.convert.image_check import check_image
+from input_pipeline.convert.manifest import MAX_EXAMPLES_NAMED, write_json
 from input_pipeline.convert.metadata import METADATA_FILES, split_template, write_metadata, write_settings
 from input_pipeline.convert.sources import OfficialSource, Source, UnusableExample
-from input_pipeline.manifest import MANIFEST_FILE, MAX_EXAMPLES_NAMED, file_facts, unfinished_path, write_json
+from input_pipeline.manifest import MANIFEST_FILE, file_facts
 from input_pipeline.records import encode_record
 from input_pipeline.schema import Example, validate_example
 from occrobnet_jax.files.readers import read_json
@@ -97,7 +99,8 @@ def missing_shards(source: Source, folder: Path) -> list[Shard]:
 
 def write_shard(source: Source, shard: Shard) -> int:
     """Writes one shard and its facts; returns the number of rows that it stands for."""
-    unfinished = unfinished_path(shard.path)
+    # No other process, here or on another machine, has the same name.
+    unfinished = shard.path.with_name(f"{shard.path.name}.incomplete-{secrets.token_hex(8)}")
     writer = array_record_module.ArrayRecordWriter(str(unfinished), "group_size:1")
     try:
         facts = _write_examples(source, shard, writer)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
+from input_pipeline.convert.manifest import report
 from input_pipeline.convert.shards import write_dataset
-from input_pipeline.manifest import dataset_folder, dataset_manifest, report, verify
+from input_pipeline.manifest import dataset_folder, dataset_manifest, verify
 from input_pipeline.prepare import main, parse_options
 from occrobnet_jax.files.readers import decode_image
 from tests.input_pipeline.convert.test_shards import Numbers

@@ -12,9 +12,10 @@ import tensorflow_datasets as tfds
 
 from input_pipeline.config import DataConfig
 from input_pipeline.convert.interhand26m.source import InterHand26M
+from input_pipeline.convert.manifest import report
 from input_pipeline.convert.shards import write_dataset
 from input_pipeline.convert.sources import UnusableExample
-from input_pipeline.manifest import dataset_manifest, report
+from input_pipeline.manifest import dataset_manifest
 from input_pipeline.pipeline import eval_batches
 from input_pipeline.schema import validate_example
 from input_pipeline.transforms import crop_example

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from input_pipeline.convert.interhand26m.source import InterHand26M
+from input_pipeline.convert.manifest import report
 from input_pipeline.convert.occlusion import Occlusion
 from input_pipeline.convert.shards import write_dataset
-from input_pipeline.manifest import dataset_manifest, report
+from input_pipeline.manifest import dataset_manifest
 from input_pipeline.schema import validate_example
 from occrobnet_jax.files.readers import decode_image
 from occrobnet_jax.geometry.cameras import project
