@@ -41,7 +41,8 @@ class MetricWriter:
         keep_lines_until(workdir / METRICS_FILE, step)
         self._file = (workdir / METRICS_FILE).open("a")
         self._wandb = WandbRun(wandb, workdir, run_config)
-        self._first_step, self._last_step, self._started_s = step, last_step, time.monotonic()
+        self._last_step = last_step
+        self._first_line: tuple[int, float] | None = None  # its step and time: before it are starts of all kinds
         self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -120,11 +121,11 @@ class MetricWriter:
             tqdm.write(f"step {step} of {self._last_step}{self._time_left(step)}: {shown}")
 
     def _time_left(self, step: int) -> str:
-        """At this process's speed so far, evaluations and checkpoints included."""
-        done, left = step - self._first_step, self._last_step - step
-        if done <= 0 or left <= 0:
-            return ""
-        return f", {tqdm.format_interval((time.monotonic() - self._started_s) * left / done)} left"
+        """At this process's speed since its first line, evaluations and checkpoints included."""
+        now_s = time.monotonic()
+        first_step, first_s = self._first_line = self._first_line or (step, now_s)
+        done, left = step - first_step, self._last_step - step
+        return f", {tqdm.format_interval((now_s - first_s) * left / done)} left" if done > 0 and left > 0 else ""
 
 
 def keep_lines_until(path: Path, step: int) -> None:

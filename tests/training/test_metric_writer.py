@@ -16,7 +16,7 @@ def lines(workdir):
 
 
 def test_each_write_is_a_line_of_json(tmp_path, capsys, monkeypatch):
-    now_s = iter([1000.0, 1010.0, 1100.0])
+    now_s = iter([1000.0, 1010.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now_s))
     with writer(tmp_path) as metrics:
         metrics.write(10, {"loss": 1.25, "images_per_s": 3})
@@ -28,8 +28,8 @@ def test_each_write_is_a_line_of_json(tmp_path, capsys, monkeypatch):
         {"step": 20, "loss": 1.0, "val/mpjpe_mm": None},
     ]
     assert capsys.readouterr().out.splitlines() == [
-        "step 10 of 100, 01:30 left: loss 1.25, images_per_s 3",
-        "step 20 of 100, 06:40 left: loss 1, val/mpjpe_mm nan",
+        "step 10 of 100: loss 1.25, images_per_s 3",
+        "step 20 of 100, 01:20 left: loss 1, val/mpjpe_mm nan",
     ]
 
 
