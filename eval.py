@@ -16,7 +16,7 @@ from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_e
 from occrobnet_jax.evaluation.report import report_html
 from occrobnet_jax.evaluation.watch import watch
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.parallel import hosts, watchdog
+from occrobnet_jax.parallel import hosts, platforms, watchdog
 from occrobnet_jax.parallel.mesh import describe, make_mesh
 from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
@@ -118,6 +118,7 @@ def main(arguments: list[str]) -> None:
         raise ValueError(f"eval.py takes flags only, not {arguments[0]!r}")
     experiment = command_line.experiment_of(CONFIG)
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=False)
+    platforms.start_on(PLATFORM.value)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
         split = SPLIT.value or experiment.data.eval_split
         if WATCH.value:
@@ -129,6 +130,7 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
     HOSTS = command_line.define_host_flags()
+    PLATFORM = command_line.define_platform_flag()
     WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
     SPLIT = flags.DEFINE_string("split", None, "split to evaluate on; config.data.eval_split by default")
     STEP = flags.DEFINE_integer("step", None, "evaluate this step's checkpoint instead of the newest", lower_bound=0)

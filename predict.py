@@ -18,6 +18,7 @@ from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.inference.inputs import Box, find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
+from occrobnet_jax.parallel import platforms
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 
 
@@ -63,6 +64,7 @@ def main(inputs: list[str]) -> None:
         raise ValueError("--checkpoint is missing; name the workdir of a training run")
     box = None if BOX.value is None else parse_box(BOX.value)
     output = Path(OUTPUT.value)
+    platforms.start_on(PLATFORM.value)
     errors = predict(inputs, output, Path(CHECKPOINT.value), STEP.value, box, FOCAL_PX.value)
     print(output / "index.html")
     if errors:
@@ -70,6 +72,7 @@ def main(inputs: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    PLATFORM = command_line.define_platform_flag()
     OUTPUT = flags.DEFINE_string("output", None, "folder for the results", required=True)
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir of a run, or the folder of one of its checkpoints")
     STEP = flags.DEFINE_integer("step", None, "take this step's checkpoint instead of the newest", lower_bound=0)

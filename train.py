@@ -25,7 +25,7 @@ from input_pipeline.pipeline import split_size, train_batches
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, make_evaluate
 from occrobnet_jax.evaluation.pictures import overlays
-from occrobnet_jax.parallel import hosts, watchdog
+from occrobnet_jax.parallel import hosts, platforms, watchdog
 from occrobnet_jax.parallel.mesh import describe, place_batch
 from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.parallel.preemption import Preemption
@@ -344,6 +344,7 @@ def main(arguments: list[str]) -> int:
     experiment = command_line.experiment_of(CONFIG)
     profiled_steps = steps_to_profile(PROFILE_STEPS.value, experiment.last_step)
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=True)
+    platforms.start_on(PLATFORM.value)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
         return train(experiment, workdir_of(Path(WORKDIR.value)), profiled_steps)
 
@@ -351,6 +352,7 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
     HOSTS = command_line.define_host_flags()
+    PLATFORM = command_line.define_platform_flag()
     WORKDIR = flags.DEFINE_string("workdir", None, "folder that the run is kept in", required=True)
     PROFILE_STEPS = flags.DEFINE_string("profile_steps", "", "FIRST:LAST: steps to trace into WORKDIR/profile")
     command_line.run(main)

@@ -27,12 +27,12 @@ from input_pipeline.config import DataConfig
 from input_pipeline.labels import Fields
 from input_pipeline.splits import Split, open_split, split_size
 from input_pipeline.transforms import Cut, assemble, crop_example, evaluation_cut, training_cut
+from input_pipeline.workers import SHARED_FROM_BYTES, check_shared_memory, named_deaths
 
 __all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
 
 READ_THREADS = 2  # without workers; a worker, or a process with one core, has one: two fight over Python's lock
 BATCHES_AHEAD = 4  # per process, held in memory
-SHARED_FROM_BYTES = 2**16  # arrays that workers hand over as shared memory; opening it costs more than copying less
 ENDLESS = 2**62  # examples; grain's own idea of endless overflows in batches of one
 
 
@@ -66,8 +66,8 @@ def train_batches(
     share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
     split = open_split(data, data.train_split)
     positions = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
-    rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))
-    return _iterate(rows[examples_seen:ENDLESS].batch(share, batch_fn=assemble)[host::num_hosts], data.num_workers)
+    rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))[examples_seen:ENDLESS]
+    return _iterate(rows, share, host, num_hosts, data.num_workers)
 
 
 def eval_batches(
@@ -82,7 +82,7 @@ def eval_batches(
     examples = open_split(data, split)
     padded = math.ceil(len(examples) / global_batch_size) * global_batch_size
     rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride))
-    return _iterate(rows.batch(share, batch_fn=assemble)[host::num_hosts], data.num_workers)
+    return _iterate(rows, share, host, num_hosts, data.num_workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +123,11 @@ def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, n
     return global_batch_size // num_hosts
 
 
-def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Fields]:
-    """Batches in order, read ahead. Batching before this point keeps the order free of the number of workers."""
+def _iterate(rows: grain.MapDataset, share: int, host: int, num_hosts: int, num_workers: int) -> Iterator[Fields]:
+    """Batches of this host in order, read ahead; made up before workers share them, whose number changes nothing."""
+    if num_workers:
+        check_shared_memory(assemble([rows[0]]), share, num_workers * BATCHES_AHEAD)
+    batches = rows.batch(share, batch_fn=assemble)[host::num_hosts]
     num_threads = 1 if num_workers else min(READ_THREADS, _num_cores())
     dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=BATCHES_AHEAD))
     cv2.setNumThreads(1)  # batches are made side by side already; OpenCV's threads would only fight over the cores
@@ -158,9 +161,10 @@ def _end_with_main_process() -> None:
 
 def _closing(iterator: grain.DatasetIterator, *, has_workers: bool) -> Iterator[Fields]:
     try:
-        with _starting_workers() if has_workers else contextlib.nullcontext():
-            first = list(itertools.islice(iterator, 1))  # starts them all
-        yield from itertools.chain(first, iterator)
+        with named_deaths():
+            with _starting_workers() if has_workers else contextlib.nullcontext():
+                first = list(itertools.islice(iterator, 1))  # starts them all
+            yield from itertools.chain(first, iterator)
     finally:
         iterator.close()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from occrobnet_jax.parallel import hosts
+from occrobnet_jax.parallel import hosts, platforms
 from occrobnet_jax.parallel.host_memory import keep_freed_memory
 from occrobnet_jax.runs.config import config_names, experiment_from, unknown_name
 from occrobnet_jax.runs.experiment import Experiment
@@ -54,6 +54,11 @@ def define_host_flags() -> dict[str, flags.FlagHolder]:
         hosts.COUNT: flags.DEFINE_string("num_processes", None, "how many processes run together"),
         hosts.INDEX: flags.DEFINE_string("process_id", None, "number of this one, from 0"),
     }
+
+
+def define_platform_flag() -> flags.FlagHolder:
+    """The flag --platform=cpu, gpu or tpu: on another one the program doesn't start."""
+    return flags.DEFINE_enum("platform", None, platforms.NAMES, "start on this platform, or end with a sentence")
 
 
 def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, *, saves_on_sigterm: bool) -> None:

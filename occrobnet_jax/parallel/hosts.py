@@ -41,7 +41,9 @@ _num_machines = 1
 class HostsConfig:
     """Fields of `config.hosts`."""
 
-    heartbeat_s: int = 20  # a host that gave no sign of life for so long is lost, and the run ends on all others
+    # A host that gave no sign of life for so long is lost, and the run ends on all others. JAX has 100; 20 wastes less
+    # time of tens of hosts where one is lost. Where networks or hosts pause for longer and come back, take 100.
+    heartbeat_s: int = 20
     watchdog_minutes: float = 30.0  # without the end of a step: stacks are printed and the process ends; 0 is never
 
     def __post_init__(self) -> None:
@@ -138,7 +140,7 @@ def _address(variables: Mapping[str, str]) -> dict[str, Any] | None:
     given = {name: variables[name] for name in (ADDRESS, COUNT, INDEX) if variables.get(name)}
     if given == {ADDRESS: AUTO} or (not given and _is_one_of_a_cluster(variables)):
         os.environ.pop(ADDRESS, None)  # JAX reads it as well
-        return {}
+        return _gpus_of_task(variables)
     if not given:
         return None
     if len(given) < 3 or not given[COUNT].isdecimal() or not given[INDEX].isdecimal():
@@ -153,8 +155,44 @@ def _address(variables: Mapping[str, str]) -> dict[str, Any] | None:
     }
 
 
+def _gpus_of_task(variables: Mapping[str, str]) -> dict[str, Any]:
+    """The argument `local_device_ids` for a task of SLURM, whom JAX by itself gives one GPU, of its number on the node.
+
+    Here the tasks of a node share its GPUs evenly, and one alone has all of them; [] is what JAX takes for "all that
+    are visible". Nothing is said where SLURM doesn't say how many there are, or the user has (JAX_LOCAL_DEVICE_IDS).
+
+    Raises:
+        ValueError: they can't be shared evenly.
+    """
+    if "SLURM_LOCALID" not in variables or variables.get("JAX_LOCAL_DEVICE_IDS"):
+        return {}
+    tasks, on_node = _tasks_on_node(variables), int(variables.get("SLURM_GPUS_ON_NODE") or 0)
+    listed = variables.get("CUDA_VISIBLE_DEVICES", "")
+    if tasks == 1 or (listed and len(listed.split(",")) < on_node):  # the latter: SLURM has divided them
+        return {"local_device_ids": []}
+    if not on_node or not tasks:
+        return {}
+    if on_node % tasks:
+        raise ValueError(
+            f"SLURM started {tasks} tasks for the {on_node} GPUs of this node, which can't be shared evenly; give "
+            f"--ntasks-per-node=1, or a divisor of {on_node}"
+        )
+    share, own = on_node // tasks, int(variables["SLURM_LOCALID"])
+    return {"local_device_ids": list(range(own * share, (own + 1) * share))}
+
+
+def _tasks_on_node(variables: Mapping[str, str]) -> int:
+    """How many tasks of this step run on this node; SLURM writes those of all nodes as "2(x3),1"."""
+    listed = variables.get("SLURM_STEP_TASKS_PER_NODE") or variables.get("SLURM_TASKS_PER_NODE") or "0"
+    groups = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", group) for group in listed.split(",")]
+    counts = [int(group[1]) for group in groups if group for _ in range(int(group[2] or 1))]
+    node = int(variables.get("SLURM_NODEID") or 0)
+    return counts[node] if node < len(counts) else 0
+
+
 def _is_one_of_a_cluster(variables: Mapping[str, str]) -> bool:
-    """Whether SLURM's srun or GKE started this process as one of several."""
+    """Whether SLURM's srun or GKE started this process as one of several; of several slices each may have one alone."""
     by_srun = "SLURM_STEP_NODELIST" in variables and variables.get("SLURM_NTASKS", "1") not in ("", "1")
-    on_gke = "," in variables.get("TPU_WORKER_HOSTNAMES", "") or "MEGASCALE_COORDINATOR_ADDRESS" in variables
-    return by_srun or on_gke
+    workers = variables.get("TPU_PROCESS_ADDRESSES") or variables.get("TPU_WORKER_HOSTNAMES", "")  # as JAX reads them
+    several_slices = variables.get("MEGASCALE_NUM_SLICES", "1") not in ("", "1")
+    return by_srun or "," in workers or several_slices or "MEGASCALE_COORDINATOR_ADDRESS" in variables

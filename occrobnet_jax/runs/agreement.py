@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from input_pipeline.manifest import dataset_manifest
 from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.runs.experiment import Experiment
@@ -19,7 +21,7 @@ APPEARS_WITHIN_S, POLL_S = 60.0, 0.5  # network file systems keep what they knew
 
 
 def check_hosts_agree(experiment: Experiment) -> None:
-    """Compares config, code, versions of the libraries and content of the dataset over all hosts.
+    """Compares config, code, versions of the libraries, platform and content of the dataset over all hosts.
 
     All hosts must call it, and where it fails it fails on all of them.
 
@@ -31,6 +33,7 @@ def check_hosts_agree(experiment: Experiment) -> None:
     manifest = dataset_manifest(data.data_dir, data.name)
     facts: dict[str, Any] = flat(config_of(experiment), "config.") | versions() | {"source_sha256": source_sha256()}
     facts |= {f"dataset.{name}": manifest[name] for name in ("version", "content_sha256")}
+    facts |= {"platform": jax.default_backend()}  # where CUDA fails to load on one host, JAX takes its CPU
     coordination.check_same("config, code and data", facts)
 
 

@@ -8,7 +8,10 @@ from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
 
-CLUSTERS = ("SLURM_STEP_NODELIST", "SLURM_NTASKS", "TPU_WORKER_HOSTNAMES", "MEGASCALE_COORDINATOR_ADDRESS")
+CLUSTERS = (
+    *("SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_LOCALID"),
+    *("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "MEGASCALE_COORDINATOR_ADDRESS", "MEGASCALE_NUM_SLICES"),
+)
 
 
 @pytest.fixture
@@ -72,7 +75,10 @@ def test_several_processes_are_joined_with_what_the_environment_says_and_flags_b
         ({"SLURM_NTASKS": "4"}, False),  # inside of an allocation, but not started by srun
         ({"TPU_WORKER_HOSTNAMES": "a,b,c,d"}, True),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_PROCESS_ADDRESSES": "a:8471,b:8471"}, True),
         ({"MEGASCALE_COORDINATOR_ADDRESS": "a"}, True),
+        ({"MEGASCALE_NUM_SLICES": "2", "TPU_WORKER_HOSTNAMES": "a"}, True),
+        ({"MEGASCALE_NUM_SLICES": "1", "TPU_WORKER_HOSTNAMES": "a"}, False),
         ({hosts.ADDRESS: hosts.AUTO}, True),
     ],
 )
@@ -84,6 +90,43 @@ def test_clusters_are_recognised_by_what_they_tell_their_processes(environment, 
         {"heartbeat_timeout_seconds", "initialization_timeout"}
     ] * asks_the_cluster
     assert hosts.ADDRESS not in hosts.os.environ
+
+
+@pytest.mark.parametrize(
+    ("tasks", "local_id", "gpus", "visible", "said"),
+    [
+        ("1(x2)", "0", "8", "0,1,2,3,4,5,6,7", {"local_device_ids": []}),  # one process a node: all of them
+        ("1", "0", "", "", {"local_device_ids": []}),
+        ("8(x2)", "3", "8", "0,1,2,3,4,5,6,7", {"local_device_ids": [3]}),
+        ("2(x2)", "1", "8", "0,1,2,3,4,5,6,7", {"local_device_ids": [4, 5, 6, 7]}),
+        ("2(x2)", "1", "8", "4,5,6,7", {"local_device_ids": []}),  # --gpus-per-task: SLURM has divided them
+        ("8(x2)", "3", "8", "0", {"local_device_ids": []}),
+        ("8", "3", "", "", {}),  # JAX's own: the number of the task
+    ],
+)
+def test_a_task_of_slurm_has_its_share_of_the_nodes_gpus(environment, joined, tasks, local_id, gpus, visible, said):
+    for name, value in slurm(tasks, local_id, gpus, visible).items():
+        environment.setenv(name, value)
+    hosts.initialise(HostsConfig())
+    assert {name: value for name, value in joined[1].items() if name == "local_device_ids"} == said
+
+
+def slurm(tasks: str, local_id: str, gpus: str, visible: str) -> dict[str, str]:
+    """What srun says to a task of a job with so many tasks a node."""
+    step = {"SLURM_STEP_NODELIST": "n[1-2]", "SLURM_NTASKS": "16", "SLURM_NODEID": "0"}
+    return step | {
+        "SLURM_STEP_TASKS_PER_NODE": tasks,
+        "SLURM_LOCALID": local_id,
+        "SLURM_GPUS_ON_NODE": gpus,
+        "CUDA_VISIBLE_DEVICES": visible,
+    }
+
+
+def test_gpus_that_tasks_can_not_share_evenly_are_named(environment, joined):
+    for name, value in slurm("3", "0", "8", "").items():
+        environment.setenv(name, value)
+    with pytest.raises(ValueError, match="3 tasks for the 8 GPUs of this node, which can't be shared evenly"):
+        hosts.initialise(HostsConfig())
 
 
 @pytest.mark.parametrize(
