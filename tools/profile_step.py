@@ -1,4 +1,4 @@
-"""Where a training step's time goes: python tools/profile_step.py --config=configs/X.py --output=DIR.
+"""Where a training step's time goes: python -m tools.profile_step --config=configs/X.py --output=DIR.
 
 Needs no dataset: the batch is grey photos without labels. Prints the share of the network's parts, and leaves a trace
 in DIR that TensorBoard and https://ui.perfetto.dev open. Operations of several threads count as often as they run, and

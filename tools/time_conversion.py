@@ -1,6 +1,6 @@
 """Times the conversion of InterHand2.6M on generated annotations of any size; images are hard links of one JPEG.
 
-    python tools/time_conversion.py --frames 100000 --folder runs/time_conversion
+    python -m tools.time_conversion --frames 100000 --folder runs/time_conversion
 
 prints one JSON line: seconds, frames per second and core, and the memory of the largest process. `--index_only` stops
 after the tables, which is where memory could grow. The folder is removed at the end.

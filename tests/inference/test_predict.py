@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from tests.support.fake_datasets import fake_example, stick_hand
 from tests.support.fake_runs import tiny_experiment, write_run
 from tests.support.tiny import INPUT_SIZE_PX
 
+REPOSITORY = Path(__file__).parents[2]
 FOCAL_PX = 300.0
 PHOTO = np.zeros((120, 160, 3), np.uint8)
 JOINTS_REL_M = np.stack([stick_hand(np.random.default_rng(hand), hand) for hand in (RIGHT, LEFT)])
@@ -204,3 +206,13 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         load_predictor(tmp_path)
     with pytest.raises(ValueError, match="can't be read yet"):
         load_predictor(Path("x.safetensors"))
+
+
+def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "demo", tiny_experiment(tmp_path), 3)
+    (tmp_path / "photo.jpg").write_bytes(encoded(PHOTO, ".jpg"))
+    monkeypatch.chdir(tmp_path)
+    lines = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)[1]
+    names: dict = {}
+    exec(lines, names)
+    assert names["picture"].shape == PHOTO.shape
