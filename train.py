@@ -35,6 +35,7 @@ from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.history import METRICS_FILE
+from occrobnet_jax.runs.recipe import check_lengths
 from occrobnet_jax.runs.state import TrainState, state_sha256
 from occrobnet_jax.runs.summary import (
     SUMMARY_FILE,
@@ -83,10 +84,10 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
     run, preemption = build(experiment), Preemption()
     told = compile_time.told(workdir, "the training step") if hosts.is_lead() else contextlib.nullcontext()
     with told, compiled_meanwhile(run):
-        state, start = restore_or_create(run, workdir)
+        state, start, began_with = restore_or_create(run, workdir)
         batches = open_batches(experiment, start)
         evaluate = open_evaluation(run, preemption.is_due)
-    announce(run, start, num_examples)
+    announce(run, start, num_examples, began_with)
     keep_config(experiment, workdir)
     with (
         preemption,  # the first: SIGTERM may come again while the last checkpoint is written
@@ -100,7 +101,8 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
 
         def save(state: TrainState, position: Position, metrics: Metrics) -> None:
             finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-            meta = CheckpointMeta(position.step, position.examples_seen, config, code, writer.wandb_id, finite)
+            at = (position.step, position.examples_seen)
+            meta = CheckpointMeta(*at, config, code, writer.wandb_id, finite, began_with)
             checkpoints.save(state, meta)
 
         make_up_evaluation(evaluate, run, state, start, writer)
@@ -119,13 +121,14 @@ def prepare(experiment: Experiment, workdir: Path) -> int:
     """Look whether everything is there that a run needs, and note its start; return the number of examples.
 
     Raises:
-        ValueError: the workdir, the dataset or another host doesn't fit the experiment.
+        ValueError: the workdir, the dataset or another host doesn't fit the experiment, or its steps are of another batch.
     """
     prepare_workdir(workdir)
     use_compilation_cache(experiment)
     if experiment.tensorboard:
         check_installed()
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
+    check_lengths(experiment.recipe, experiment.global_batch_size, num_examples)
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)
     if hosts.is_lead():
@@ -272,7 +275,7 @@ def profile_folder(workdir: Path) -> Path:
     return workdir / "profile" / f"host_{hosts.host_index()}"
 
 
-def announce(run: Run, start: Position, num_examples: int) -> None:
+def announce(run: Run, start: Position, num_examples: int, began_with: str) -> None:
     """Says what is about to be trained, where, and on how much."""
     experiment = run.experiment
     batch = experiment.global_batch_size
@@ -281,7 +284,8 @@ def announce(run: Run, start: Position, num_examples: int) -> None:
             f"{describe(run.mesh, hosts.num_machines())}\n"
             f"{run.num_parameters:,} parameters; batches of {batch}, {batch // run.mesh.size} a device; "
             f"{num_examples:,} examples, {math.ceil(num_examples / batch)} steps an epoch; "
-            f"from step {start.step} to {experiment.last_step}",
+            f"from step {start.step} to {experiment.last_step}, "
+            f"{experiment.last_step * batch / num_examples:.1f} epochs\nweights: {began_with}",
             flush=True,
         )
         if experiment.model.representation == "angles" and not experiment.has_pose_labels:

@@ -22,6 +22,7 @@ def get_config(experiment: str = "interhand26m") -> ConfigDict:
     if experiment not in EXPERIMENTS:
         raise ValueError(f"configs/tiny.py:{experiment} must end in one of {', '.join(EXPERIMENTS)}")
     config: ConfigDict = importlib.import_module(f"configs.{experiment}").get_config()
+    config.recipe.update(global_batch_size=0, train_examples=0, needs_weights=False)
     config.total_steps = 20
     config.teacher_forced_steps = 0
     config.global_batch_size = 4

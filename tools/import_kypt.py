@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 import jax
 
 from input_pipeline.config import DataConfig
+from occrobnet_jax.files.hashes import file_sha256
 from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment, LossConfig
@@ -46,7 +47,7 @@ def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str
     like = abstract_variables(make_model(experiment), experiment.data.input_size_px)
     variables = kypt.variables_of(state, kind, like, path)
     prepare_workdir(workdir)
-    _write(workdir, experiment, variables)
+    _write(workdir, experiment, variables, f"{path} (SHA-256 {file_sha256(path)})")
     weights = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     return [
         f"{path}: Keypoint Transformer, {kind.name}, for {kind.dataset}: {experiment.model.decoder_layers} decoder "
@@ -69,13 +70,14 @@ def experiment_of(state: dict, kind: kypt.Kind, mano: Path | None) -> Experiment
     )
 
 
-def _write(workdir: Path, experiment: Experiment, variables: dict) -> None:
+def _write(workdir: Path, experiment: Experiment, variables: dict, began_with: str) -> None:
     optimiser = make_optimiser(experiment.optimizer, experiment.model, experiment.total_steps)
     variables = jax.tree.map(jax.numpy.asarray, variables)
     opt_state = optimiser.init(variables["params"])
     train_state = TrainState(step=jax.numpy.zeros((), "int32"), averaged=None, opt_state=opt_state, **variables)
     with CheckpointWriter(workdir, experiment.keep_checkpoints) as checkpoints:
-        checkpoints.save(train_state, CheckpointMeta(0, 0, config_of(experiment), git_sha(), ""))
+        meta = CheckpointMeta(0, 0, config_of(experiment), git_sha(), "", began_with=began_with)
+        checkpoints.save(train_state, meta)
     write_config(workdir, config_of(experiment))
 
 

@@ -35,6 +35,7 @@ class CheckpointMeta:
     git_sha: str
     wandb_id: str
     metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # if it was evaluated
+    began_with: str = "not known"  # which weights the run began with; older checkpoints don't say
 
 
 class _Manager(ocp.CheckpointManager):

@@ -60,7 +60,10 @@ class OptimiserConfig:
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
-    schedule: Literal["constant", "drop", "cosine"] = "constant"  # "drop" to a tenth for the last fifth [ours]
+    schedule: Literal["constant", "drop", "step", "cosine"] = "constant"  # "drop" to a tenth for the last fifth [ours];
+    # "step": by a factor every so many steps [HandOccNet]; "cosine": to 0 at the last one [ours]
+    decay_every_steps: int = 0  # of "step"
+    decay_factor: float = 0.7  # of "step" [HandOccNet]
     warmup_steps: int = 0  # linear [ours]
     clip_norm: float = 0.0  # of the whole gradient; 0 is off [ours]
     average_decay: float = 0.0  # of the moving average of the weights that is evaluated instead; 0 is off [ours]
@@ -73,9 +76,22 @@ class OptimiserConfig:
         for name in ("beta1", "beta2", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1")
+        if not 0 < self.decay_factor <= 1:
+            raise ValueError(f"optimizer.decay_factor={self.decay_factor} must be above 0 and at most 1")
+        if self.schedule == "step" and self.decay_every_steps < 1:
+            raise ValueError(f"optimizer.decay_every_steps={self.decay_every_steps} must be 1 or more for 'step'")
         for name in ("weight_decay", "warmup_steps", "clip_norm", "muon_rms", "muon_most_elements"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeConfig:
+    """Fields of `config.recipe`: what steps and learning rates were derived from (`configs/recipe.py`); 0 is anything."""
+
+    global_batch_size: int = 0  # that steps and learning rates are of
+    train_examples: int = 0  # in an epoch, by which steps were counted
+    needs_weights: bool = False  # its learning rates are for a pretrained backbone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +134,7 @@ class Experiment:
     root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
     tensorboard: bool = False  # whether WORKDIR/tensorboard has the curves too
     compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off
+    recipe: RecipeConfig = dataclasses.field(default_factory=RecipeConfig)
     hosts: HostsConfig = dataclasses.field(default_factory=HostsConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)

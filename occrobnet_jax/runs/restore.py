@@ -39,6 +39,7 @@ class Restored(NamedTuple):
     config: dict[str, Any]
     variables: dict[str, Any]  # params (the averaged ones where there are any) and batch_stats
     step: int
+    sha256: str  # over everything in the checkpoint
 
 
 def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
@@ -81,7 +82,8 @@ def restore_for_inference(path: Path | str, step: int | None = None) -> Restored
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
     )
     meta = read_meta(directory)
-    return Restored(meta.config, _averaged_first(_read(directory / VARIABLES, stored)), meta.step)
+    variables = _averaged_first(_read(directory / VARIABLES, stored))
+    return Restored(meta.config, variables, meta.step, seal_sha256(directory))
 
 
 def checkpoint_sha256(workdir: Path, step: int) -> str:

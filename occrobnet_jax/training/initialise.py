@@ -9,11 +9,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.state import TrainState, leaves_by_path
 from occrobnet_jax.weights.pretrained import load_backbone
 
 BACKBONE = "backbone"
+
+
+def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState, str]:
+    """A new run's state with the weights that the config names, and which they are, with SHA-256.
+
+    Raises:
+        ValueError: see `with_backbone` and `initialise_from`.
+    """
+    began_with = f"drawn from seed {experiment.seed}"
+    if file := experiment.model.backbone_weights:
+        state = with_backbone(state, Path(file))
+        began_with = f"backbone of {file} (SHA-256 {file_sha256(Path(file))}), the rest {began_with}"
+    if experiment.init_from:
+        state, report = initialise_from(experiment.init_from, state, experiment.init_may_differ)
+        began_with = f"{report}\n  before that: {began_with}"
+    return state, began_with
 
 
 def with_backbone(state: TrainState, path: Path) -> TrainState:
@@ -43,7 +61,8 @@ def initialise_from(path: Path | str, state: TrainState, may_differ: tuple[str, 
         ValueError: there is no such checkpoint, it is damaged, it has nothing that the network could take, or an
             array has another shape and is not in a part that may differ; all of these are listed.
     """
-    weights = restore_for_inference(path).variables
+    restored = restore_for_inference(path)
+    weights = restored.variables
     new = leaves_by_path({"params": state.params, "batch_stats": state.batch_stats})
     stored = leaves_by_path(weights)
     common = [name for name in new if name in stored]
@@ -63,7 +82,8 @@ def initialise_from(path: Path | str, state: TrainState, may_differ: tuple[str, 
     left_new = [name for name in new if name not in taken]
     unused = [name for name in stored if name not in taken]
     report = (
-        f"init_from={path}: {len(taken)} of {len(new)} arrays taken\n"
+        f"init_from={path}: {len(taken)} of {len(new)} arrays taken, of step {restored.step} "
+        f"(SHA-256 {restored.sha256})\n"
         f"  not in it, start anew: {_listed(set(left_new) - set(reshaped))}\n"
         f"  of another shape, start anew: {_listed(reshaped)}\n"
         f"  in it, not used: {_listed(set(unused) - set(reshaped))}"

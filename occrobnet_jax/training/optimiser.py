@@ -131,6 +131,8 @@ def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) ->
             return rising
         case "drop":
             return rising * jnp.where(progress < DROP_AT, 1.0, DROP_TO)
+        case "step":
+            return rising * config.decay_factor ** (step // config.decay_every_steps)
         case "cosine":
             return rising * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 

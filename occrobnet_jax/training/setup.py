@@ -14,16 +14,16 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.compiler import quick_compilation
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, platform_of, state_sharding
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.network import make_model
+from occrobnet_jax.runs.recipe import check_weights
 from occrobnet_jax.runs.restore import restore_state
 from occrobnet_jax.runs.state import TrainState, create_state
 from occrobnet_jax.training.abstract_batch import abstract_batch
-from occrobnet_jax.training.initialise import initialise_from, with_backbone
+from occrobnet_jax.training.initialise import with_weights
 from occrobnet_jax.training.optimiser import make_optimiser
 from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
 from occrobnet_jax.training.utilization import step_at_peak_s
@@ -114,26 +114,23 @@ def compiled_meanwhile(run: Run) -> Iterator[None]:
     program.result()
 
 
-def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position]:
+def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position, str]:
     """Where to go on from: the workdir's newest sound checkpoint, else a new state, whose weights may be another's.
 
-    What is taken from `init_from` and what is not is printed.
+    Returns:
+        The state, how far it has come, and which weights the run began with, in words.
 
     Raises:
-        ValueError: a checkpoint or a file of weights doesn't fit the config, or there is none in `init_from`.
+        ValueError: a checkpoint or a file of weights doesn't fit the config, there is none in `init_from`, or none is
+            named though the recipe needs it.
     """
     restored = restore_state(workdir, run.state)
     if restored is not None:
         state, meta = restored
-        return state, Position(meta.step, meta.examples_seen, is_evaluated=bool(meta.metrics))
-    experiment, state = run.experiment, run.create_state()
-    if experiment.model.backbone_weights:
-        state = with_backbone(state, Path(experiment.model.backbone_weights))
-    if experiment.init_from:
-        state, report = initialise_from(experiment.init_from, state, experiment.init_may_differ)
-        if hosts.is_lead():
-            print(report, flush=True)
-    return state, Position(0, 0)
+        return state, Position(meta.step, meta.examples_seen, is_evaluated=bool(meta.metrics)), meta.began_with
+    check_weights(run.experiment.recipe, run.experiment.model.backbone_weights, run.experiment.init_from)
+    state, began_with = with_weights(run.create_state(), run.experiment)
+    return state, Position(0, 0), began_with
 
 
 def _with_sharding(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import recipe, tiny
+from configs import tiny
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.config import config_names, config_of, experiment_from
 
@@ -94,10 +94,3 @@ def test_a_run_can_end_before_its_schedule():
     assert Experiment(total_steps=40).last_step == 40
     assert Experiment(total_steps=40, stop_after_steps=20).last_step == 20
     assert Experiment(total_steps=40, stop_after_steps=60).last_step == 40
-
-
-@pytest.mark.parametrize(("examples", "steps", "forced"), [(192, 6, 2), (200, 7, 3), (95, 3, 1)])
-def test_a_recipe_s_epochs_are_seen_whole(examples, steps, forced):
-    """An epoch that ends within a batch goes on into the next: 3 x 200 examples are 6.25 batches of 96."""
-    config = recipe.get_recipe(examples, epochs=3, teacher_forced_epochs=1)
-    assert (config.total_steps, config.teacher_forced_steps, config.eval_every_steps) == (steps, forced, 0)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from occrobnet_jax.runs.restore import checkpoint_sha256
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training.initialise import initialise_from
 from tests.runs.test_checkpoint import new_state, save
@@ -26,7 +27,7 @@ def test_the_same_network_takes_everything(run):
             np.testing.assert_array_equal(got, wanted)
     np.testing.assert_array_equal(state.batch_stats["mean"], expected.batch_stats["mean"])
     assert int(state.step) == 0
-    assert "3 of 3 arrays taken" in report
+    assert f"3 of 3 arrays taken, of step 20 (SHA-256 {checkpoint_sha256(run, 20)})" in report
 
 
 def other_network() -> TrainState:

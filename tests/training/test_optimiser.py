@@ -146,11 +146,12 @@ def test_clipping_shortens_the_whole_gradient():
     [
         ("constant", {0: 0.1, 4: 0.5, 9: 1.0, 50: 1.0, 99: 1.0}),
         ("drop", {0: 0.1, 9: 1.0, 79: 1.0, 80: 0.1, 99: 0.1, 200: 0.1}),
-        ("cosine", {50: 0.5, 100: 0.0, 200: 0.0}),
+        ("step", {0: 0.1, 19: 1.0, 20: 0.7, 39: 0.7, 40: 0.49, 99: 0.7**4}),
+        ("cosine", {0: 0.1, 50: 0.5, 100: 0.0, 200: 0.0}),
     ],
 )
 def test_schedules(kind, expected):
-    config = OptimiserConfig(schedule=kind, warmup_steps=10)
+    config = OptimiserConfig(schedule=kind, warmup_steps=10, decay_every_steps=20)
     for step, factor in expected.items():
         assert schedule(config, 100, jnp.int32(step)) == pytest.approx(factor, abs=1e-6)
 
@@ -181,12 +182,19 @@ def test_the_average_follows_the_weights_quickly_when_young_and_slowly_when_old(
         {"muon_most_elements": -1},
         {"clip_norm": float("nan")},
         {"schedule": "linear"},
+        {"decay_factor": 0.0},
+        {"decay_factor": 1.5},
     ],
 )
 def test_wrong_settings_are_named(change):
     (name,) = change
     with pytest.raises(ValueError, match=rf"optimizer\.{name}="):
         dataclasses.replace(OptimiserConfig(), **change)
+
+
+def test_the_schedule_step_needs_its_length():
+    with pytest.raises(ValueError, match=r"optimizer\.decay_every_steps=0 must be 1 or more for 'step'"):
+        OptimiserConfig(schedule="step")
 
 
 def test_the_state_has_no_empty_nodes_that_every_step_would_walk_through():

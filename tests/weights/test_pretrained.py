@@ -1,6 +1,7 @@
 """A backbone's weights from torchvision's files: names, layouts, and what is told when they differ."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.numpy import save_file
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.resnet import ResNet
+from occrobnet_jax.runs.experiment import RecipeConfig
 from occrobnet_jax.runs.state import TrainState, leaves_by_path
 from occrobnet_jax.training.setup import Run, restore_or_create
 from occrobnet_jax.weights.pretrained import load_backbone
@@ -106,7 +108,9 @@ def test_a_new_run_starts_with_the_backbone_of_a_file(tmp_path: Path):
     start = TrainState(jnp.int32(0), drawn["params"], drawn["batch_stats"], drawn["params"], {})
     unused: Any = None
     run = Run(experiment, unused, unused, jax.eval_shape(lambda: start), lambda: start, unused)
-    new, _ = restore_or_create(run, tmp_path / "run")
+    new, _, began_with = restore_or_create(run, tmp_path / "run")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert began_with == f"backbone of {path} (SHA-256 {sha256}), the rest drawn from seed 0"
     for params in (new.params, new.averaged):
         np.testing.assert_array_equal(params["backbone"]["layer4_1"]["bn2"]["bn"]["bias"], state["layer4.1.bn2.bias"])
     before = leaves_by_path(start.params)
@@ -116,3 +120,11 @@ def test_a_new_run_starts_with_the_backbone_of_a_file(tmp_path: Path):
     elsewhere = tiny_experiment(tmp_path, backbone_weights=str(tmp_path / "elsewhere"))
     with pytest.raises(ValueError, match=r"elsewhere can't be read"):
         restore_or_create(dataclasses.replace(run, experiment=elsewhere), tmp_path / "run")
+
+
+def test_a_recipe_for_pretrained_weights_does_not_begin_with_drawn_ones(tmp_path: Path):
+    experiment = dataclasses.replace(tiny_experiment(tmp_path), recipe=RecipeConfig(needs_weights=True))
+    unused: Any = None
+    run = Run(experiment, unused, unused, unused, unused, unused)
+    with pytest.raises(ValueError, match=r"name its file with --config\.model\.backbone_weights=FILE"):
+        restore_or_create(run, tmp_path / "run")
