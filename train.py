@@ -121,7 +121,7 @@ def prepare(experiment: Experiment, workdir: Path) -> int:
     """Look whether everything is there that a run needs, and note its start; return the number of examples.
 
     Raises:
-        ValueError: the workdir, the dataset or another host doesn't fit the experiment, or its steps are of another batch.
+        ValueError: the workdir, the dataset, the batch size or another host doesn't fit the experiment.
     """
     prepare_workdir(workdir)
     use_compilation_cache(experiment)
