@@ -75,7 +75,7 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
             depth_m = jnp.where(batch.root_known, batch.root_cam_m[..., 2], PRIOR_DEPTH_M)
         return decode(predictions, batch.intrinsics, input_size_px, config, depth_m)
 
-    options = fast_programs(platform_of(mesh))
+    options = fast_programs(platform_of(mesh), experiment.xla_flags)
     return jax.jit(predict, out_shardings=batch_sharding(mesh), compiler_options=options)
 
 

@@ -1,19 +1,48 @@
-"""What XLA's CPU compiler is told beside a program; TPUs and GPUs compile with their own defaults."""
+"""What XLA's compilers are told beside a program; the sources of every option stand in docs/xla_flags.md.
+
+They are given with each program and not in XLA_FLAGS: there an option that a platform doesn't know aborts the process.
+"""
+
+from typing import Literal
 
 Options = dict[str, str | int]
+XlaFlags = Literal["default", "overlap", "deterministic"]
+
+# Convolutions are left to Eigen: XLA's YNN kernels compute those with up to 64 channels of output on one core, however
+# many there are (docs/performance.md).
+CPU: Options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
+OVERLAP: dict[str, Options] = {
+    "gpu": {
+        "xla_gpu_enable_latency_hiding_scheduler": True,
+        "xla_gpu_enable_pipelined_all_gather": True,
+        "xla_gpu_enable_pipelined_reduce_scatter": True,
+        "xla_gpu_enable_pipelined_all_reduce": True,
+    },
+    "tpu": {
+        "xla_tpu_enable_data_parallel_all_reduce_opt": True,
+        "xla_tpu_data_parallel_opt_different_sized_ops": True,
+        "xla_tpu_enable_async_collective_fusion": True,
+        "xla_tpu_enable_async_collective_fusion_fuse_all_gather": True,
+        "xla_tpu_enable_async_collective_fusion_multiple_steps": True,
+        "xla_tpu_overlap_compute_collective_tc": True,
+        "xla_enable_async_all_gather": True,
+        "xla_enable_async_all_reduce": True,
+    },
+}
+DETERMINISTIC: dict[str, Options] = {"gpu": {"xla_gpu_deterministic_ops": True}}  # CPUs and TPUs are without it
 
 
-def fast_programs(platform: str) -> Options | None:
-    """Options for programs that run often.
-
-    Of the operations that XLA gives to its YNN kernels on a CPU, convolutions are left to Eigen: YNN computes those
-    with up to 64 channels of output on one core, however many there are (docs/performance.md).
+def fast_programs(platform: str, xla_flags: XlaFlags = "default") -> Options | None:
+    """Return options for programs that run often.
 
     Args:
         platform: of the devices that will run it, as JAX names it.
+        xla_flags: `config.xla_flags`.
     """
-    kinds = ("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT", "LIBRARY_FUSION_TYPE_REDUCE")
-    return {"xla_cpu_experimental_ynn_fusion_type": ",".join(kinds)} if platform == "cpu" else None
+    if platform == "cpu":
+        return CPU
+    chosen: dict[str, dict[str, Options]] = {"overlap": OVERLAP, "deterministic": DETERMINISTIC}
+    return chosen.get(xla_flags, {}).get(platform)
 
 
 def quick_compilation(platform: str) -> Options | None:

@@ -6,6 +6,7 @@ from typing import Literal
 from input_pipeline.config import DataConfig
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.parallel.compiler import XlaFlags
 from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 
@@ -133,6 +134,7 @@ class Experiment:
     best_is: Literal["lowest", "highest"] = "lowest"
     root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
     tensorboard: bool = False  # whether WORKDIR/tensorboard has the curves too
+    xla_flags: XlaFlags = "default"  # what GPUs' and TPUs' compilers are told: docs/xla_flags.md
     compilation_cache_dir: str = "~/.cache/occrobnet_jax"  # what XLA compiled before; "" is off
     recipe: RecipeConfig = dataclasses.field(default_factory=RecipeConfig)
     hosts: HostsConfig = dataclasses.field(default_factory=HostsConfig)

@@ -91,7 +91,9 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
         model=model,
         state=jax.tree.map(_with_sharding, shapes, placed),
         create_state=jax.jit(create, out_shardings=placed, compiler_options=quick_compilation(platform_of(mesh))),
-        train_step=compile_for(mesh, make_train_step(experiment, model, optimiser, gather), placed),
+        train_step=compile_for(
+            mesh, make_train_step(experiment, model, optimiser, gather), placed, experiment.xla_flags
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
-from occrobnet_jax.parallel.compiler import fast_programs
+from occrobnet_jax.parallel.compiler import XlaFlags, fast_programs
 from occrobnet_jax.parallel.fsdp import Gather, as_they_are
 from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
 from occrobnet_jax.parallel.packed_batch import PackedBatch
@@ -83,7 +83,9 @@ def make_train_step(
     return train_step
 
 
-def compile_for(mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding]) -> CompiledStep:
+def compile_for(
+    mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding], xla_flags: XlaFlags = "default"
+) -> CompiledStep:
     """The step for a mesh: the batch comes split over all devices, the state stays where it lives.
 
     With these layouts given, XLA finds the rest: it sums gradients over devices. The old state's memory is handed over
@@ -98,7 +100,7 @@ def compile_for(mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding]) -> C
         in_shardings=(placed, batch_sharding(mesh)),
         out_shardings=(placed, replicated(mesh)),
         donate_argnums=0,
-        compiler_options=fast_programs(platform_of(mesh)),
+        compiler_options=fast_programs(platform_of(mesh), xla_flags),
     )
 
 

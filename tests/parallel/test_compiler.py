@@ -33,9 +33,12 @@ def program(options) -> str:
     return jax.jit(function, compiler_options=options).lower(*shapes).compile().as_text()
 
 
+def tiny_experiment() -> Experiment:
+    return Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
+
+
 def tiny_run() -> Run:
-    experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
-    return build(experiment, jax.devices()[:1])
+    return build(tiny_experiment(), jax.devices()[:1])
 
 
 def ynn_operations(text: str) -> list[str]:
@@ -52,6 +55,34 @@ def test_convolutions_are_not_ynns_and_products_are():
 def test_other_platforms_have_their_own_defaults(platform):
     assert fast_programs(platform) is None
     assert quick_compilation(platform) is None
+
+
+@pytest.mark.parametrize("xla_flags", ["overlap", "deterministic"])
+def test_this_xla_knows_every_option_for_gpus(xla_flags):
+    options = fast_programs("gpu", xla_flags)
+    assert options
+    lowered = jax.jit(jnp.sin).lower(jnp.ones(3))
+    lowered.compile(compiler_options=options)  # of another platform's options only the names are looked at
+    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option"):
+        lowered.compile(compiler_options={"xla_gpu_enable_nonsense": True})
+
+
+def test_a_switch_never_changes_cpus():
+    assert fast_programs("cpu") == fast_programs("cpu", "overlap") == fast_programs("cpu", "deterministic")
+
+
+def test_the_switch_reaches_training_and_evaluation(monkeypatch):
+    seen = {}
+
+    def spy(platform, xla_flags):
+        seen[xla_flags] = seen.get(xla_flags, 0) + 1
+
+    monkeypatch.setattr("occrobnet_jax.training.step.fast_programs", spy)
+    monkeypatch.setattr("occrobnet_jax.evaluation.evaluate.fast_programs", spy)
+    experiment = dataclasses.replace(tiny_experiment(), xla_flags="overlap")
+    run = build(experiment, jax.devices()[:1])
+    make_predict_step(run.experiment, run.model, run.mesh)
+    assert seen == {"overlap": 2}
 
 
 def test_training_evaluation_and_prediction_are_compiled_with_them(monkeypatch):

@@ -116,6 +116,12 @@ def test_the_smallest_step_compiles_for_a_tpu_and_sends_gradients_and_statistics
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="libtpu isn't installed: make testaot")
+def test_the_tpu_compiler_knows_every_option_of_overlap(shallow_resnet18):
+    report, _ = compile_report(dataclasses.replace(TINY, xla_flags="overlap"), "v5e:2x2")
+    assert set(report["collectives"]) == {"all-reduce"}
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="libtpu isn't installed: make testaot")
 def test_nothing_is_said_of_the_time_of_a_loop_whose_length_the_compiler_does_not_give(shallow_resnet18):
     report, _ = compile_report(dataclasses.replace(TINY, accumulation_steps=2, global_batch_size=16), "v5e:2x4")
     assert 0 < report["temporary_gib"] < report["total_gib"] < 1
