@@ -11,8 +11,10 @@ from pathlib import Path
 from absl import flags
 
 from occrobnet_jax import command_line
-from occrobnet_jax.evaluation.card import write_card
-from occrobnet_jax.evaluation.evaluate import Evaluation, make_evaluate, write_evaluation
+from occrobnet_jax.evaluation.card import METRICS, PREDICTIONS, write_card
+from occrobnet_jax.evaluation.evaluate import make_predict, make_setting, write_metrics, write_predictions
+from occrobnet_jax.evaluation.formats.records_file import open_records
+from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
 from occrobnet_jax.evaluation.report import report_html
 from occrobnet_jax.evaluation.watch import watch
 from occrobnet_jax.files.atomic import write_atomically
@@ -81,35 +83,46 @@ def open_evaluation(
     if hosts.is_lead():
         print(describe(mesh, hosts.num_machines()), flush=True)
     model = make_model(experiment)
-    evaluate_on_split = make_evaluate(experiment, model, mesh, split)
+    predict, setting = make_predict(experiment, model, mesh, split), make_setting(experiment, split)
 
     def evaluate_step(step: int | None, folder: Path) -> None:
         variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
         sha256 = checkpoint_sha256(workdir, step)  # a run that goes on may remove it soon
-        evaluation = evaluate_on_split(variables)
+        write_predictions(folder / PREDICTIONS, predict(variables), setting())
         if hosts.is_lead():
-            write_evaluation(evaluation, folder, step)
-            write_card(folder, config_of(experiment), step, sha256, versions())
-            write_report(evaluation, experiment, workdir, folder / REPORT, step)
-            announce(evaluation, folder)
+            write_results(experiment, workdir, folder, step, sha256)
             report(folder)
 
     return evaluate_step
 
 
-def write_report(evaluation: Evaluation, experiment: Experiment, workdir: Path, path: Path, step: int) -> None:
-    """Writes report.html, with the curves of the run so far."""
+def write_results(experiment: Experiment, workdir: Path, folder: Path, step: int, checkpoint: str) -> None:
+    """Write metrics, card and report of the predictions in a folder, and show the most important numbers.
+
+    Args:
+        experiment: as run.
+        workdir: of the run.
+        folder: of predictions.npz, and of what is written.
+        step: of the checkpoint.
+        checkpoint: the checkpoint's SHA-256.
+    """
+    predictions = open_records(folder / PREDICTIONS)
+    metrics = compute_metrics(predictions.chunks(), predictions.setting)
+    write_metrics(folder / METRICS, metrics, predictions.setting, step)
+    write_card(folder, config_of(experiment), step, checkpoint, versions())
     origin = ", ".join(f"{name} {version}" for name, version in versions().items())
     history = read_history(workdir / METRICS_FILE)
-    write_atomically(path, report_html(evaluation, experiment, step=step, history=history, origin=origin))
+    page = report_html(metrics, predictions, experiment, step=step, history=history, origin=origin)
+    write_atomically(folder / REPORT, page)
+    announce(metrics, folder)
 
 
-def announce(evaluation: Evaluation, folder: Path) -> None:
+def announce(metrics: Metrics, folder: Path) -> None:
     """Shows the most important numbers and where the rest is."""
     for name in ON_SCREEN:
-        if name in evaluation.metrics:
-            print(f"{name:28s}{evaluation.metrics[name]:10.3f}")
-    print(f"{folder / 'metrics.json'}\n{folder / 'report.html'}")
+        if name in metrics:
+            print(f"{name:28s}{metrics[name]:10.3f}")
+    print(f"{folder / 'metrics.json'}\n{folder / REPORT}")
 
 
 def main(arguments: list[str]) -> None:

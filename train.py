@@ -61,7 +61,8 @@ LocalBatches = Generator[dict[str, np.ndarray], None, None]
 NUM_OVERLAYS = 8
 NO_STEPS = range(0)
 PREEMPTED = 128 + signal.SIGTERM  # what a run that goes on elsewhere ends with in Weights & Biases
-Save = Callable[[TrainState, Position, Metrics], None]
+Save = Callable[[TrainState, Position], None]
+Validate = Callable[[TrainState, int], None]
 
 
 def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEPS) -> int:
@@ -99,15 +100,15 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
     ):
         config, code = config_of(experiment), git_sha()
 
-        def save(state: TrainState, position: Position, metrics: Metrics) -> None:
-            finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        def save(state: TrainState, position: Position) -> None:
             at = (position.step, position.examples_seen)
-            meta = CheckpointMeta(*at, config, code, writer.wandb_id, finite, began_with)
+            meta = CheckpointMeta(*at, config, code, writer.wandb_id, began_with=began_with)
             checkpoints.save(state, meta)
 
-        make_up_evaluation(evaluate, run, state, start, writer)
+        validate = make_validate(evaluate, run, writer, checkpoints)
+        make_up_evaluation(validate, experiment, state, start)
         run = dataclasses.replace(run, train_step=train_step)
-        state, end = take_steps(run, state, start, batches, evaluate, writer, save, preemption.is_due)
+        state, end = take_steps(run, state, start, batches, validate, writer, save, preemption.is_due)
         checkpoints.wait()  # before anybody is told that it is there
         if end.step < experiment.last_step:
             end_unfinished(writer, preemption)
@@ -141,7 +142,7 @@ def take_steps(
     state: TrainState,
     start: Position,
     batches: LocalBatches,
-    evaluate: Evaluate | None,
+    validate: Validate,
     writer: MetricWriter,
     save: Save,
     must_end: MustEnd,
@@ -149,7 +150,8 @@ def take_steps(
     """The loop; returns the last state and its position, an earlier one than planned where `must_end` said so.
 
     Its order: fetch a batch, hand the step to the device, then write the window before it, so that the device works
-    while the host does; then evaluate, then save. Numbers are read, and found finite, before a state is saved.
+    while the host does; then save, then evaluate. Numbers are read, and found finite, before a state is saved, and a
+    state is saved before it is evaluated: a run that is killed meanwhile goes on from there.
     """
     experiment, step = run.experiment, start.step
     gc.freeze()  # Python's collector would look through the traced programs again and again, a third of the host's time
@@ -166,34 +168,28 @@ def take_steps(
 
         ends_early, is_last = must_end(), step == experiment.last_step
         evaluates = evaluation_is_due(experiment, step) and not ends_early
-        saves = is_last or is_due(step, experiment.checkpoint_every_steps)
-        if evaluates or saves or ends_early:
-            trained = window.read()
-            measured = validate(evaluate, run, state, step, writer) if evaluates else {}
-            writer.write(step, trained | {f"val/{name}": value for name, value in measured.items()})
-            ends_early = ends_early or must_end()  # an evaluation takes its time
-            if saves or ends_early:
-                save(state, start.after(step, experiment.global_batch_size), measured)
+        if is_last or ends_early or evaluates or is_due(step, experiment.checkpoint_every_steps):
+            writer.write(step, window.read())
+            save(state, start.after(step, experiment.global_batch_size))
+            if evaluates:
+                validate(state, step)
+                ends_early = must_end()  # an evaluation takes its time
             window.restart_clock()
         if ends_early:
             break
     return state, start.after(step, experiment.global_batch_size)
 
 
-def make_up_evaluation(
-    evaluate: Evaluate | None, run: Run, state: TrainState, start: Position, writer: MetricWriter
-) -> None:
-    """Evaluates the state that a run goes on from where SIGTERM left that out; its checkpoint stays without metrics."""
-    if evaluate is None or start.is_evaluated or not evaluation_is_due(run.experiment, start.step):
-        return
-    measured = validate(evaluate, run, state, start.step, writer)
-    if measured:
-        writer.write(start.step, {f"val/{name}": value for name, value in measured.items()})
+def make_up_evaluation(validate: Validate, experiment: Experiment, state: TrainState, start: Position) -> None:
+    """Evaluate the state that a run goes on from where it was killed, or asked to end, in that evaluation."""
+    if not start.is_evaluated and evaluation_is_due(experiment, start.step):
+        validate(state, start.step)
 
 
 def evaluation_is_due(experiment: Experiment, step: int) -> bool:
-    """Whether the state after this step is evaluated, if the run evaluates at all."""
-    return step == experiment.last_step or is_due(step, experiment.eval_every_steps)
+    """Whether the state after this step is evaluated."""
+    is_last = step == experiment.last_step and experiment.eval_every_steps > 0
+    return is_last or is_due(step, experiment.eval_every_steps)
 
 
 def is_due(step: int, every_steps: int) -> bool:
@@ -225,13 +221,24 @@ def open_evaluation(run: Run, must_end: MustEnd) -> Evaluate | None:
     """A function that evaluates the network's variables on the evaluation split, if the run evaluates at all."""
     if not run.experiment.eval_every_steps:
         return None
-    return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split, must_end)
+    return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split, must_end, NUM_OVERLAYS)
 
 
-def validate(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, writer: MetricWriter) -> Metrics:
+def make_validate(evaluate: Evaluate | None, run: Run, writer: MetricWriter, checkpoints: CheckpointWriter) -> Validate:
+    """A function that evaluates a saved state, and records what is found in the run's numbers and beside the state."""
+
+    def validate(state: TrainState, step: int) -> None:
+        if measured := measure(evaluate, run, state, step, writer):
+            writer.write(step, {f"val/{name}": float(value) for name, value in measured.items()})
+            checkpoints.keep_metrics(step, measured)
+
+    return validate
+
+
+def measure(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, writer: MetricWriter) -> Metrics:
     """Metrics of a state, with its averaged weights where there are any; pictures of some examples go to the writer.
 
-    There are none where the run was asked to end meanwhile.
+    There are none on hosts other than the lead, and where the run was asked to end meanwhile.
     """
     if evaluate is None:
         return {}
@@ -242,7 +249,7 @@ def validate(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, 
         return {}
     if writer.shows_images:
         data = run.experiment.data
-        writer.write_images(step, {"val/overlays": overlays(evaluation.records, data, data.eval_split, NUM_OVERLAYS)})
+        writer.write_images(step, {"val/overlays": overlays(evaluation.shown, data, data.eval_split)})
     return dict(evaluation.metrics)
 
 

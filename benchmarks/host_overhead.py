@@ -74,9 +74,13 @@ class Loop:
         ):
             batches = (self.batch for _ in itertools.count())
             started_s = time.perf_counter()
-            state, _ = take_steps(self.run, state, start, batches, None, writer, lambda *_: None, never)
+            state, _ = take_steps(self.run, state, start, batches, _nothing, writer, _nothing, never)
             jax.block_until_ready(state)
             return 1e3 * (time.perf_counter() - started_s) / STEPS
+
+
+def _nothing(*_: object) -> None:
+    """In place of evaluating and of saving."""
 
 
 def _idle_step(run: Run, batch: PackedBatch) -> CompiledStep:

@@ -15,7 +15,7 @@ from absl import flags
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import gather
-from occrobnet_jax.evaluation.formats.records import Setting
+from occrobnet_jax.evaluation.formats.records import Setting, in_chunks
 from occrobnet_jax.evaluation.metrics.mean_pose import mean_pose
 from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
 from occrobnet_jax.models.decode import decode
@@ -38,8 +38,9 @@ def bins_floor(experiment: Experiment, split: str) -> Metrics:
     batches = eval_batches(data, split, heatmap_stride=experiment.model.heatmap_stride, global_batch_size=size)
     num_batches = math.ceil(split_size(data, split) / size)
     perfect = jax.jit(lambda packed: perfect_pose(experiment, packed.unpacked()))
-    records = gather(perfect, batches, num_batches, mesh, experiment.model.max_joint_keypoints)
-    return compute_metrics(records, Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), {}))
+    chunks = in_chunks(gather(perfect, batches, num_batches, mesh, experiment.model.max_joint_keypoints))
+    setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), {})
+    return compute_metrics(chunks, setting, seed=None)
 
 
 def perfect_pose(experiment: Experiment, batch: Batch) -> Pose:

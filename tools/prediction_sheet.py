@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from occrobnet_jax.evaluation.formats.records import load
+from occrobnet_jax.evaluation.formats.records_file import open_records
+from occrobnet_jax.evaluation.metrics.mean_pose import equally_spaced
 from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import experiment_from
@@ -29,8 +30,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8)
     options = parser.parse_args()
     data = experiment_from(read_json(options.workdir / CONFIG_FILE)).data
-    records, _ = load(options.workdir / "eval" / options.split / "predictions.npz")
-    tiles = overlays(records, data, options.split, options.count)
+    predictions = open_records(options.workdir / "eval" / options.split / "predictions.npz")
+    tiles = overlays(predictions.rows(equally_spaced(predictions.num_rows, options.count)), data, options.split)
     lines = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles) - COLUMNS + 1, COLUMNS)]
     sheet = cv2.cvtColor(np.concatenate(lines), cv2.COLOR_RGB2BGR)
     if not cv2.imwrite(str(options.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):

@@ -53,9 +53,9 @@ def read_run(path: Path, protocols: Sequence[str]) -> Run:
     if path.is_dir():
         if not protocols:
             raise ValueError(f"{path} is a folder: say under which --protocol its predictions are to be scored")
-        records, setting = read_predictions(path / PREDICTIONS, Truth())
+        chunks, setting = read_predictions(path / PREDICTIONS, Truth())
         conventions = [each for name in protocols for each in find(name)]
-        results, _ = score_all(records, setting, conventions, Extras())
+        results, _ = score_all(chunks, setting, conventions, Extras())
         return Run(str(path), setting.switches, {each.protocol: as_json(each) for each in results})
     content = read_json(path)
     try:

@@ -1,14 +1,14 @@
-"""Runs a network over a split and gathers what its metrics need; train.py and eval.py both use it."""
+"""Runs a network over a split, in chunks of records that its metrics are made of; train.py and eval.py both use it."""
 
-import dataclasses
+import collections
 import functools
 import itertools
 import json
 import math
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,10 @@ from jaxtyping import Array
 
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.mean_pose import mean_pose
-from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics, compute_metrics
+from occrobnet_jax.evaluation.metrics.mean_pose import equally_spaced, mean_pose
+from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics, check_finite, compute_metrics
 from occrobnet_jax.evaluation.metrics.switches import data_switches
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
@@ -37,6 +38,7 @@ from occrobnet_jax.types import Pose, Predictions
 
 MustEnd = Callable[[], bool]
 PredictStep = Callable[[Variables, PackedBatch], Pose]
+Predict = Callable[[Variables], Iterator[Records]]
 
 
 class Interrupted(Exception):
@@ -48,18 +50,40 @@ def never() -> bool:
     return False
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """A network's result on a split, the same on every host."""
+class Evaluation(NamedTuple):
+    """What a network scores on a split; both are empty on hosts other than the lead."""
 
     metrics: Metrics
-    records: Records
-    setting: Setting
+    shown: Records  # of a few examples, for pictures
 
-    @property
-    def switches(self) -> Mapping[str, Any]:
-        """Of the protocol."""
-        return self.setting.switches
+
+def make_evaluate(
+    experiment: Experiment, model: nn.Module, mesh: Mesh, split: str, must_end: MustEnd = never, num_shown: int = 0
+) -> Callable[[Variables], Evaluation]:
+    """Return a function that evaluates variables on a split and keeps nothing of single examples but `num_shown`.
+
+    Those lie at equal distances through the split, and are the same every time. All hosts must call the function.
+
+    Raises:
+        ValueError: the split or the training split can't be read, or the batch size doesn't divide.
+    """
+    predict, setting = make_predict(experiment, model, mesh, split, must_end), make_setting(experiment, split)
+    wanted = equally_spaced(split_size(experiment.data, split), num_shown)
+
+    def evaluate(variables: Variables) -> Evaluation:
+        shown: list[Records] = []
+        chunks = _keeping(predict(variables), wanted, shown)
+        metrics = compute_metrics(chunks, setting(), seed=None)
+        return Evaluation(metrics, records_of.concatenate(shown) if shown else {})
+
+    return evaluate
+
+
+def _keeping(chunks: Iterable[Records], wanted: np.ndarray, kept: list[Records]) -> Iterator[Records]:
+    """The chunks; the wanted examples of each are put into `kept` on the way."""
+    for records in chunks:
+        kept.append(records_of.select(records, np.isin(records["example_index"], wanted)))
+        yield records
 
 
 def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> PredictStep:
@@ -79,32 +103,23 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
     return jax.jit(predict, out_shardings=batch_sharding(mesh), compiler_options=options)
 
 
-def make_evaluate(
+def make_predict(
     experiment: Experiment, model: nn.Module, mesh: Mesh, split: str, must_end: MustEnd = never
-) -> Callable[[Variables], Evaluation]:
-    """A function that evaluates variables on a split; it compiles once and reads the mean pose once, when first called.
+) -> Predict:
+    """A function from variables to the records of a split, in chunks; it compiles once.
 
-    All hosts must call it, and each gets the whole result; or Interrupted, where `must_end` says so between batches.
+    All hosts must call it and go through all chunks, of which only the lead gets any; or Interrupted, where `must_end`
+    says so between batches.
 
     Raises:
-        ValueError: the split or the training split can't be read, or the batch size doesn't divide.
+        ValueError: the split can't be read, or the batch size doesn't divide.
     """
     data, size = experiment.data, experiment.global_batch_size
     check_batch_size(size, mesh)
     num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told at once
-    split_size(data, data.train_split)
-    switches = data_switches(data, split) | {
-        "mean_pose_split": data.train_split,
-        "representation": experiment.model.representation,
-        **_hand_switches(experiment),
-        "root_depth": experiment.root_depth,
-    }
-    setting = functools.cache(
-        lambda: Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches)
-    )
     predict = make_predict_step(experiment, model, mesh)
 
-    def evaluate(variables: Variables) -> Evaluation:
+    def predict_split(variables: Variables) -> Iterator[Records]:
         batches = eval_batches(
             data,
             split,
@@ -114,10 +129,27 @@ def make_evaluate(
             num_hosts=hosts.num_hosts(),
         )
         slots = experiment.model.max_joint_keypoints
-        records = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots, must_end)
-        return Evaluation(compute_metrics(records, setting()), records, setting())
+        parts = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots, must_end)
+        return records_of.in_chunks(parts)
 
-    return evaluate
+    return predict_split
+
+
+def make_setting(experiment: Experiment, split: str) -> Callable[[], Setting]:
+    """A function that says what is the same for all examples; it reads the mean pose once, when first called.
+
+    Raises:
+        ValueError: the split or the training split can't be read.
+    """
+    data = experiment.data
+    split_size(data, data.train_split)
+    switches = data_switches(data, split) | {
+        "mean_pose_split": data.train_split,
+        "representation": experiment.model.representation,
+        **_hand_switches(experiment),
+        "root_depth": experiment.root_depth,
+    }
+    return functools.cache(lambda: Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), switches))
 
 
 def gather(
@@ -127,8 +159,8 @@ def gather(
     mesh: Mesh,
     joint_slots: int,
     must_end: MustEnd = never,
-) -> Records:
-    """Records of all real examples of all hosts, in the order of the split.
+) -> Iterator[Records]:
+    """Yield records of the real examples of all hosts, batch by batch in the order of the split, on the lead host.
 
     Of several hosts labels and keys travel the same way as predictions, so rows belong together however hosts and
     devices are laid out. A host that is alone keeps them.
@@ -142,6 +174,7 @@ def gather(
         must_end: asked between batches; the same on all hosts.
 
     Raises:
+        FloatingPointError: a prediction isn't finite; on all hosts.
         Interrupted: `must_end` said so.
     """
 
@@ -150,16 +183,16 @@ def gather(
         labels = {name: fields[name] for name in (*records_of.LABELS, "is_real")}
         return columns(predict(place_batch(PackedBatch.of(fields), mesh))), labels | facts
 
-    parts: list[Records] = []
     shown = progress(batches, "evaluating", num_batches, is_shown=hosts.is_lead())
-    for on_devices, known in _one_behind(map(hand_in, shown)):
-        if parts and must_end():
+    for number, (on_devices, known) in enumerate(_one_behind(map(hand_in, shown))):
+        if number and must_end():
             raise Interrupted
         arrays = hosts.fetch(on_devices) | (known if hosts.num_hosts() == 1 else _of_all_hosts(known, mesh))
-        parts.append(records_of.from_columns(arrays, joint_slots))
+        records = records_of.from_columns(arrays, joint_slots)
+        check_finite(records)
         watchdog.beat()
-    together = records_of.concatenate(parts)
-    return records_of.select(together, np.argsort(together["example_index"], kind="stable"))
+        if hosts.is_lead():
+            yield records_of.select(records, np.argsort(records["example_index"], kind="stable"))
 
 
 def columns(pose: Pose) -> dict[str, Array]:
@@ -185,12 +218,22 @@ def _of_all_hosts(fields: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.nda
     }
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path, step: int) -> None:
-    """Writes `predictions.npz` and `metrics.json` of a split into its folder."""
-    records_of.save(folder / "predictions.npz", evaluation.records, evaluation.setting)
-    protocol = {"words": PROTOCOL, "switches": {**evaluation.switches, "step": step}}
-    content = {**evaluation.metrics, "protocol": protocol}
-    write_atomically(folder / "metrics.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+def write_predictions(path: Path, chunks: Iterable[Records], setting: Setting) -> None:
+    """Write predictions.npz while they are made; all hosts must call it, the lead writes.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    if hosts.is_lead():
+        records_file.save(path, chunks, setting)
+    else:
+        collections.deque(chunks, maxlen=0)
+
+
+def write_metrics(path: Path, metrics: Metrics, setting: Setting, step: int) -> None:
+    """Write metrics.json of a split."""
+    protocol = {"words": PROTOCOL, "switches": {**setting.switches, "step": step}}
+    write_atomically(path, json.dumps({**metrics, "protocol": protocol}, indent=1, allow_nan=False) + "\n")
 
 
 def _hand_switches(experiment: Experiment) -> dict[str, Any]:

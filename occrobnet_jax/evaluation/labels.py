@@ -8,18 +8,16 @@ NAME is a prepared dataset. The file is like predictions.npz, without prediction
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import eval_batches, split_size
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
-from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records, Setting
 from occrobnet_jax.evaluation.metrics.switches import data_switches
+from occrobnet_jax.progress import progress
 
 BATCH = 64
 STRIDE = 2  # of the segmentation, of which only the object's share is kept
@@ -30,19 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_status(_write, _parser().parse_args(arguments))
 
 
-def read_labels(data: DataConfig, split: str) -> Records:
-    """Labels and facts of every example of a split, in order.
+def read_labels(data: DataConfig, split: str) -> Iterator[Records]:
+    """Yield labels and facts of every example of a split, in order, some at a time.
 
     Raises:
         ValueError: it can't be read.
     """
     batches = eval_batches(data, split, heatmap_stride=STRIDE, global_batch_size=BATCH)
-    count = math.ceil(split_size(data, split) / BATCH)
-    parts = [
-        {name: fields[name][fields["is_real"]] for name in (*LABELS, *FACTS)}
-        for fields in tqdm(batches, "labels", count, leave=False)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for fields in progress(batches, "labels", math.ceil(split_size(data, split) / BATCH)):
+        yield {name: fields[name][fields["is_real"]] for name in (*LABELS, *FACTS)}
 
 
 def _write(options: argparse.Namespace) -> None:
@@ -55,7 +49,7 @@ def _write(options: argparse.Namespace) -> None:
         black_frames="keep",
     )
     setting = Setting(data.input_size_px, None, data_switches(data, options.split))
-    records_of.save(options.output, read_labels(data, options.split), setting)
+    records_file.save(options.output, read_labels(data, options.split), setting)
     print(options.output)
 
 

@@ -10,7 +10,7 @@ from input_pipeline.pipeline import crop_example, open_split
 from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
 from occrobnet_jax.drawing.overlay import Figure, draw_figure, draw_keypoints, side_by_side
 from occrobnet_jax.drawing.scene import scene_group
-from occrobnet_jax.evaluation.formats.records import Records, select
+from occrobnet_jax.evaluation.formats.records import Records, num_rows, select
 from occrobnet_jax.evaluation.metrics.groups import HIDDEN
 from occrobnet_jax.evaluation.metrics.metrics import example_errors_mm
 from occrobnet_jax.geometry.cameras import project
@@ -19,13 +19,12 @@ from occrobnet_jax.skeleton import NUM_JOINTS
 PANEL_PX = 384
 
 
-def typical_and_worst(records: Records, count: int) -> tuple[list[int], list[int]]:
-    """Rows of the `count` examples around the median MPJPE, and of the `count` worst, worst first.
+def typical_and_worst(errors_mm: Float[np.ndarray, " n"], count: int) -> tuple[list[int], list[int]]:
+    """Return the rows of the `count` examples around the median MPJPE, and of the `count` worst, worst first.
 
     No row is in both; of fewer than twice `count` examples each gets half.
     """
-    errors = example_errors_mm(records)
-    order = [int(row) for row in np.argsort(errors, kind="stable") if np.isfinite(errors[row])]
+    order = [int(row) for row in np.argsort(errors_mm, kind="stable") if np.isfinite(errors_mm[row])]
     count = min(count, (len(order) + 1) // 2)
     middle = min((len(order) - count) // 2, len(order) - 2 * count)
     return order[max(0, middle) : len(order) - count][:count], order[::-1][:count]
@@ -54,10 +53,9 @@ def panels(crop: UInt8[np.ndarray, "s s 3"], records: Records, row: int) -> UInt
     )
 
 
-def overlays(records: Records, data: DataConfig, split: str, count: int) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Panels of `count` examples at equal distances through the split, the same ones every time; for training logs."""
-    size = len(records["example_index"])
-    rows = [int(row) for row in np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))]
+def overlays(records: Records, data: DataConfig, split: str) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Return the panels of all examples of some records, for training logs."""
+    rows = list(range(num_rows(records)))
     return [panels(crop, records, row) for crop, row in zip(crops(records, rows, data, split), rows, strict=True)]
 
 

@@ -1,10 +1,12 @@
 """report.html: what an evaluation found, in one file that opens offline."""
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from occrobnet_jax.drawing.curves import Panel, curves_svg
@@ -12,8 +14,9 @@ from occrobnet_jax.drawing.overlay import encode_jpeg, legend
 from occrobnet_jax.drawing.page import data_uri, render_page
 from occrobnet_jax.drawing.scene import scene_json
 from occrobnet_jax.evaluation import pictures
-from occrobnet_jax.evaluation.evaluate import Evaluation
-from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics
+from occrobnet_jax.evaluation.formats.records import Records, num_rows
+from occrobnet_jax.evaluation.formats.records_file import RecordsFile
+from occrobnet_jax.evaluation.metrics.metrics import HIGH, LOW, PROTOCOL, Metrics, example_errors_mm, is_of_an_interval
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, SCENE_KINDS, VISIBILITY
@@ -83,7 +86,8 @@ BOXES = {
 
 
 def report_html(
-    evaluation: Evaluation,
+    metrics: Metrics,
+    predictions: RecordsFile,
     experiment: Experiment,
     *,
     step: int,
@@ -93,13 +97,14 @@ def report_html(
     """The page.
 
     Args:
-        evaluation: what was found.
+        metrics: of the predictions.
+        predictions: that examples are chosen from.
         experiment: as run.
         step: of the checkpoint.
         history: lines of metrics.jsonl, for the curves.
         origin: commit and versions, in words.
     """
-    metrics, switches = evaluation.metrics, evaluation.switches
+    switches = predictions.setting.switches
     context = {
         "title": f"{switches['dataset']} / {switches['split']}",
         "subtitle": f"OccRobNet after {step:,} steps, on {metrics['num_examples']:,} examples. "
@@ -110,9 +115,9 @@ def report_html(
         "sections": _sections(metrics),
         "protocol": list(PROTOCOL.items()),
         "switches": list(switches.items()),
-        "all_metrics": [(name, f"{value:,.4g}") for name, value in sorted(metrics.items())],
+        "all_metrics": [(name, _figure(metrics, name)) for name in sorted(metrics) if not is_of_an_interval(name)],
         "curves": Markup(curves_svg(history, CURVES)),
-        "galleries": _galleries(evaluation, experiment),
+        "galleries": _galleries(predictions, experiment),
         "legend": legend(),
         "config": json.dumps(config_of(experiment), indent=1),
         "origin": origin,
@@ -147,27 +152,32 @@ def _row(metrics: Metrics, suffix: str, longest: float) -> dict[str, Any]:
     return {"name": name, "cells": cells, "share": round(100 * metrics[f"mpjpe_mm{suffix}"] / longest, 1)}
 
 
-def _galleries(evaluation: Evaluation, experiment: Experiment) -> list[dict[str, Any]]:
-    typical, worst = pictures.typical_and_worst(evaluation.records, EXAMPLES)
+def _figure(metrics: Metrics, name: str) -> str:
+    interval = [f"{metrics[name + end]:,.4g}" for end in (LOW, HIGH) if name + end in metrics]
+    return f"{metrics[name]:,.4g}" + (f" [{', '.join(interval)}]" if interval else "")
+
+
+def _galleries(predictions: RecordsFile, experiment: Experiment) -> list[dict[str, Any]]:
+    errors_mm = np.concatenate([example_errors_mm(records) for records in predictions.chunks()])
+    typical, worst = pictures.typical_and_worst(errors_mm, EXAMPLES)
     galleries = (
         ("Typical examples", "Around the median MPJPE. Drag the 3D views; ctrl + wheel zooms.", typical),
         ("Worst examples", "Largest MPJPE first.", worst),
     )
+    shown = predictions.rows(typical + worst)
+    examples = _examples(shown, experiment, predictions.setting.switches["split"])
     return [
-        {"title": title, "note": note, "examples": _examples(evaluation, experiment, rows)}
+        {"title": title, "note": note, "examples": list(itertools.islice(examples, len(rows)))}
         for title, note, rows in galleries
         if rows
     ]
 
 
-def _examples(evaluation: Evaluation, experiment: Experiment, rows: list[int]) -> list[dict[str, Any]]:
-    records = evaluation.records
-    crops = pictures.crops(records, rows, experiment.data, evaluation.switches["split"])
-    return [
-        {
+def _examples(records: Records, experiment: Experiment, split: str) -> Iterator[dict[str, Any]]:
+    rows = list(range(num_rows(records)))
+    for crop, row in zip(pictures.crops(records, rows, experiment.data, split), rows, strict=True):
+        yield {
             "picture": data_uri(encode_jpeg(pictures.panels(crop, records, row)), "jpeg"),
             "caption": pictures.caption(records, row),
             "scene": Markup(scene_json(pictures.scene(records, row))),
         }
-        for crop, row in zip(crops, rows, strict=True)
-    ]

@@ -34,8 +34,8 @@ def _score(options: argparse.Namespace) -> None:
         raise ValueError("name a predictions file and at least one --protocol; --list shows the protocols")
     conventions = [each for name in options.protocol for each in find(name)]
     truth = Truth(options.truth, options.truth_vertices, options.frames)
-    records, setting = read_predictions(options.predictions, truth)
-    results, refused = score_all(records, setting, conventions, _extras(options), options.seed)
+    chunks, setting = read_predictions(options.predictions, truth)
+    results, refused = score_all(chunks, setting, conventions, _extras(options), options.seed)
     for result in results:
         _show(result, options.joints)
     for name, reason in refused.items():

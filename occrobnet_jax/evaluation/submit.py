@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
-from occrobnet_jax.evaluation.formats import records as records_of
 from occrobnet_jax.evaluation.formats.predictions_file import MAX_LIST_BYTES
+from occrobnet_jax.evaluation.formats.records_file import load
 from occrobnet_jax.evaluation.formats.submissions import ROOTS, SERVERS, submission_of, write_submission
 from occrobnet_jax.files.readers import read_bytes
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _submit(options: argparse.Namespace) -> None:
     (server,) = (each for each in SERVERS if each.name == options.server)
-    records, _ = records_of.load(options.predictions)
+    records, _ = load(options.predictions)
     frames = server.num_frames if options.frames is None else _num_lines(options.frames)
     submission = submission_of(records, server, frames, options.root, options.any_size)
     write_submission(options.output, submission)

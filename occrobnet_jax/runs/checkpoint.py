@@ -1,21 +1,26 @@
 """Checkpoints: written whole or not at all, and sealed with checksums; `restore` checks them before it believes them.
 
 A checkpoint is a folder `WORKDIR/checkpoints/STEP` of three items: the variables (weights, batch statistics, averaged
-weights), which is all that a prediction needs, the optimiser's state, and the metadata. This file and `restore` are the
-only ones that import orbax.
+weights), which is all that a prediction needs, the optimiser's state, and the metadata. Beside them lie the metrics of
+its evaluation, which come later: a state is saved before it is evaluated. This file and `restore` are the only ones that
+import orbax.
 """
 
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.runs.checksums import find_damage, write_checksums
 from occrobnet_jax.runs.retention import Retention
@@ -23,6 +28,7 @@ from occrobnet_jax.runs.state import TrainState
 
 FOLDER = "checkpoints"
 VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
+EVALUATION = "evaluation.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +40,7 @@ class CheckpointMeta:
     config: dict[str, Any]
     git_sha: str
     wandb_id: str
-    metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # if it was evaluated
+    metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # of its evaluation, once there was one
     began_with: str = "not known"  # which weights the run began with; older checkpoints don't say
 
 
@@ -88,6 +94,18 @@ class CheckpointWriter:
             self._manager.save(meta.step, args=ocp.args.Composite(**items), force=True)
         except OSError as error:
             raise self._failure(error) from error
+
+    def keep_metrics(self, step: int, metrics: Mapping[str, float | int]) -> None:
+        """Write what the evaluation of a checkpoint has found beside it, on the lead; what isn't finite is left out.
+
+        Raises:
+            OSError: the checkpoint or this file can't be written.
+        """
+        self.wait()
+        if hosts.is_lead():
+            finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+            content = {"metrics": finite, "sha256": _sha256(finite)}
+            write_atomically(checkpoint_directory(self._folder.parent, step) / EVALUATION, json.dumps(content, indent=1))
 
     def wait(self) -> None:
         """Waits for the checkpoint that is being written.
@@ -153,7 +171,22 @@ def read_meta(directory: Path) -> CheckpointMeta:
     Raises:
         OSError, ValueError, TypeError: they are missing or damaged.
     """
-    return CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
+    meta = CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
+    return dataclasses.replace(meta, metrics=meta.metrics | _read_metrics(directory / EVALUATION))
+
+
+def _read_metrics(path: Path) -> dict[str, float | int]:
+    """What `keep_metrics` wrote; nothing where it didn't, or where that is damaged."""
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+        content = json.loads(path.read_text())
+        metrics: dict[str, float | int] = content["metrics"]
+        if content["sha256"] == _sha256(metrics):
+            return metrics
+    return {}
+
+
+def _sha256(metrics: Mapping[str, float | int]) -> str:
+    return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
 
 
 def variables_of(state: TrainState) -> dict[str, Any]:

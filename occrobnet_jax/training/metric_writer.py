@@ -38,7 +38,7 @@ class MetricWriter:
         self._tensorboard = TensorboardRun(workdir, step) if is_lead and tensorboard else None
         if not is_lead:
             return
-        keep_lines_until(workdir / METRICS_FILE, step)
+        self._last = keep_lines_until(workdir / METRICS_FILE, step)
         self._file = (workdir / METRICS_FILE).open("a")
         self._wandb = WandbRun(wandb, workdir, run_config)
         self._last_step = last_step
@@ -46,7 +46,7 @@ class MetricWriter:
         self._bar = tqdm(desc="steps", initial=step, total=last_step, disable=None)  # None: off unless on a terminal
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Records `metrics` as they stand after `step` steps.
+        """Record `metrics` as they stand after `step` steps; a step has one line, whatever comes to it later.
 
         Raises:
             OSError: the record can't be written: the disk is full.
@@ -55,7 +55,7 @@ class MetricWriter:
             return
         values = {name: float(value) for name, value in metrics.items()}
         in_json = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._record(step, json.dumps({"step": step} | in_json) + "\n")
+        self._record({"step": step} | in_json)
         self._wandb.log({"step": step} | values)
         if self._tensorboard:
             self._tensorboard.log(step, values)
@@ -103,13 +103,18 @@ class MetricWriter:
                 if self._tensorboard:
                     self._tensorboard.finish()
 
-    def _record(self, step: int, line: str) -> None:
+    def _record(self, line: dict[str, Any]) -> None:
+        is_more = self._last.get("step") == line["step"]
         try:
-            self._file.write(line)
+            if is_more:
+                self._file.truncate(self._file.tell() - len(_encoded(self._last)))
+            self._last = self._last | line if is_more else line
+            self._file.write(_encoded(self._last))
             self._file.flush()
         except OSError as error:
             raise OSError(
-                f"step {step} can't be recorded in {self._file.name} ({error.strerror}): make room, then start again"
+                f"step {line['step']} can't be recorded in {self._file.name} ({error.strerror}): make room, then start "
+                "again"
             ) from error
 
     def _show(self, step: int, values: Mapping[str, float]) -> None:
@@ -128,19 +133,25 @@ class MetricWriter:
         return f", {tqdm.format_interval((now_s - first_s) * left / done)} left" if done > 0 and left > 0 else ""
 
 
-def keep_lines_until(path: Path, step: int) -> None:
-    """Drops from a metrics file what was written beyond the checkpoint from which a run goes on.
+def keep_lines_until(path: Path, step: int) -> dict[str, Any]:
+    """Drop from a metrics file what was written beyond the checkpoint from which a run goes on; return the last line.
 
     Otherwise the steps that are taken again would count twice. A half-written last line goes too.
     """
     if not path.exists():
-        return
-    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-    write_atomically(path, "".join(line + "\n" for line in kept))
+        return {}
+    kept = [line for line in map(_parsed, path.read_text().splitlines()) if line.get("step", math.inf) <= step]
+    write_atomically(path, "".join(map(_encoded, kept)))
+    return kept[-1] if kept else {}
 
 
-def _step_of(line: str) -> float:
+def _parsed(line: str) -> dict[str, Any]:
     try:
-        return float(json.loads(line)["step"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return math.inf
+        content = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) and isinstance(content.get("step"), int | float) else {}
+
+
+def _encoded(line: Mapping[str, Any]) -> str:
+    return json.dumps(line) + "\n"

@@ -32,7 +32,7 @@ from tests.faults.stand_in import StandIn, train_step_of
 from tests.runs.test_wandb_run import as_dict, read_run
 from tests.support.fake_datasets import write_fake_dataset
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
-from train import make_up_evaluation, place, take_steps, train, validate
+from train import make_up_evaluation, make_validate, measure, place, take_steps, train
 
 START = Position(0, 0)
 MODEL = dataclasses.replace(LEAN_MODEL, dropout=0.1)
@@ -160,7 +160,7 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation(exper
         return noted
 
     monkeypatch.setattr("train.place", noting("batch", place))
-    monkeypatch.setattr("train.validate", noting("evaluation", validate))
+    monkeypatch.setattr("train.measure", noting("evaluation", measure))
     monkeypatch.setattr(CheckpointWriter, "save", noting("save", CheckpointWriter.save))
     jax.monitoring.register_event_duration_secs_listener(count)
     try:
@@ -168,8 +168,8 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation(exper
     finally:
         jax.monitoring.unregister_event_duration_listener(count)
     assert 1 < so_far["batch 1"] == so_far["batch 2"]  # the state's creation and the step, side by side
-    assert so_far["batch 2"] == so_far["evaluation 1"] < so_far["save 1"] == so_far["batch 3"]
-    assert so_far["batch 3"] == so_far["batch 4"] == so_far["evaluation 2"] == so_far["save 2"]
+    assert so_far["batch 2"] == so_far["save 1"] <= so_far["evaluation 1"] < so_far["batch 3"]
+    assert so_far["batch 3"] == so_far["batch 4"] == so_far["save 2"] == so_far["evaluation 2"]
 
 
 def test_a_checkpoint_carries_its_config_and_position(undisturbed, experiment):
@@ -270,13 +270,16 @@ class Loop:
         self.events.append(f"step {state + 1}")
         return State(state + 1), self.metrics[state]
 
-    def save(self, state: int, position: Position, metrics: dict[str, float]) -> None:
+    def save(self, state: int, position: Position) -> None:
         assert state == position.step
         self.events.append(f"save {position.step}, {position.examples_seen} examples")
 
     def evaluate(self, state: Any) -> Any:
         self.events.append("evaluate")
         return SimpleNamespace(metrics={"mpjpe_mm": 7.0})
+
+    def keep_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        self.events.append(f"keep {metrics['mpjpe_mm']} mm of step {step}")
 
     def must_end(self) -> bool:
         return self.asked_at > 0 and f"step {self.asked_at}" in self.events
@@ -287,17 +290,18 @@ class Loop:
         with writer, pytest.MonkeyPatch.context() as patch:
             patch.setattr("train.place", lambda fields, run: fields)
             state: Any = State(start.step)
-            make_up_evaluation(self.evaluate, run, state, start, writer)  # type: ignore[arg-type]
-            take_steps(run, state, start, iter(lambda: {}, None), self.evaluate, writer, self.save, self.must_end)  # type: ignore[arg-type]
+            validate = make_validate(self.evaluate, run, writer, self)  # type: ignore[arg-type]
+            make_up_evaluation(validate, self.experiment, state, start)
+            take_steps(run, state, start, iter(lambda: {}, None), validate, writer, self.save, self.must_end)  # type: ignore[arg-type]
 
 
-def test_the_loop_evaluates_before_it_saves_and_does_both_at_the_end(tmp_path):
+def test_the_loop_saves_before_it_evaluates_and_does_both_at_the_end(tmp_path):
     loop = Loop(tmp_path, [1.0] * 5, log_every_steps=10, checkpoint_every_steps=2, eval_every_steps=4)
     loop.run()
     assert loop.events == [
         *("step 1", "step 2", "save 2, 16 examples"),
-        *("step 3", "step 4", "evaluate", "save 4, 32 examples"),
-        *("step 5", "evaluate", "save 5, 40 examples"),
+        *("step 3", "step 4", "save 4, 32 examples", "evaluate", "keep 7.0 mm of step 4"),
+        *("step 5", "save 5, 40 examples", "evaluate", "keep 7.0 mm of step 5"),
     ]
 
 
@@ -305,14 +309,13 @@ def test_pythons_collector_leaves_alone_what_is_there_when_the_steps_begin(tmp_p
     gc.unfreeze()
     loop = Loop(tmp_path, [1.0], log_every_steps=1, checkpoint_every_steps=1, eval_every_steps=0)
     frozen = []
-    loop.save = lambda state, position, metrics: frozen.append(gc.get_freeze_count())  # type: ignore[method-assign]
+    loop.save = lambda state, position: frozen.append(gc.get_freeze_count())  # type: ignore[method-assign]
     loop.run()
     assert frozen[0] > 10_000
 
 
 def test_a_resumed_loop_keeps_the_rhythm_and_the_count_of_examples(tmp_path):
     loop = Loop(tmp_path, [1.0] * 6, log_every_steps=2, checkpoint_every_steps=3, eval_every_steps=0)
-    loop.evaluate = lambda state: SimpleNamespace(metrics={})  # type: ignore[method-assign]
     loop.run(Position(2, 100))
     assert loop.events == [
         *("step 3", "save 3, 108 examples"),
@@ -346,7 +349,7 @@ def test_an_evaluation_that_was_left_out_is_made_up_for_at_the_next_start(tmp_pa
         loop = Loop(tmp_path / str(step), [1.0] * 5, log_every_steps=9, checkpoint_every_steps=9, eval_every_steps=2)
         loop.workdir.mkdir()
         loop.run(Position(step, 8 * step, is_evaluated=False))
-        assert loop.events[0] == "evaluate"
+        assert loop.events[:2] == ["evaluate", f"keep 7.0 mm of step {step}"]
         assert lines(loop.workdir)[0] == {"step": step, "val/mpjpe_mm": 7.0}
     done, not_due = (
         Loop(tmp_path, [1.0] * 5, log_every_steps=9, checkpoint_every_steps=9, eval_every_steps=2) for _ in range(2)

@@ -9,10 +9,12 @@ import pytest
 
 from occrobnet_jax.evaluation import verify as verify_command
 from occrobnet_jax.evaluation.card import write_card
-from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
+from occrobnet_jax.evaluation.formats.records import Setting
 from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, compute_metrics
 from occrobnet_jax.runs.checksums import seal_sha256, write_checksums
 from tests.support.fake_predictions import SWITCHES, write_predictions
+from tests.support.fake_records import SIZE_PX
 
 CONFIG = {"seed": 3, "model": {"ciet": "dual"}}
 
@@ -22,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     """WORKDIR/eval/test of a run, with its checkpoint beside it."""
     folder = tmp_path / "run" / "eval" / "test"
     predictions = write_predictions(folder / "predictions.npz")
-    metrics = compute_metrics(*records_of.load(predictions))
+    metrics = compute_metrics([records_file.load(predictions)[0]], Setting(SIZE_PX))
     content = metrics | {"protocol": {"words": PROTOCOL, "switches": SWITCHES | {"step": 7}}}
     (folder / "metrics.json").write_text(json.dumps(content))
     checkpoint = tmp_path / "run" / "checkpoints" / "7"
@@ -79,10 +81,10 @@ def test_an_embellished_number_is_found(folder: Path, capsys: pytest.CaptureFixt
 def test_other_predictions_are_found_even_with_numbers_that_fit_them(
     folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    records, setting = records_of.load(folder / "predictions.npz")
+    records, setting = records_file.load(folder / "predictions.npz")
     records["predicted_joints_rel_m"] = records["joints_cam_m"]
-    records_of.save(folder / "predictions.npz", records, setting)
-    better = compute_metrics(records, setting)
+    records_file.save(folder / "predictions.npz", [records], setting)
+    better = compute_metrics([records], setting)
     change(folder / "metrics.json", lambda content: content.update(better))
     change(folder / "card.json", lambda content: content["metrics"].update(better))
     status, said = verdict(folder, capsys)
@@ -95,7 +97,7 @@ def test_other_predictions_are_found_even_with_numbers_that_fit_them(
     ("edit", "message"),
     [
         (lambda card: card["config"].__setitem__("seed", 4), "config has another hash"),
-        (lambda card: card["metrics"].pop("mpjpe_mm"), "mpjpe_mm is None in the card"),
+        (lambda card: card["metrics"].pop("mpjpe_mm"), "don't have the same numbers: mpjpe_mm"),
         (lambda card: card["metrics"].__setitem__("invented_mm", 1.0), "invented_mm is 1.0 in the card"),
         (lambda card: card["protocol"]["switches"].__setitem__("split", "val"), "different protocols"),
         (lambda card: card["checkpoint"].__setitem__("sha256", "0"), "the checkpoint of step 7 is another one"),

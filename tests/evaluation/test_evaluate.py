@@ -16,12 +16,12 @@ from input_pipeline.pipeline import eval_batches, open_split, split_size
 from occrobnet_jax.evaluation.card import checked_parts, contradictions
 from occrobnet_jax.evaluation.evaluate import Interrupted, gather
 from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import Setting
 from occrobnet_jax.evaluation.metrics.mean_pose import mean_pose
-from occrobnet_jax.evaluation.metrics.metrics import compute_metrics
+from occrobnet_jax.evaluation.metrics.metrics import compute_metrics, example_errors_mm
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
-from occrobnet_jax.evaluation.metrics.scores import result_of
 from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
@@ -35,6 +35,7 @@ from occrobnet_jax.types import Pose
 from tests.support.fake_datasets import fake_example, write_fake_dataset
 from tests.support.fake_records import perfect_pose, perfect_records
 from tests.support.fake_runs import tiny_experiment, write_run
+from tests.support.scored import result_of
 from tests.support.tiny import INPUT_SIZE_PX
 
 MESH = make_mesh(MeshConfig())
@@ -69,14 +70,14 @@ def test_every_real_example_is_scored_once_in_order(experiment: Experiment) -> N
     """5 examples in batches of 8 leave 3 rows of padding; labels, predictions and keys belong to the same example."""
     split = open_split(experiment.data, "val")
     assert len(split) % 8 != 0
-    records = gather(know_everything, batches_of(experiment, 8), 1, MESH, 42)
+    (records,) = gather(know_everything, batches_of(experiment, 8), 1, MESH, 42)
     np.testing.assert_array_equal(records["example_index"], np.arange(len(split)))
     assert [key.decode() for key in records["key"]] == [split[i]["key"] for i in range(len(split))]
     np.testing.assert_allclose(
         records["joints_cam_m"], [split[i]["joints_cam_m"] for i in range(len(split))], atol=1e-6
     )
     assert records["predicted_keypoints_px"].shape[1] == 42
-    metrics = compute_metrics(records, Setting(INPUT_SIZE_PX))
+    metrics = compute_metrics([records], Setting(INPUT_SIZE_PX))
     assert metrics["num_examples"] == len(split)
     assert metrics["mpjpe_mm"] < 1e-3
     assert metrics["token_recall"] == 1
@@ -97,16 +98,16 @@ def test_devices_have_the_next_batch_before_the_last_one_is_read(
 
     monkeypatch.setattr(hosts, "fetch", fetch)
     batches = itertools.chain.from_iterable(batches_of(experiment, 8) for _ in range(3))
-    records = gather(predict, batches, 3, MESH, 42)
+    parts = list(gather(predict, batches, 3, MESH, 42))
     assert events == ["predict", "predict", "fetch", "predict", "fetch", "fetch"]
-    assert len(records["key"]) == 3 * split_size(experiment.data, "val")
+    assert sum(map(records_of.num_rows, parts)) == 3 * split_size(experiment.data, "val")
 
 
 def test_an_evaluation_that_is_asked_to_end_does_so_after_a_batch(experiment: Experiment) -> None:
     answers = iter([False, True])
     batches = itertools.chain.from_iterable(batches_of(experiment, 8) for _ in range(9))
     with pytest.raises(Interrupted):
-        gather(know_everything, batches, 9, MESH, 42, lambda: next(answers))
+        list(gather(know_everything, batches, 9, MESH, 42, lambda: next(answers)))
     assert next(answers, None) is None
 
 
@@ -120,7 +121,8 @@ def test_eval_script_leaves_its_files(workdir: Path) -> None:
     assert metrics["mpjpe_mm/mean_pose"] > 1
     switches = metrics.pop("protocol")["switches"]
     assert (switches["step"], switches["split"]) == (5, "val[:3]")
-    assert compute_metrics(*records_of.load(folder / "predictions.npz")) == metrics
+    records, setting = records_file.load(folder / "predictions.npz")
+    assert compute_metrics([records], setting) == metrics
 
 
 def test_the_card_of_an_evaluation_is_true(workdir: Path, experiment: Experiment) -> None:
@@ -139,7 +141,7 @@ def test_the_card_of_an_evaluation_is_true(workdir: Path, experiment: Experiment
 
 
 def test_predictions_carry_what_benchmarks_ask_for(workdir: Path, experiment: Experiment) -> None:
-    records, setting = records_of.load(workdir / "eval" / "val[:3]" / "predictions.npz")
+    records, setting = records_file.load(workdir / "eval" / "val[:3]" / "predictions.npz")
     split = open_split(experiment.data, "val")
     assert records.keys() >= set(records_of.FACTS)
     assert records["sequence"].tolist() == [split[row]["sequence"].encode() for row in range(3)]
@@ -167,10 +169,10 @@ def test_report_is_one_file_without_links(workdir: Path) -> None:
 
 
 def test_overlays_show_the_same_examples_in_three_panels(workdir: Path, experiment: Experiment) -> None:
-    records, _ = records_of.load(workdir / "eval" / "val[:3]" / "predictions.npz")
-    first, last = overlays(records, experiment.data, "val[:3]", 2)
+    records, _ = records_file.load(workdir / "eval" / "val[:3]" / "predictions.npz")
+    first, last = overlays(records_of.select(records, [0, 2]), experiment.data, "val[:3]")
     assert first.shape == last.shape == (6 * INPUT_SIZE_PX, 3 * 6 * INPUT_SIZE_PX + 8, 3)
-    assert len(overlays(records, experiment.data, "val[:3]", 9)) == 3
+    np.testing.assert_array_equal(overlays(records, experiment.data, "val[:3]")[2], last)
 
 
 def test_history_stops_at_a_half_written_line(tmp_path: Path) -> None:
@@ -207,8 +209,9 @@ def test_typical_and_worst_examples() -> None:
     order = [3, 1, 5, 0, 2, 4]
     for rank, row in enumerate(order):
         records["predicted_joints_rel_m"][row, :, :20] += 0.001 * rank
-    assert typical_and_worst(records, 1) == ([5], [4])
-    assert typical_and_worst(records, 2) == ([5, 0], [4, 2])
-    assert typical_and_worst(records, 10) == ([3, 1, 5], [4, 2, 0])
+    errors_mm = example_errors_mm(records)
+    assert typical_and_worst(errors_mm, 1) == ([5], [4])
+    assert typical_and_worst(errors_mm, 2) == ([5, 0], [4, 2])
+    assert typical_and_worst(errors_mm, 10) == ([3, 1, 5], [4, 2, 0])
     records["joint_annotated"][:, :, 20] = False
-    assert typical_and_worst(records, 2) == ([], [])
+    assert typical_and_worst(example_errors_mm(records), 2) == ([], [])

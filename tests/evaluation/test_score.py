@@ -11,6 +11,7 @@ import pytest
 from occrobnet_jax.evaluation import labels as labels_command
 from occrobnet_jax.evaluation import score as score_command
 from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predictions
 from occrobnet_jax.evaluation.formats.submission_format import read_frames
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import CONVENTIONS, find
@@ -84,7 +85,7 @@ def test_only_numbers_of_single_joints_wait_to_be_asked_for(tmp_path: Path, caps
 def test_a_convention_that_needs_fits_says_where_they_come_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = write_predictions(tmp_path / "predictions.npz")
     said = refused(capsys, path, "--protocol=interhand26m/kypt_gt_depth")
-    assert "is of a frame with a MANO fit" in said
+    assert "asks for frames with a MANO fit" in said
     assert "prepare the dataset with --mano=DIR" in said
 
 
@@ -225,7 +226,7 @@ def test_labels_of_a_prepared_dataset(tmp_path: Path, capsys: pytest.CaptureFixt
     folder = write_fake_dataset(tmp_path / "data", 4)
     arguments = ["synthetic_hands", f"--data_dir={folder}", "--split=train", f"--output={tmp_path}/labels.npz"]
     assert labels_command.main(arguments) == 0
-    labels, setting = records_of.load_labels(tmp_path / "labels.npz")
+    labels, setting = records_file.load_labels(tmp_path / "labels.npz")
     assert labels["joints_cam_m"].shape == (4, 2, 21, 3)
     assert (setting.switches["dataset"], setting.switches["split"]) == ("synthetic_hands", "train")
     assert labels["sequence"].tolist() == 4 * [b"fake"]
@@ -386,7 +387,7 @@ def test_frames_are_read_as_json_reads_them() -> None:
 def test_old_files_without_facts_are_still_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     records = {name: values for name, values in noisy_records().items() if name not in records_of.FACTS}
     path = write_predictions(tmp_path / "predictions.npz", records)
-    found, _ = read_predictions(path, Truth())
+    (found,), _ = read_predictions(path, Truth())
     assert found.keys() == records.keys()
     shown, _ = scored(capsys, path, "--protocol=interhand26m/own")
     assert "[" not in next(line for line in shown.splitlines() if "mpjpe_mm/all " in line)

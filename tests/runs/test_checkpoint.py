@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,14 @@ import optax
 import pytest
 
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, state_sharding
-from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
+from occrobnet_jax.runs.checkpoint import (
+    CheckpointMeta,
+    CheckpointWriter,
+    checkpoint_directory,
+    checkpoint_steps,
+    read_meta,
+)
+from occrobnet_jax.runs.checksums import find_damage
 from occrobnet_jax.runs.restore import restore_for_inference, restore_state
 from occrobnet_jax.runs.state import TrainState, leaves_by_path, state_sha256
 
@@ -126,9 +134,21 @@ def test_the_periodic_and_the_best_stay_as_well_also_after_a_restart(tmp_path):
     for steps in ((1, 2, 3), (4, 5, 6)):
         with CheckpointWriter(tmp_path, 1, every_steps=4, best="mpjpe_mm") as checkpoints:
             for step in steps:
-                values = {"mpjpe_mm": errors_mm[step]}
-                checkpoints.save(new_state(step), dataclasses.replace(meta(step), metrics=values))
+                checkpoints.save(new_state(step), meta(step))
+                checkpoints.keep_metrics(step, {"mpjpe_mm": errors_mm[step], "loss": math.nan})
     assert checkpoint_steps(tmp_path) == [2, 4, 6]
+    assert read_meta(checkpoint_directory(tmp_path, 2)).metrics == {"mpjpe_mm": 3.0}
+    assert find_damage(checkpoint_directory(tmp_path, 2)) == []
+
+
+def test_a_checkpoint_that_was_evaluated_before_it_was_saved_keeps_its_metrics(tmp_path):
+    """As those of version 0.1 were."""
+    save_with_metrics = dataclasses.replace(meta(1), metrics={"mpjpe_mm": 3.0})
+    with CheckpointWriter(tmp_path, 1, best="mpjpe_mm") as checkpoints:
+        checkpoints.save(new_state(1), save_with_metrics)
+        checkpoints.save(new_state(2), dataclasses.replace(meta(2), metrics={"mpjpe_mm": 4.0}))
+        checkpoints.save(new_state(3), meta(3))
+    assert checkpoint_steps(tmp_path) == [1, 3]
 
 
 def test_a_damaged_number_makes_no_checkpoint_the_best(tmp_path):
@@ -136,9 +156,9 @@ def test_a_damaged_number_makes_no_checkpoint_the_best(tmp_path):
     for steps in ((1, 2, 3), (4,)):
         with CheckpointWriter(tmp_path, 2, best="mpjpe_mm") as checkpoints:
             for step in steps:
-                values = {"mpjpe_mm": errors_mm[step]}
-                checkpoints.save(new_state(step), dataclasses.replace(meta(step), metrics=values))
-        stored = tmp_path / "checkpoints" / "2" / "meta" / "metadata"
+                checkpoints.save(new_state(step), meta(step))
+                checkpoints.keep_metrics(step, {"mpjpe_mm": errors_mm[step]})
+        stored = tmp_path / "checkpoints" / "2" / "evaluation.json"
         if stored.exists():
             stored.write_text(stored.read_text().replace("8.0", "1.0"))
     assert checkpoint_steps(tmp_path) == [1, 3, 4]

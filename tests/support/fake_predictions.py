@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import Records, Setting
 from occrobnet_jax.skeleton import HO3D, INTERHAND, WRIST, permutation
 from tests.support.fake_records import SIZE_PX, perfect_records
@@ -35,7 +36,9 @@ def noisy_records(count: int = 12, seed: int = 0) -> Records:
 
 
 def write_predictions(path: Path, records: Records | None = None, **switches: Any) -> Path:
-    records_of.save(path, noisy_records() if records is None else records, Setting(SIZE_PX, None, SWITCHES | switches))
+    records_file.save(
+        path, [noisy_records() if records is None else records], Setting(SIZE_PX, None, SWITCHES | switches)
+    )
     return path
 
 

@@ -1,7 +1,6 @@
 """Surfaces of known objects, as the object metrics need them."""
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +50,9 @@ def read_object_model(path: Path) -> ObjectModel:
     return ObjectModel(points, _diameter(points), mesh)
 
 
-def models_from_corners(ids: np.ndarray, corners: np.ndarray) -> Mapping[int, ObjectModel]:
-    """The eight corners of each object's box in place of its surface."""
-    first = {int(number): row for row, number in reversed(list(enumerate(ids)))}
-    points = {number: corners[row].astype(np.float64) for number, row in first.items() if number != 0}
-    return {number: ObjectModel(each, float(pdist(each).max()), None) for number, each in points.items()}
+def model_of_box(corners_m: Float[np.ndarray, "8 3"]) -> ObjectModel:
+    """Return the eight corners of an object's box in place of its surface."""
+    return ObjectModel(corners_m, float(pdist(corners_m).max()), None)
 
 
 def _read_points(path: Path) -> tuple[np.ndarray, Mesh | None]:

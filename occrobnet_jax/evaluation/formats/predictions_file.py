@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from occrobnet_jax.evaluation.formats import records as records_of
+from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.plain_format import is_plain, plain_poses
 from occrobnet_jax.evaluation.formats.poses import predicted_columns
 from occrobnet_jax.evaluation.formats.records import Records, Setting
@@ -35,27 +36,37 @@ class Truth:
     frames: Path | None = None  # HO-3D's evaluation.txt, which names the sequences
 
 
-def read_predictions(path: Path, truth: Truth) -> tuple[Records, Setting]:
-    """Records of any predictions file with its labels.
+def read_predictions(path: Path, truth: Truth) -> tuple[Iterator[Records], Setting]:
+    """Return the records of any predictions file with its labels, in chunks, and their setting.
+
+    Our own file is read as the chunks are asked for; files that are matched with other labels are read whole.
 
     Raises:
         ValueError: the file is of no known kind or damaged, or the labels are missing or of other examples.
     """
     if truth.labels is None and (truth.vertices or truth.frames):
         raise ValueError("--truth_vertices and --frames belong to HO-3D's ground truth: give --truth as well")
+    if path.suffix == ".npz" and truth.labels is None and "format" not in records_file.array_names(path):
+        file = records_file.open_records(path)
+        return file.chunks(), file.setting
+    records, setting = _read_whole(path, truth)
+    return records_of.in_chunks([records]), setting
+
+
+def _read_whole(path: Path, truth: Truth) -> tuple[Records, Setting]:
     if path.suffix == ".npz":
-        arrays = records_of.read_arrays(path)
-        entries = {name: values if values.ndim else values[()] for name, values in arrays.items()}
-        if not is_plain(entries):
-            return _with_labels(*records_of.from_arrays(arrays, path), truth, path)
-        return _matched(*_plain(entries, path), _labels(truth, path), path)
-    text = read_text(path)
-    if text.lstrip()[:1] == "[":
-        columns = predicted_columns(submission_poses(text, path))
-        del text
-        labels, setting = _labels(truth, path)
-        return _in_order(columns, labels, path), setting
-    content = _parsed(text, path)
+        if "format" not in records_file.array_names(path):
+            return _with_labels(*records_file.load(path), truth, path)
+        arrays = records_file.read_arrays(path)
+        content: Any = {name: values if values.ndim else values[()] for name, values in arrays.items()}
+    else:
+        text = read_text(path)
+        if text.lstrip()[:1] == "[":
+            columns = predicted_columns(submission_poses(text, path))
+            del text
+            labels, setting = _labels(truth, path)
+            return _in_order(columns, labels, path), setting
+        content = _parsed(text, path)
     if not is_plain(content):
         raise ValueError(f"{path} is neither a submission nor the plain format; docs/evaluation.md describes both")
     return _matched(*_plain(content, path), _labels(truth, path), path)
@@ -88,8 +99,7 @@ def read_sequences(path: Path, frames: int) -> np.ndarray:
 
 def _with_labels(records: Records, setting: Setting, truth: Truth, path: Path) -> tuple[Records, Setting]:
     """Our records; labels from elsewhere take the place of their own, which HO-3D's evaluation split lacks."""
-    if truth.labels is None:
-        return records, setting
+    assert truth.labels is not None
     labels, labelled = _labels(truth, path)
     identity = {name: labelled.switches[name] for name in _IDENTITY if name in labelled.switches}
     setting = dataclasses.replace(setting, switches={**setting.switches, **identity})
@@ -125,7 +135,7 @@ def _labels(truth: Truth, path: Path) -> tuple[Records, Setting]:
     if truth.labels is None:
         raise ValueError(f"{path} holds no labels: give --truth=evaluation_xyz.json (HO-3D) or --truth=labels.npz")
     if truth.labels.suffix == ".npz":
-        labels, setting = records_of.load_labels(truth.labels)
+        labels, setting = records_file.load_labels(truth.labels)
         of_data = {name: value for name, value in setting.switches.items() if name != "box_source"}
         return labels, dataclasses.replace(setting, switches={**of_data, **OF_OTHERS})
     labels = ground_truth(read_text(truth.labels), truth.labels)

@@ -6,18 +6,16 @@ predictions those of `types.Pose` after `predicted_`. docs/evaluation.md describ
 """
 
 import dataclasses
-import io
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from occrobnet_jax.files.atomic import write_atomically
-
 Records = dict[str, np.ndarray]
+
+CHUNK = 512
+"""Examples that are looked at together: some 50 MB while metrics are computed."""
 
 LABELS = (
     "intrinsics",
@@ -119,90 +117,29 @@ def concatenate(parts: Sequence[Records]) -> Records:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def in_chunks(parts: Iterable[Records], size: int = CHUNK) -> Iterator[Records]:
+    """Yield the same rows in chunks of `size` and a last one of what is left, whatever the sizes of the parts are."""
+    waiting: list[Records] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(num_rows, waiting)) >= size:
+            *whole, rest = _cut(concatenate(waiting), size)
+            yield from whole
+            waiting = [rest]
+    if sum(map(num_rows, waiting)):
+        yield concatenate(waiting)
+
+
+def num_rows(records: Records) -> int:
+    """Return the number of examples."""
+    return len(records["example_index"])
+
+
+def _cut(records: Records, size: int) -> list[Records]:
+    """Parts of `size` rows, and a last one of less, perhaps of none."""
+    return [select(records, slice(start, start + size)) for start in range(0, num_rows(records) + 1, size)]
+
+
 def select(records: Records, rows: np.ndarray | Sequence[int] | slice) -> Records:
     """The records of some rows, given by a mask, indices or a slice."""
     return {name: values[rows] for name, values in records.items()}
-
-
-def save(path: Path, records: Records, setting: Setting) -> None:
-    """Writes records and setting as one .npz file, or nothing."""
-    content: dict[str, Any] = {**records, "input_size_px": np.int32(setting.input_size_px)}
-    if setting.mean_pose_rel_m is not None:
-        content["mean_pose_rel_m"] = setting.mean_pose_rel_m
-    content["switches"] = np.array(json.dumps(dict(setting.switches)))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **content)
-    write_atomically(path, buffer.getvalue())
-
-
-def load(path: Path) -> tuple[Records, Setting]:
-    """Reads what `save` wrote.
-
-    Raises:
-        ValueError: the file is not such a file, or contradicts itself.
-    """
-    return from_arrays(read_arrays(path), path)
-
-
-def from_arrays(content: Records, path: Path) -> tuple[Records, Setting]:
-    """The same from what `read_arrays` read."""
-    return _checked(content, path, {*LABELS, *PREDICTED})
-
-
-def load_labels(path: Path) -> tuple[Records, Setting]:
-    """Labels and facts of a file that `save` wrote, whether or not there are predictions in it.
-
-    Raises:
-        ValueError: the file is not such a file, or contradicts itself.
-    """
-    content, setting = _checked(read_arrays(path), path, set(LABELS))
-    return {name: values for name, values in content.items() if not name.startswith("predicted_")}, setting
-
-
-def read_arrays(path: Path) -> Records:
-    """All arrays of an .npz file, unchecked.
-
-    Raises:
-        ValueError: it isn't one.
-    """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return dict(file)
-    except MemoryError as error:
-        raise ValueError(f"{path} claims arrays that don't fit into memory") from error
-    except Exception as error:  # NumPy, zipfile and zlib each have their own ways to fail on damaged bytes
-        raise ValueError(f"{path} is not a predictions file of this project: {error}") from error
-
-
-def _checked(content: Records, path: Path, required: set[str]) -> tuple[Records, Setting]:
-    missing = sorted(({"input_size_px"} | required) - content.keys())
-    if missing:
-        raise ValueError(f"{path} lacks {missing}; write it again with eval.py")
-    setting = _setting(content, path)
-    count = len(content["example_index"]) if content["example_index"].ndim else 0
-    for name, values in content.items():
-        _check_column(name, values, count, path)
-    return content, setting
-
-
-def _setting(content: Records, path: Path) -> Setting:
-    """Takes what is the same for all examples out of the content."""
-    size, mean, switches = (content.pop(name, None) for name in ("input_size_px", "mean_pose_rel_m", "switches"))
-    try:
-        assert size is not None
-        read = {} if switches is None else json.loads(str(switches[()]))
-        if size.shape != () or not isinstance(read, dict) or (mean is not None and mean.shape != (2, 21, 3)):
-            raise ValueError("their shapes are wrong")
-        return Setting(int(size), mean, read)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: input_size_px, mean_pose_rel_m or switches can't be read: {error}") from error
-
-
-def _check_column(name: str, values: np.ndarray, count: int, path: Path) -> None:
-    expected = SHAPES.get(name)
-    if values.ndim < 1 or len(values) != count or count == 0:
-        raise ValueError(f"{path}: {name} has the shape {values.shape}; all arrays must have the same number of rows")
-    if expected is not None and values.shape[1:] != expected:
-        raise ValueError(f"{path}: {name} has the shape {values.shape}, expected {(count, *expected)}")
-    if values.dtype.kind not in ("S" if name in ("key", "sequence") else "biuf"):
-        raise ValueError(f"{path}: {name} is of type {values.dtype}")

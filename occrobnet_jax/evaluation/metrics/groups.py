@@ -1,15 +1,21 @@
-"""Subsets of joints and of examples that a metric is split by, and means over them."""
+"""Subsets of joints and of examples that a metric is split by."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from occrobnet_jax.evaluation.formats.records import Records
+from occrobnet_jax.evaluation.metrics.measures import Measure, pooled
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, RIGHT, SCENE_KINDS, VISIBILITY, finger_of
 
 Groups = dict[str, np.ndarray]
 """From a suffix of metric names ("" for everything, "/occluded", ...) to a mask."""
 
 EVERYTHING: Groups = {"": np.array(True)}
+
+JOINT_GROUPS = ("", *(f"/{name}" for name in (*SCENE_KINDS, *VISIBILITY[1:], "occluded", *HAND_NAMES, *FINGERS)))
+"""The suffixes of `joint_groups`."""
 
 HIDDEN = tuple(VISIBILITY.index(name) for name in ("own_hand", "other_hand", "object"))
 
@@ -22,7 +28,7 @@ def scene_kinds(records: Records) -> Int[np.ndarray, " n"]:
     return np.where(records["hand_present_known"] & (hands > 0), kind, -1)
 
 
-def example_groups(records: Records) -> Groups:
+def example_groups(records: Records) -> dict[str, Bool[np.ndarray, " n"]]:
     """All examples, and those of each kind of scene."""
     kinds = scene_kinds(records)
     return {"": np.ones(len(kinds), bool)} | {f"/{name}": kinds == i for i, name in enumerate(SCENE_KINDS)}
@@ -43,15 +49,7 @@ def joint_groups(records: Records) -> dict[str, Bool[np.ndarray, "n 2 21"]]:
     return groups | {f"/{name}": np.broadcast_to(fingers == name, shape) for name in FINGERS}
 
 
-def grouped_means(name: str, values: np.ndarray, valid: np.ndarray, groups: Groups) -> dict[str, float]:
-    """Mean of the valid values of each group, under `name` plus the group's suffix; empty groups are left out."""
-    masks = {suffix: valid & member for suffix, member in groups.items()}
-    return {
-        name + suffix: float(np.mean(values[mask], dtype=np.float64)) for suffix, mask in masks.items() if mask.any()
-    }
-
-
-def grouped_counts(name: str, valid: np.ndarray, groups: Groups) -> dict[str, int]:
-    """How many valid values each group has, under `name` plus the group's suffix; empty groups are left out."""
-    counts = {name + suffix: int((valid & member).sum()) for suffix, member in groups.items()}
-    return {name: count for name, count in counts.items() if count}
+def grouped(name: str, values: np.ndarray, valid: np.ndarray, groups: Groups) -> Iterator[tuple[str, Measure]]:
+    """The plain mean of the valid values of each group, under `name` plus the group's suffix."""
+    for suffix, member in groups.items():
+        yield name + suffix, pooled(values, valid & member)

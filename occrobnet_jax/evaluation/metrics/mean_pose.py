@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from input_pipeline.schema import Example
 from input_pipeline.splits import Split
@@ -29,7 +29,7 @@ def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) ->
         None where no example annotates a hand.
     """
     total, count = np.zeros((2, 21, 3)), np.zeros((2, 21))
-    rows = np.unique(np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(int))
+    rows = equally_spaced(len(examples), most)
     for row in progress(rows, "mean pose", len(rows), delay_s=2.0):
         example = examples[int(row)]
         annotated = example["joints_annotated"].astype(bool)
@@ -37,6 +37,11 @@ def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) ->
         total += np.where(valid[..., None], root_relative(example["joints_cam_m"].astype(np.float64)), 0.0)
         count += valid
     return _filled(total / np.maximum(count, 1)[..., None], count.max(axis=1) > 0)
+
+
+def equally_spaced(size: int, most: int) -> Int[np.ndarray, " rows"]:
+    """Return `most` rows at equal distances through `size` of them, or all."""
+    return np.unique(np.linspace(0, size - 1, min(most, size)).astype(int))
 
 
 def _filled(pose: Float[np.ndarray, "2 21 3"], occurs: Bool[np.ndarray, "2"]) -> Float[np.ndarray, "2 21 3"] | None:

@@ -1,20 +1,17 @@
 """All metrics of an evaluation from its records, under flat names that carry their units.
 
-`mpjpe_mm/occluded` is `mpjpe_mm` over the joints of one group (see `groups.py`), `num_joints/occluded` their number.
-What has no valid value is left out: no metric is ever NaN.
+`mpjpe_mm/occluded` is `mpjpe_mm` over the joints of one group (see `groups.py`), `num_joints/occluded` their number,
+`mpjpe_mm/occluded/ci95_low` and `/ci95_high` the interval of a bootstrap over sequences. What has no valid value is
+left out: no metric is ever NaN.
 """
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.groups import (
-    EVERYTHING,
-    example_groups,
-    grouped_counts,
-    grouped_means,
-    joint_groups,
-)
+from occrobnet_jax.evaluation.metrics.groups import EVERYTHING, JOINT_GROUPS, example_groups, grouped, joint_groups
 from occrobnet_jax.evaluation.metrics.joint_errors import (
     LEAST_JOINTS_OF_PROCRUSTES,
     MM_PER_M,
@@ -23,13 +20,18 @@ from occrobnet_jax.evaluation.metrics.joint_errors import (
     procrustes_errors_mm,
     root_relative_errors_mm,
 )
-from occrobnet_jax.evaluation.metrics.objects import object_metrics
-from occrobnet_jax.evaluation.metrics.protocols.interhand26m import interhand_metrics
-from occrobnet_jax.evaluation.metrics.tokens import token_metrics
-from occrobnet_jax.evaluation.metrics.visibility import visibility_metrics
+from occrobnet_jax.evaluation.metrics.measures import Measures, Score, Tally
+from occrobnet_jax.evaluation.metrics.objects import object_measures
+from occrobnet_jax.evaluation.metrics.protocols.depth import joints_at_depth
+from occrobnet_jax.evaluation.metrics.protocols.interhand26m import interhand_measures
+from occrobnet_jax.evaluation.metrics.tokens import token_measures
+from occrobnet_jax.evaluation.metrics.visibility import VisibilityRanks, visibility_measures
 from occrobnet_jax.skeleton import LEFT, RIGHT
 
 Metrics = dict[str, float | int]
+SEED = 0  # of the bootstrap
+LOW, HIGH = "/ci95_low", "/ci95_high"
+
 
 PROTOCOL = {
     "mpjpe_mm": "each hand's wrist joined to its own true wrist in camera axes, no scale, no rotation; plain mean over "
@@ -39,6 +41,9 @@ PROTOCOL = {
     f"squares over its annotated joints; mean over those joints, the wrist too; hands with at least "
     f"{LEAST_JOINTS_OF_PROCRUSTES} of them",
     "mpjpe_mm/mean_pose": "the same, predicting for every hand the training split's mean wrist-relative pose",
+    "mpjpe_mm/true_depth": "2.5D only: the same, each wrist put at its true depth before pixels become metres, as "
+    "published 2.5D rows have it (or at RootNet's estimate)",
+    "ci95": "the 95 % interval of a bootstrap over sequences; none where there is one sequence only",
     "mpjpe_mm/interhand_all_42": "InterHand2.6M's average: per joint over samples, then over 42 joints, wrists "
     "included with error 0",
     "mrrpe_mm": "left wrist minus right wrist from the network's own head, where both are known",
@@ -55,28 +60,53 @@ PROTOCOL = {
 """What the numbers mean; written beside them."""
 
 
-def compute_metrics(records: Records, setting: Setting) -> Metrics:
-    """Every metric that the records have labels for.
+def compute_metrics(chunks: Iterable[Records], setting: Setting, seed: int | None = SEED) -> Metrics:
+    """Return every metric that the records have labels for; nothing where there are no records.
+
+    Args:
+        chunks: the records of a split, in parts of any size, which are read once and not kept.
+        setting: what is the same for all of them.
+        seed: of the bootstrap; None leaves the intervals out.
 
     Raises:
         FloatingPointError: a prediction isn't finite.
     """
-    _check_finite(records)
+    tally, ranks, num_examples = Tally(), VisibilityRanks(), 0
+    for records in chunks:
+        check_finite(records)
+        tally.add(own_measures(records, setting), records.get("sequence"))
+        ranks.add(records)
+        num_examples += len(records["example_index"])
+    scores = tally.scores(seed)
+    return _flat(num_examples, scores) | ranks.metrics() if num_examples else {}
+
+
+def own_measures(records: Records, setting: Setting) -> Measures:
+    """Yield all measures of metrics.json, of some examples."""
     groups = joint_groups(records)
-    relative, valid = root_relative_errors_mm(records["predicted_joints_rel_m"], records)
-    metrics: Metrics = {"num_examples": len(valid)}
-    metrics |= grouped_means("mpjpe_mm", relative, valid, groups)
-    metrics |= grouped_counts("num_joints", valid, groups)
-    metrics |= interhand_metrics(relative, valid, records)
-    metrics |= grouped_means("pa_mpjpe_mm", *procrustes_errors_mm(records["predicted_joints_rel_m"], records), groups)
-    metrics |= _mean_pose_metrics(records, setting)
-    metrics |= grouped_means("absolute_error_mm", *absolute_errors_mm(records), EVERYTHING)
-    metrics |= grouped_means("error_2d_px", *image_errors_px(records), groups)
-    metrics |= _root_metrics(records)
-    metrics |= token_metrics(records, setting.input_size_px)
-    metrics |= _handedness_metrics(records)
-    metrics |= object_metrics(records)
-    return metrics | visibility_metrics(records)
+    errors = root_relative_errors_mm(records["predicted_joints_rel_m"], records)
+    yield from grouped("mpjpe_mm", *errors, groups)
+    yield from interhand_measures(*errors, records)
+    yield from grouped("pa_mpjpe_mm", *procrustes_errors_mm(records["predicted_joints_rel_m"], records), groups)
+    if setting.mean_pose_rel_m is not None:
+        guess = np.broadcast_to(setting.mean_pose_rel_m, records["joints_cam_m"].shape)
+        yield from grouped("mpjpe_mm/mean_pose", *root_relative_errors_mm(guess, records), groups)
+        yield from grouped("pa_mpjpe_mm/mean_pose", *procrustes_errors_mm(guess, records), groups)
+    if setting.switches.get("representation") == "2.5d":
+        at_true_depth = joints_at_depth(records, "ground_truth")
+        yield from grouped("mpjpe_mm/true_depth", *root_relative_errors_mm(at_true_depth, records), groups)
+    yield from grouped("absolute_error_mm", *absolute_errors_mm(records), EVERYTHING)
+    yield from grouped("error_2d_px", *image_errors_px(records), groups)
+    yield from _root_measures(records)
+    yield from token_measures(records, setting.input_size_px)
+    yield from _handedness_measures(records)
+    yield from object_measures(records)
+    yield from visibility_measures(records)
+
+
+def is_of_an_interval(name: str) -> bool:
+    """Return whether the number of that name is an end of another one's interval."""
+    return name.endswith((LOW, HIGH))
 
 
 def example_errors_mm(records: Records) -> Float[np.ndarray, " n"]:
@@ -87,32 +117,35 @@ def example_errors_mm(records: Records) -> Float[np.ndarray, " n"]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _check_finite(records: Records) -> None:
-    for name in (
-        "predicted_joints_rel_m",
-        "predicted_joints_cam_m",
-        "predicted_joints_px",
-        "predicted_hand_probability",
-    ):
-        bad: np.ndarray = np.asarray(~np.isfinite(records[name]).reshape(len(records[name]), -1).all(axis=1))
+def check_finite(records: Records) -> None:
+    """Check that the network hasn't diverged.
+
+    Raises:
+        FloatingPointError: a prediction isn't finite.
+    """
+    for name in ("joints_rel_m", "joints_cam_m", "joints_px", "hand_probability"):
+        values = records[f"predicted_{name}"]
+        bad: np.ndarray = np.asarray(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
         if bad.any():
             raise FloatingPointError(
-                f"{name} is not finite for {int(bad.sum())} of {len(bad)} examples, "
-                f"the first at row {int(bad.argmax())}: the network has diverged"
+                f"predicted_{name} is not finite for {int(bad.sum())} of {len(bad)} examples, "
+                f"the first at row {records['example_index'][bad.argmax()]}: the network has diverged"
             )
 
 
-def _mean_pose_metrics(records: Records, setting: Setting) -> dict[str, float]:
-    """What always predicting the mean pose scores."""
-    if setting.mean_pose_rel_m is None:
-        return {}
-    groups = joint_groups(records)
-    guess = np.broadcast_to(setting.mean_pose_rel_m, records["joints_cam_m"].shape)
-    metrics = grouped_means("mpjpe_mm/mean_pose", *root_relative_errors_mm(guess, records), groups)
-    return metrics | grouped_means("pa_mpjpe_mm/mean_pose", *procrustes_errors_mm(guess, records), groups)
+def _flat(num_examples: int, scores: Mapping[str, Score]) -> Metrics:
+    """Numbers, counts of joints and intervals under names of one level."""
+    metrics: Metrics = {"num_examples": num_examples} | {name: each.value for name, each in scores.items()}
+    metrics |= {
+        f"num_joints{suffix}": scores[f"mpjpe_mm{suffix}"].num_values
+        for suffix in JOINT_GROUPS
+        if f"mpjpe_mm{suffix}" in scores
+    }
+    metrics |= {name + LOW: each.low for name, each in scores.items() if each.low is not None}
+    return metrics | {name + HIGH: each.high for name, each in scores.items() if each.high is not None}
 
 
-def _root_metrics(records: Records) -> dict[str, float]:
+def _root_measures(records: Records) -> Measures:
     """Errors of the two wrists: of each in the camera frame, and of one relative to the other."""
     root, known = records["root_cam_m"].astype(np.float64), records["root_known"]
     predicted = records["predicted_root_cam_m"].astype(np.float64)
@@ -122,18 +155,16 @@ def _root_metrics(records: Records) -> dict[str, float]:
     true_step = root[:, LEFT] - root[:, RIGHT]
     own_step = predicted[:, LEFT] - predicted[:, RIGHT]
     head_step = records["predicted_relative_translation_m"].astype(np.float64)
-    return (
-        grouped_means("root_error_mm", _length_mm(predicted - root), known, by_hand)
-        | grouped_means("root_depth_error_mm", MM_PER_M * np.abs((predicted - root)[..., 2]), known, by_hand)
-        | grouped_means("mrrpe_mm", _length_mm(head_step - true_step), both, groups)
-        | grouped_means("mrrpe_mm/from_absolute_roots", _length_mm(own_step - true_step), both, EVERYTHING)
-    )
+    yield from grouped("root_error_mm", _length_mm(predicted - root), known, by_hand)
+    yield from grouped("root_depth_error_mm", MM_PER_M * np.abs((predicted - root)[..., 2]), known, by_hand)
+    yield from grouped("mrrpe_mm", _length_mm(head_step - true_step), both, groups)
+    yield from grouped("mrrpe_mm/from_absolute_roots", _length_mm(own_step - true_step), both, EVERYTHING)
 
 
-def _handedness_metrics(records: Records) -> dict[str, float]:
+def _handedness_measures(records: Records) -> Measures:
     said: Bool[np.ndarray, "n 2"] = records["predicted_hand_probability"] > 0.5
     is_right = (said == records["hand_present"]).all(axis=1).astype(np.float64)
-    return grouped_means("handedness_accuracy", is_right, records["hand_present_known"], example_groups(records))
+    return grouped("handedness_accuracy", is_right, records["hand_present_known"], example_groups(records))
 
 
 def _length_mm(difference_m: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:

@@ -4,21 +4,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from occrobnet_jax.evaluation.formats.records import Records
-from occrobnet_jax.evaluation.metrics.groups import example_groups, grouped_means
+from occrobnet_jax.evaluation.metrics.groups import example_groups, grouped
 from occrobnet_jax.evaluation.metrics.joint_errors import MM_PER_M
+from occrobnet_jax.evaluation.metrics.measures import Measures
 from occrobnet_jax.geometry.symmetry import HALF_TURNS, OBJECT_SYMMETRY
 from occrobnet_jax.skeleton import LEFT, RIGHT
 
 
-def object_metrics(records: Records) -> dict[str, float]:
-    """Translation (from the reference wrist), mean corner distance, and rotation angle where it means something.
+def object_measures(records: Records) -> Measures:
+    """Yield translation error (from the reference wrist), mean corner distance, and rotation angle where there is one.
 
     The reference wrist is the right one, or the left where there is no right hand. A rotation counts as the nearest
-    of those that a symmetry makes equal; of spheres none counts. Nothing is returned for a network without object
+    of those that a symmetry makes equal; of spheres none counts. Nothing is yielded for a network without object
     heads.
     """
     if np.isnan(records["predicted_object_translation_m"]).all():
-        return {}
+        return
     rotation = records["object_rotation"].astype(np.float64)
     translation, valid = true_translation_m(records)
     shift = records["predicted_object_translation_m"].astype(np.float64) - translation
@@ -31,11 +32,9 @@ def object_metrics(records: Records) -> dict[str, float]:
     angle = rotation_angles_deg(predicted, rotation[:, None]).min(axis=-1)
     has_rotation = valid & (records["object_symmetry"] != OBJECT_SYMMETRY.index("sphere"))
     groups = example_groups(records)
-    return (
-        grouped_means("object_translation_error_mm", MM_PER_M * np.linalg.norm(shift, axis=-1), valid, groups)
-        | grouped_means("object_corner_error_mm", MM_PER_M * corner_error, valid, groups)
-        | grouped_means("object_rotation_error_deg", angle, has_rotation, groups)
-    )
+    yield from grouped("object_translation_error_mm", MM_PER_M * np.linalg.norm(shift, axis=-1), valid, groups)
+    yield from grouped("object_corner_error_mm", MM_PER_M * corner_error, valid, groups)
+    yield from grouped("object_rotation_error_deg", angle, has_rotation, groups)
 
 
 def equivalent_rotations(

@@ -2,15 +2,16 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Score, score, sequence_numbers
-from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras, rows_of
+from occrobnet_jax.evaluation.formats.records import Records, Setting, select
+from occrobnet_jax.evaluation.metrics.measures import Score, Tally
+from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND
 
@@ -29,41 +30,86 @@ class Result:
 
 
 def score_all(
-    records: Records, setting: Setting, conventions: Sequence[Convention], extras: Extras, seed: int = SEED
+    chunks: Iterable[Records],
+    setting: Setting,
+    conventions: Sequence[Convention],
+    extras: Extras,
+    seed: int = SEED,
 ) -> tuple[list[Result], dict[str, str]]:
-    """Results of the conventions that apply, and the reason of each other one, by its name.
+    """Return results of the conventions that apply, and the reason of each other one, by its name.
+
+    Args:
+        chunks: the records in parts of any size, which are read once and not kept.
+        setting: what is the same for all of them.
+        conventions: to score under, side by side.
+        extras: what they may need.
+        seed: of the bootstrap.
 
     Raises:
         ValueError: no convention applies, or the predictions aren't finite.
     """
-    check_finite(records)
-    results, refused = [], {}
-    for convention in conventions:
-        try:
-            results.append(result_of(records, setting, convention, extras, seed))
-        except ValueError as error:
-            refused[convention.name] = str(error)
+    running = {each.name: _Scoring(each, setting, extras) for each in conventions}
+    refused: dict[str, str] = {}
+
+    def each_that_applies(call: Callable[[_Scoring], Any]) -> list[Any]:
+        returned = []
+        for name, scoring in list(running.items()):
+            try:
+                returned.append(call(scoring))
+            except ValueError as error:
+                refused[name] = str(error)
+                del running[name]
+        return returned
+
+    for records in chunks:
+        check_finite(records)
+        each_that_applies(methodcaller("add", records))
+    results: list[Result] = each_that_applies(methodcaller("result", seed))
     if not results:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
     return results, refused
 
 
-def result_of(records: Records, setting: Setting, convention: Convention, extras: Extras, seed: int = SEED) -> Result:
-    """Every number of a convention that has a valid value.
+class _Scoring:
+    """One convention on its way through the chunks."""
 
-    Raises:
-        ValueError: the records lack something that it needs, or nothing counts.
-    """
-    applied = convention.resolve(setting)
-    counting = rows_of(applied, records, extras)
-    sequences = sequence_numbers(counting.get("sequence"))
-    scored = {name: score(measure, sequences, seed) for name, measure in applied.measures(counting, setting, extras)}
-    numbers = {name: each for name, each in scored.items() if each is not None}
-    notes = (
-        *applied.notes(counting, setting),
-        *(f"partial data: {each}" for each in setting.switches.get("partial", ())),
-    )
-    return Result(applied.name, applied.words, notes, len(counting["hand_present"]), numbers)
+    def __init__(self, convention: Convention, setting: Setting, extras: Extras) -> None:
+        self._convention, self._setting, self._extras = convention, setting, extras
+        self._tally, self._num_examples, self._num_counting = Tally(), 0, 0
+        self._notes: list[list[str]] = []  # of each chunk
+
+    def add(self, records: Records) -> None:
+        """Adds a chunk.
+
+        Raises:
+            ValueError: the records lack something that the convention needs.
+        """
+        applied = self._convention.resolve(self._setting)
+        rows = applied.rows(records, self._extras)
+        self._num_examples += len(rows)
+        if not rows.any():
+            return
+        counting = records if rows.all() else select(records, rows)
+        self._num_counting += int(rows.sum())
+        self._notes.append(applied.notes(counting, self._setting))
+        self._tally.add(applied.measures(counting, self._setting, self._extras), counting.get("sequence"))
+
+    def result(self, seed: int) -> Result:
+        """Every number that has a valid value.
+
+        Raises:
+            ValueError: nothing counts.
+        """
+        applied, count = self._convention.resolve(self._setting), self._num_counting
+        if not count:
+            why = f": {applied.if_none}" if applied.if_none else ""
+            raise ValueError(f"none of the {self._num_examples:,} predictions counts under {applied.name}{why}")
+        notes = [note for note in self._notes[0] if all(note in others for others in self._notes)]
+        if applied.num_expected not in (None, count):
+            expected = f"{applied.num_expected:,}"
+            notes.append(f"{count:,} frames where the evaluation split has {expected}: not the benchmark")
+        notes += [f"partial data: {each}" for each in self._setting.switches.get("partial", ())]
+        return Result(applied.name, applied.words, tuple(notes), count, self._tally.scores(seed))
 
 
 def check_finite(records: Records) -> None:
@@ -75,7 +121,8 @@ def check_finite(records: Records) -> None:
     joints = records["predicted_joints_rel_m"]
     bad: np.ndarray = np.asarray(~np.isfinite(joints).reshape(len(joints), -1).all(axis=1))
     if bad.any():
-        raise ValueError(f"{int(bad.sum())} of {len(bad)} predictions aren't finite, the first in row {bad.argmax()}")
+        first = records["example_index"][bad.argmax()]
+        raise ValueError(f"{int(bad.sum())} of {len(bad)} predictions aren't finite, the first in row {first}")
 
 
 def as_lines(result: Result, with_joints: bool) -> list[str]:

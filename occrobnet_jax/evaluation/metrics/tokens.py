@@ -4,15 +4,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records
-from occrobnet_jax.evaluation.metrics.groups import EVERYTHING, example_groups, grouped_means, joint_groups
+from occrobnet_jax.evaluation.metrics.groups import EVERYTHING, example_groups, grouped, joint_groups
+from occrobnet_jax.evaluation.metrics.measures import Measures
 from occrobnet_jax.skeleton import NUM_JOINTS
 
 RADIUS_SHARE = 3 / 128
 """A keypoint within this share of the crop's side of a joint is a hit: 3 px of the paper's 128 x 128 heatmap."""
 
 
-def token_metrics(records: Records, input_size_px: int) -> dict[str, float]:
-    """Recall and precision of keypoints, and accuracy of the hand they are said to belong to.
+def token_measures(records: Records, input_size_px: int) -> Measures:
+    """Yield recall and precision of keypoints, and accuracy of the hand they are said to belong to.
 
     `token_recall`: joints inside the crop that have a keypoint within the radius. `token_precision`: keypoints that
     have a joint within the radius, in examples where every joint of the hands that are there is annotated.
@@ -28,14 +29,11 @@ def token_metrics(records: Records, input_size_px: int) -> dict[str, float]:
     by_scene = {suffix: mask[:, None] for suffix, mask in example_groups(records).items()}
     fully_annotated = valid_keypoints & _is_fully_annotated(records)[:, None]
     recalled = np.asarray(near.any(axis=1), np.float64)
-    return (
-        grouped_means("token_recall", recalled, records["joint_in_crop"], joint_groups(records))
-        | grouped_means("token_precision", np.asarray(near_hand.any(axis=-1), np.float64), fully_annotated, by_scene)
-        | grouped_means("hand_identity_accuracy", is_right_hand, one_hand, by_scene)
-        | grouped_means(
-            "tokens_per_image", valid_keypoints.sum(axis=-1), np.ones(len(valid_keypoints), bool), EVERYTHING
-        )
-    )
+    yield from grouped("token_recall", recalled, records["joint_in_crop"], joint_groups(records))
+    yield from grouped("token_precision", np.asarray(near_hand.any(axis=-1), np.float64), fully_annotated, by_scene)
+    yield from grouped("hand_identity_accuracy", is_right_hand, one_hand, by_scene)
+    count = valid_keypoints.sum(axis=-1, dtype=np.float64)
+    yield from grouped("tokens_per_image", count, np.ones(len(count), bool), EVERYTHING)
 
 
 def _is_near(records: Records, radius_px: float) -> Bool[np.ndarray, "n t 2 21"]:

@@ -4,36 +4,59 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records
-from occrobnet_jax.evaluation.metrics.groups import HIDDEN
+from occrobnet_jax.evaluation.metrics.groups import EVERYTHING, HIDDEN, grouped
+from occrobnet_jax.evaluation.metrics.measures import Measures
 from occrobnet_jax.skeleton import VISIBILITY
 
+AT_ONCE = 1_000_000  # positives that are ranked
 
-def visibility_metrics(records: Records) -> dict[str, float]:
-    """Accuracy at 0.5 and area under the ROC curve, over joints known to be visible or hidden inside the image.
 
-    Nothing is returned for a network without the visibility head, and no area where all joints are of one kind.
+def visibility_measures(records: Records) -> Measures:
+    """Yield the accuracy at 0.5 over joints known to be visible or hidden inside the image, and the visible share.
+
+    Nothing counts of a network without the visibility head.
     """
+    is_visible, known = _labels(records)
+    probability = records["predicted_visibility_probability"]
+    yield from grouped("visibility_accuracy", ((probability > 0.5) == is_visible).astype(float), known, EVERYTHING)
+    yield from grouped("visible_joint_share", is_visible.astype(float), known, EVERYTHING)
+
+
+class VisibilityRanks:
+    """The area under the ROC curve of all joints, which is no mean: it ranks each joint among all others.
+
+    Four bytes of every joint that counts are kept.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no joint."""
+        self._scores: dict[bool, list[Float[np.ndarray, " n"]]] = {True: [], False: []}
+
+    def add(self, records: Records) -> None:
+        """Add the joints of a chunk."""
+        is_visible, known = _labels(records)
+        probability = records["predicted_visibility_probability"]
+        for visible, parts in self._scores.items():
+            parts.append(probability[known & (is_visible == visible)])
+
+    def metrics(self) -> dict[str, float]:
+        """Return `visibility_auc`; nothing where all joints are of one kind."""
+        visible, hidden = (np.concatenate(self._scores[kind]) for kind in (True, False))
+        return {"visibility_auc": area_under_roc(visible, hidden)} if visible.size and hidden.size else {}
+
+
+def area_under_roc(positives: Float[np.ndarray, " p"], negatives: Float[np.ndarray, " n"]) -> float:
+    """Return the probability that a positive has a higher score than a negative, ties counting half (Mann-Whitney)."""
+    ranked, above = np.sort(negatives), 0
+    for start in range(0, len(positives), AT_ONCE):
+        part = positives[start : start + AT_ONCE]
+        above += sum(int(np.searchsorted(ranked, part, side).sum()) for side in ("left", "right"))
+    return above / 2 / (len(positives) * len(negatives))
+
+
+def _labels(records: Records) -> tuple[Bool[np.ndarray, "n 2 21"], Bool[np.ndarray, "n 2 21"]]:
+    """Which joints are visible, and of which it is known and predicted."""
     visibility = records["visibility"]
     is_visible = visibility == VISIBILITY.index("visible")
-    counts = is_visible | np.isin(visibility, HIDDEN)
-    probability = records["predicted_visibility_probability"].astype(np.float64)[counts]
-    truth = is_visible[counts]
-    if truth.size == 0 or np.isnan(probability).all():
-        return {}
-    metrics = {
-        "visibility_accuracy": float(np.mean((probability > 0.5) == truth)),
-        "visible_joint_share": float(truth.mean()),
-    }
-    if truth.any() and not truth.all():
-        metrics["visibility_auc"] = area_under_roc(probability, truth)
-    return metrics
-
-
-def area_under_roc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
-    """Probability that a positive has a higher score than a negative, ties counting half (Mann-Whitney)."""
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    last_rank = np.cumsum(count)
-    mean_rank = (last_rank - (count - 1) / 2)[place]
-    positives = int(positive.sum())
-    above = mean_rank[positive].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * (len(positive) - positives)))
+    is_known = is_visible | np.isin(visibility, HIDDEN)
+    return is_visible, is_known & np.isfinite(records["predicted_visibility_probability"])

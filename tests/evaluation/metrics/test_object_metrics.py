@@ -17,7 +17,7 @@ def metrics_of(turn_rest: Rotation, symmetry: str) -> dict[str, float]:
     signs = np.stack(np.meshgrid((-1, 1), (-1, 1), (-1, 1), indexing="ij"), -1).reshape(8, 3)
     records["object_corners_rest_m"] = np.broadcast_to(signs * half, (6, 8, 3))
     records["predicted_object_rotation"] = records["object_rotation"] @ turn_rest.as_matrix()
-    return compute_metrics(records, Setting(SIZE_PX))
+    return compute_metrics([records], Setting(SIZE_PX))
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_translation_is_seen_from_the_right_wrist_or_the_left_alone() -> None:
     records: Records = perfect_records()
     shift = np.array([0.0, 0.006, 0.008])
     records["predicted_object_translation_m"] = records["predicted_object_translation_m"] + shift
-    metrics = compute_metrics(records, Setting(SIZE_PX))
+    metrics = compute_metrics([records], Setting(SIZE_PX))
     assert metrics["object_translation_error_mm"] == pytest.approx(10, abs=1e-3)
     assert metrics["object_corner_error_mm"] == pytest.approx(10, abs=1e-3)
     # Where only the left hand is there (example 1), the place of a right wrist that does not exist can't matter.
     records["root_cam_m"][1, 0] = 99.0
     records["predicted_root_cam_m"] = records["root_cam_m"]
-    assert compute_metrics(records, Setting(SIZE_PX))["object_translation_error_mm"] == pytest.approx(10, abs=1e-3)
+    assert compute_metrics([records], Setting(SIZE_PX))["object_translation_error_mm"] == pytest.approx(10, abs=1e-3)

@@ -10,9 +10,9 @@ from occrobnet_jax.evaluation.metrics.measures import score
 from occrobnet_jax.evaluation.metrics.mesh_errors import f_score
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.protocols.ho3d import PUBLISHED, Hands, hand_measures
-from occrobnet_jax.evaluation.metrics.scores import result_of
 from occrobnet_jax.skeleton import HO3D, INTERHAND, permutation
 from tests.support.random_records import random_meshes, random_records
+from tests.support.scored import result_of
 
 SETS, FRAMES = 100, 10  # a thousand hands
 

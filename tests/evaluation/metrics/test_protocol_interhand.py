@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from occrobnet_jax.evaluation.formats.records import Records, Setting
+from occrobnet_jax.evaluation.formats.records import Records, Setting, select
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
-from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras, rows_of
+from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.protocols.interhand26m import PUBLISHED, InterHand
-from occrobnet_jax.evaluation.metrics.scores import result_of
 from occrobnet_jax.geometry.root_depth import REFERENCE_BONE_LENGTHS_M
 from occrobnet_jax.skeleton import BONES, WRIST
 from tests.support.random_records import random_records
+from tests.support.scored import result_of
 
 IN_2P5D = Setting(256, None, {"representation": "2.5d", "box_source": "stored"})
 IN_3D = Setting(256, None, {"representation": "vectors"})
@@ -212,13 +212,13 @@ def test_subset_by_annotation_ids() -> None:
     records = random_records(np.random.default_rng(4), 12, known=1.0)
     (human,) = find("interhand26m/internet+subset=H")
     extras = Extras(annotation_ids=frozenset({1000, 1003, 1007, 5}))
-    of_subset = rows_of(human, records, extras)
+    of_subset = select(records, human.rows(records, extras))
     assert of_subset["annotation_id"].tolist() == [1000, 1003, 1007]
     result = result_of(records, IN_2P5D, human, extras)
     assert (result.protocol, result.num_examples) == ("interhand26m/internet+subset=H", 3)
     with pytest.raises(ValueError, match="needs the list of its annotation ids"):
         result_of(records, IN_2P5D, human, Extras())
-    with pytest.raises(ValueError, match="none of the 12 predictions has an annotation id"):
+    with pytest.raises(ValueError, match=r"none of the 12 predictions counts under .*asks for the annotation ids"):
         result_of(records, IN_2P5D, human, Extras(annotation_ids=frozenset({5})))
 
 
@@ -237,7 +237,7 @@ def test_names_say_what_was_done() -> None:
 def test_what_is_missing_is_named() -> None:
     records = random_records(np.random.default_rng(5), 4)
     records["rootnet_known"][2] = False
-    with pytest.raises(ValueError, match="RootNet's depth is unknown for 1 of 4 examples"):
+    with pytest.raises(ValueError, match="RootNet's depth is unknown for some examples, the first is in row 2"):
         numbers(records, PUBLISHED[0])
     del records["joint_in_image"]
     with pytest.raises(ValueError, match="lack joint_in_image, which joints=image needs"):

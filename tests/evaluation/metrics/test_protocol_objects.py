@@ -10,16 +10,16 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from occrobnet_jax.evaluation.formats.object_models import ObjectModel, read_object_models
-from occrobnet_jax.evaluation.formats.records import Setting
+from occrobnet_jax.evaluation.formats.records import Setting, select
 from occrobnet_jax.evaluation.metrics.mesh_errors import inside, surface_distances
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
-from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras, rows_of
+from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.protocols.grasp import grasp_of
 from occrobnet_jax.evaluation.metrics.protocols.object_pose import ANY_TURN_Z, HALF_TURN_Z, NO_TURN, pose_errors
-from occrobnet_jax.evaluation.metrics.scores import result_of
 from occrobnet_jax.files.meshes import Mesh
 from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 from tests.support.random_records import random_meshes, random_records, random_rotations
+from tests.support.scored import result_of
 
 CORNERS = np.array(list(itertools.product((-0.03, 0.03), (-0.03, 0.03), (-0.05, 0.07))))
 BOX = trimesh.creation.box(extents=(0.06, 0.06, 0.12))
@@ -120,9 +120,9 @@ def test_what_conventions_leave_out() -> None:
     records = perfect_objects(35)
     records["object_share"] = np.linspace(0.0, 0.1, len(records["key"]))
     (h2o3d,), (ho3d,) = find("object/kypt_h2o3d"), find("object/kypt_ho3d")
-    assert (rows_of(h2o3d, records, Extras())["object_share"] >= 0.02).all()
+    assert (select(records, h2o3d.rows(records, Extras()))["object_share"] >= 0.02).all()
     records["sequence"] = np.array([b"AP10", b"SM1"] * len(records["key"]))[: len(records["key"])]
-    assert set(rows_of(ho3d, records, Extras())["sequence"]) == {b"SM1"}
+    assert set(select(records, ho3d.rows(records, Extras()))["sequence"]) == {b"SM1"}
 
 
 def test_models_take_the_place_of_corners(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from occrobnet_jax.evaluation.formats.records import Records, Setting
+from occrobnet_jax.evaluation.formats.records import Records, Setting, select
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
-from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras, rows_of
-from occrobnet_jax.evaluation.metrics.scores import result_of
+from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras
 from occrobnet_jax.skeleton import INTERHAND
 from tests.support.random_records import random_meshes, random_records
+from tests.support.scored import result_of
 
 WRIST, MIDDLE = INTERHAND.index("wrist"), INTERHAND.index("middle1")
 (MESH_PAPERS,), (H2O3D,) = find("interhand26m/two_hand_mesh"), find("h2o3d/local")
@@ -132,6 +132,6 @@ def test_names_say_at_which_depth_2p5d_poses_were_decoded(convention: Convention
 
 def test_only_hands_that_are_fully_known_count_for_the_mesh_papers() -> None:
     records = random_records(np.random.default_rng(4), 30, known=0.97)
-    counting = rows_of(MESH_PAPERS, records, Extras())
+    counting = select(records, MESH_PAPERS.rows(records, Extras()))
     assert 0 < len(counting["key"]) < 30
     assert counting["joint_annotated"].all(axis=-1).any(axis=-1).all()

@@ -2,14 +2,14 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool
 
-from occrobnet_jax.evaluation.formats.records import Records, Setting, select
-from occrobnet_jax.evaluation.metrics.measures import Measure
+from occrobnet_jax.evaluation.formats.records import Records, Setting
+from occrobnet_jax.evaluation.metrics.measures import Measures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,18 @@ class Convention(abc.ABC):
         """
         return self
 
+    @property
+    def num_expected(self) -> int | None:
+        """Examples of the benchmark, where their number is fixed."""
+        return None
+
+    @property
+    def if_none(self) -> str:
+        """Why perhaps no example counts, and what helps."""
+        return ""
+
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """Mask of the examples that count at all.
+        """Mask of the examples, some of all, that count at all.
 
         Raises:
             ValueError: the records lack something that this needs.
@@ -55,12 +65,12 @@ class Convention(abc.ABC):
         return np.ones(len(records["hand_present"]), bool)
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
-        """What somebody who reads the numbers must know about these predictions."""
+        """What somebody who reads the numbers must know about these predictions, some of all."""
         return []
 
     @abc.abstractmethod
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
-        """Names of numbers, with their units, and what they are the means of; of the rows that count.
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
+        """Names of numbers, with their units, and what they are the means of; of some of the rows that count.
 
         Raises:
             ValueError: the records lack something that the convention needs.
@@ -94,18 +104,6 @@ def need(records: Records, name: str, why: str) -> np.ndarray:
     if name not in records:
         raise ValueError(f"the predictions lack {name}, which {why} needs; docs/evaluation.md says what it holds")
     return records[name]
-
-
-def rows_of(convention: Convention, records: Records, extras: Extras) -> Records:
-    """The records that count under a convention.
-
-    Raises:
-        ValueError: none does.
-    """
-    rows = convention.rows(records, extras)
-    if not rows.any():
-        raise ValueError(f"none of the {len(rows):,} predictions counts under {convention.name}")
-    return records if rows.all() else select(records, rows)
 
 
 def switched(convention: Convention, switches: Mapping[str, str]) -> Convention:

@@ -25,9 +25,10 @@ def root_depth_m(records: Records, depth: str) -> Float[np.ndarray, "n 2"]:
     if depth == "rootnet":
         known = need(records, "rootnet_known", "depth=rootnet").astype(bool)
         if not known.all():
+            first = records["example_index"][known.argmin()]
             raise ValueError(
-                f"RootNet's depth is unknown for {int((~known).sum()):,} of {len(known):,} examples; prepare the "
-                "dataset with its rootnet_output/, or score with +depth=ground_truth or +depth=own"
+                f"RootNet's depth is unknown for some examples, the first is in row {first}; prepare the dataset with "
+                "its rootnet_output/, or score with +depth=ground_truth or +depth=own"
             )
         return records["rootnet_depth_m"].astype(np.float64)
     px, intrinsics = (records[name].astype(np.float64) for name in ("predicted_joints_px", "intrinsics"))

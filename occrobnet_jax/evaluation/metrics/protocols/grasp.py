@@ -1,14 +1,13 @@
 """Whether hands go through the object they hold, and whether they touch it; needs MANO vertices and object meshes."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Measure, pooled
+from occrobnet_jax.evaluation.metrics.measures import Measures, pooled
 from occrobnet_jax.evaluation.metrics.mesh_errors import inside, surface_distances
 from occrobnet_jax.evaluation.metrics.objects import true_translation_m
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras, need
@@ -44,7 +43,7 @@ class Grasp(Convention):
         complete = (known | ~records["hand_present"].astype(bool)).all(axis=1)
         return true_translation_m(records)[1] & complete
 
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
         """Penetration and contact.
 
         Raises:

@@ -5,13 +5,13 @@ one.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Measure, auc, per_joint, pooled
+from occrobnet_jax.evaluation.metrics.measures import Measures, auc, per_joint, pooled
 from occrobnet_jax.evaluation.metrics.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
 from occrobnet_jax.geometry.alignment import from_right_wrist, root_relative
@@ -41,7 +41,7 @@ class H2o3d(AsDecoded):
             f"network's own head; wrist={self.wrist}. The server's own alignment is not published"
         )
 
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
         """MPJPE and its area in both frames, of each hand too, and MRRPE."""
         truth = records["joints_cam_m"].astype(np.float64)
         own = root_relative(records["predicted_joints_rel_m"].astype(np.float64))

@@ -7,7 +7,6 @@ their own vertices. Errors here are mm; the script prints cm.
 """
 
 import dataclasses
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Measure, auc, per_joint, pooled
+from occrobnet_jax.evaluation.metrics.measures import Measures, auc, per_joint, pooled
 from occrobnet_jax.evaluation.metrics.mesh_errors import f_score
 from occrobnet_jax.evaluation.metrics.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
@@ -57,26 +56,29 @@ class Ho3d(AsDecoded):
         )
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
-        """What makes a result no result of the benchmark."""
-        notes = []
-        frames = len(records["hand_present"])
-        if frames != self.num_frames:
-            notes.append(f"{frames:,} frames where the evaluation split has {self.num_frames:,}: not the benchmark")
+        """What makes the numbers of meshes no result of the benchmark."""
         if "predicted_vertices_rel_m" in records and not np.ptp(records["predicted_vertices_rel_m"], axis=2).any():
-            notes.append("the predictions have no mesh (all vertices of a frame coincide): its numbers mean nothing")
-        return notes
+            return ["the predictions have no mesh (all vertices of a frame coincide): its numbers mean nothing"]
+        return []
+
+    @property
+    def num_expected(self) -> int:
+        """Frames of the evaluation split."""
+        return self.num_frames
+
+    @property
+    def if_none(self) -> str:
+        """Where labels are to be had."""
+        return (
+            "the predictions hold no labels, as HO-3D's evaluation split has none: give the released ground "
+            "truth with --truth=evaluation_xyz.json --truth_vertices=evaluation_verts.json"
+        )
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
         """Frames of which the whole right hand is known."""
-        rows: np.ndarray = np.asarray(records["joint_annotated"][:, RIGHT].all(axis=-1))
-        if not rows.any():
-            raise ValueError(
-                "the predictions hold no labels, as HO-3D's evaluation split has none: give the released ground "
-                "truth with --truth=evaluation_xyz.json --truth_vertices=evaluation_verts.json"
-            )
-        return rows
+        return np.asarray(records["joint_annotated"][:, RIGHT].all(axis=-1))
 
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
         """Joint and mesh errors under the three alignments."""
         return hand_measures(_right_hands(records))
 
@@ -84,7 +86,7 @@ class Ho3d(AsDecoded):
 PUBLISHED = (Ho3d("v2", 11_524), Ho3d("v3", 20_137))
 
 
-def hand_measures(hands: Hands) -> Iterator[tuple[str, Measure]]:
+def hand_measures(hands: Hands) -> Measures:
     """All numbers of the official script."""
     predicted, truth = hands.joints_m, hands.true_joints_m
     aligned = {
@@ -145,24 +147,20 @@ def _errors(
     alignment: str,
     points: Float[np.ndarray, "n p 3"],
     truth: Float[np.ndarray, "n p 3"],
-) -> Iterator[tuple[str, Measure]]:
+) -> Measures:
     errors = MM_PER_M * np.linalg.norm(points - truth, axis=-1)
     valid = np.ones(errors.shape, bool)
     yield f"{mean_name}/{alignment}", per_joint(errors, valid)
     yield f"{area_name}/{alignment}", per_joint(auc(errors), valid)
 
 
-def _by_joint(
-    aligned: Float[np.ndarray, "n 21 3"], truth: Float[np.ndarray, "n 21 3"]
-) -> Iterator[tuple[str, Measure]]:
+def _by_joint(aligned: Float[np.ndarray, "n 21 3"], truth: Float[np.ndarray, "n 21 3"]) -> Measures:
     errors = MM_PER_M * np.linalg.norm(aligned - truth, axis=-1)
     for joint, name in enumerate(INTERHAND):
         yield f"mpjpe_mm/procrustes/{name}", pooled(errors[:, joint], np.ones(len(errors), bool))
 
 
-def _f_scores(
-    alignment: str, vertices: Float[np.ndarray, "n v 3"], truth: Float[np.ndarray, "n v 3"]
-) -> Iterator[tuple[str, Measure]]:
+def _f_scores(alignment: str, vertices: Float[np.ndarray, "n v 3"], truth: Float[np.ndarray, "n v 3"]) -> Measures:
     pairs = tqdm(zip(vertices, truth, strict=True), f"F-scores, {alignment}", len(truth), leave=False, delay=2)
     scores = np.array([f_score(own, true, F_THRESHOLDS_MM) for own, true in pairs])
     for column, threshold in enumerate(F_THRESHOLDS_MM):

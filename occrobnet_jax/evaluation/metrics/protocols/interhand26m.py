@@ -6,14 +6,14 @@ kinds of samples per joint and so is not the mean of "single" and "interacting".
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Measure, auc, per_joint, pooled, score, within
+from occrobnet_jax.evaluation.metrics.measures import Measure, Measures, auc, per_joint, pooled, within
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras, need
 from occrobnet_jax.evaluation.metrics.protocols.depth import DEPTHS, MM_PER_M, joints_at_depth, root_depth_m
 from occrobnet_jax.geometry.alignment import root_relative
@@ -79,18 +79,28 @@ class InterHand(Convention):
         box = setting.switches.get("box_source", "unknown")
         return [f"crops from boxes: {BOXES.get(box, box)}"]
 
+    @property
+    def if_none(self) -> str:
+        """What the switches ask for."""
+        subset = f"subset={self.subset} asks for the annotation ids of its list"
+        fits = (
+            "frames=with_mano asks for frames with a MANO fit: prepare the dataset with --mano=DIR, or score with "
+            "+frames=all"
+        )
+        return "; ".join([subset] * (self.subset != "H+M") + [fits] * (self.frames == "with_mano"))
+
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
         """The frames of the subset; with a MANO fit and not black, where the convention asks for that."""
         rows = np.ones(len(records["hand_present"]), bool)
         if self.subset != "H+M":
             rows &= _in_subset(records, extras, self.subset)
         if self.frames == "with_mano":
-            rows &= _with_fit(records)
+            rows &= need(records, "hand_fit_known", "frames=with_mano").astype(bool).any(axis=1)
         if self.black == "dropped":
             rows &= ~need(records, "is_black", "black=dropped").astype(bool)
         return rows
 
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
         """MPJPE, PCK and its area by kind of sample, MRRPE, handedness; MPJPE per hand, finger and joint."""
         _check_black(self, records, setting)
         joints_cam_m = joints_at_depth(records, self.depth)
@@ -167,10 +177,10 @@ def kinds_of_samples(records: Records) -> dict[str, Bool[np.ndarray, " n"]]:
     return {"single": hands == 1, "interacting": hands == 2, "all": hands >= 0}
 
 
-def interhand_metrics(
+def interhand_measures(
     errors_mm: Float[np.ndarray, "n 2 21"], valid: Bool[np.ndarray, "n 2 21"], records: Records
-) -> dict[str, float]:
-    """`mpjpe_mm/interhand_*_42` of metrics.json: joints=annotated, wrist=counted, depth as the run's config says.
+) -> Measures:
+    """Yield `mpjpe_mm/interhand_*_42` of metrics.json: joints=annotated, wrist=counted, depth as the run's config says.
 
     Args:
         errors_mm: wrist-relative errors.
@@ -179,14 +189,11 @@ def interhand_metrics(
     """
     valid = valid.copy()
     valid[..., WRIST] = records["joint_annotated"][..., WRIST]
-    found = {
-        kind: score(per_joint(errors_mm, valid & members[:, None, None]))
-        for kind, members in kinds_of_samples(records).items()
-    }
-    return {f"mpjpe_mm/interhand_{kind}_42": each.value for kind, each in found.items() if each is not None}
+    for kind, members in kinds_of_samples(records).items():
+        yield f"mpjpe_mm/interhand_{kind}_42", per_joint(errors_mm, valid & members[:, None, None])
 
 
-def _by_part(errors: Float[np.ndarray, "n 2 21"], valid: Bool[np.ndarray, "n 2 21"]) -> Iterator[tuple[str, Measure]]:
+def _by_part(errors: Float[np.ndarray, "n 2 21"], valid: Bool[np.ndarray, "n 2 21"]) -> Measures:
     for hand, hand_name in enumerate(HAND_NAMES):
         yield f"mpjpe_mm/all/{hand_name}", per_joint(errors[:, hand], valid[:, hand])
     for finger in FINGERS:
@@ -222,20 +229,7 @@ def _in_subset(records: Records, extras: Extras, subset: str) -> Bool[np.ndarray
             "(aid_human_annot_test.txt for H)"
         )
     ids = need(records, "annotation_id", f"subset={subset}")
-    members = np.isin(ids, np.fromiter(extras.annotation_ids, np.int64, len(extras.annotation_ids)))
-    if not members.any():
-        raise ValueError(f"none of the {len(ids):,} predictions has an annotation id of subset {subset}")
-    return members
-
-
-def _with_fit(records: Records) -> Bool[np.ndarray, " n"]:
-    with_fit: np.ndarray = np.asarray(need(records, "hand_fit_known", "frames=with_mano").astype(bool).any(axis=1))
-    if not with_fit.any():
-        raise ValueError(
-            f"none of the {len(with_fit):,} predictions is of a frame with a MANO fit, which frames=with_mano asks "
-            "for; prepare the dataset with --mano=DIR, or score with +frames=all"
-        )
-    return with_fit
+    return np.isin(ids, np.fromiter(extras.annotation_ids, np.int64, len(extras.annotation_ids)))
 
 
 def _check_black(convention: InterHand, records: Records, setting: Setting) -> None:

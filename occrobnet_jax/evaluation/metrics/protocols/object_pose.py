@@ -4,15 +4,15 @@ The object is seen from the right wrist (the left one where it is alone), in bot
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from occrobnet_jax.evaluation.formats.object_models import ObjectModel, models_from_corners
+from occrobnet_jax.evaluation.formats.object_models import ObjectModel, model_of_box
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Measure, pooled
+from occrobnet_jax.evaluation.metrics.measures import Measures, pooled
 from occrobnet_jax.evaluation.metrics.mesh_errors import nearest_distances
 from occrobnet_jax.evaluation.metrics.objects import true_translation_m
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras, need
@@ -75,7 +75,7 @@ class ObjectPose(Convention):
             rows &= (share < 0) | (share >= self.least_share)
         return rows
 
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
         """The errors over all frames, and the largest distance of each object.
 
         Raises:
@@ -92,18 +92,16 @@ class ObjectPose(Convention):
 
     def _errors(self, records: Records, models: Mapping[int, ObjectModel]) -> dict[str, Float[np.ndarray, " n"]]:
         translations = true_translation_m(records)[0]
-        corners_only = not models
-        models = models or models_from_corners(records["object_id"], records["object_corners_rest_m"])
         rows = []
         for row, number in enumerate(tqdm(records["object_id"], self.name, leave=False, delay=2)):
-            if int(number) not in models:
+            if models and int(number) not in models:
                 raise ValueError(f"object {number:03d} has no model among {sorted(models)}; add it to --object_models")
             own = (records["predicted_object_rotation"][row], records["predicted_object_translation_m"][row])
             true = (records["object_rotation"][row], translations[row])
             corners = records["object_corners_rest_m"][row].astype(np.float64)
-            points = models[int(number)]._replace(points_m=corners) if corners_only else models[int(number)]
+            model = models[int(number)] if models else model_of_box(corners)
             turns, is_symmetric = self._turns(records, row)
-            rows.append(pose_errors(_float64(own), _float64(true), points, corners, turns, is_symmetric))
+            rows.append(pose_errors(_float64(own), _float64(true), model, corners, turns, is_symmetric))
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def _turns(self, records: Records, row: int) -> tuple[Turns, bool]:

@@ -3,13 +3,12 @@ as the root, each hand scaled to the true length from wrist to that base.
 """
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.measures import Measure, per_joint, pooled
+from occrobnet_jax.evaluation.metrics.measures import Measure, Measures, per_joint, pooled
 from occrobnet_jax.evaluation.metrics.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
 from occrobnet_jax.evaluation.metrics.protocols.interhand26m import kinds_of_samples
@@ -39,7 +38,7 @@ class TwoHandMesh(AsDecoded):
         """Frames that know all joints of a hand."""
         return np.asarray(records["joint_annotated"].all(axis=-1).any(axis=-1))
 
-    def measures(self, records: Records, setting: Setting, extras: Extras) -> Iterator[tuple[str, Measure]]:
+    def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
         """MPJPE, and MPVPE where there are meshes, by kind of sample."""
         known = records["joint_annotated"].all(axis=-1)
         errors = middle_rooted_errors_mm(records)
