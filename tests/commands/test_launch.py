@@ -303,7 +303,7 @@ def test_skypilot_starts_a_process_a_node():
     )
     for line in (f"{hosts.ADDRESS}=10.0.0.1:8476", f"{hosts.COUNT}=2", f"{hosts.INDEX}=1"):
         assert line in done.stdout.splitlines()
-    assert "supervise --restarts=3 train.py --config=configs/interhand26m.py" in done.stdout
+    assert "supervise --restarts=3 train.py --platform=gpu --config=configs/interhand26m.py" in done.stdout
 
 
 UV = """\
