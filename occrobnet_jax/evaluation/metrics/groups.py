@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from occrobnet_jax.evaluation.formats.records import Records
-from occrobnet_jax.evaluation.metrics.measures import Measure, pooled
+from occrobnet_jax.evaluation.metrics.measures import Measure
 from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, RIGHT, SCENE_KINDS, VISIBILITY, finger_of
 
 Groups = dict[str, np.ndarray]
@@ -50,6 +50,9 @@ def joint_groups(records: Records) -> dict[str, Bool[np.ndarray, "n 2 21"]]:
 
 
 def grouped(name: str, values: np.ndarray, valid: np.ndarray, groups: Groups) -> Iterator[tuple[str, Measure]]:
-    """The plain mean of the valid values of each group, under `name` plus the group's suffix."""
+    """Yield the plain mean of the valid values of each group, under `name` plus the group's suffix."""
+    rows, counts = (len(values), -1), valid.astype(np.float64)
+    kept = np.where(valid, values, 0.0)
     for suffix, member in groups.items():
-        yield name + suffix, pooled(values, valid & member)
+        sums = [(part * member).reshape(rows).sum(axis=1, keepdims=True) for part in (kept, counts)]
+        yield name + suffix, Measure(*sums)

@@ -46,29 +46,31 @@ def equivalent_rotations(
     """
     turns = np.empty((len(rotations), 4, 3, 3))
     difference = np.swapaxes(target, -1, -2) @ rotations
-    for i, kind in enumerate(symmetry):
-        turns[i] = _symmetry_turns(OBJECT_SYMMETRY[kind], difference[i])
+    for number, kind in enumerate(OBJECT_SYMMETRY):
+        turns[symmetry == number] = _symmetry_turns(kind, difference[symmetry == number])
     return rotations[:, None] @ turns
 
 
-def _symmetry_turns(symmetry: str, difference: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "#4 3 3"]:
-    """Turns of the rest pose that change nothing, of continuous ones the one that undoes most of `difference`."""
+def _symmetry_turns(symmetry: str, difference: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "#n #4 3 3"]:
+    """Turns of the rest pose that change nothing, of continuous ones the one that undoes most of each `difference`."""
     if symmetry == "box":
-        return HALF_TURNS
+        return HALF_TURNS[None]
     if symmetry == "half_turn_z":
-        return HALF_TURNS[[0, 3, 0, 3]]
+        return HALF_TURNS[None, [0, 3, 0, 3]]
     if symmetry == "any_turn_z":
-        return _best_turn_z(difference)[None]
+        return _best_turn_z(difference)[:, None]
     if symmetry == "sphere":
-        return difference.T[None]
-    return HALF_TURNS[:1]
+        return np.swapaxes(difference, -1, -2)[:, None]
+    return HALF_TURNS[None, :1]
 
 
-def _best_turn_z(difference: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+def _best_turn_z(difference: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3 3"]:
     """The turn Z about z that makes difference @ Z the smallest rotation, that is of the largest trace."""
-    angle = np.arctan2(difference[0, 1] - difference[1, 0], difference[0, 0] + difference[1, 1])
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    angle = np.arctan2(difference[:, 0, 1] - difference[:, 1, 0], difference[:, 0, 0] + difference[:, 1, 1])
+    turn = np.zeros(difference.shape)
+    turn[:, 0, 0], turn[:, 0, 1], turn[:, 2, 2] = np.cos(angle), -np.sin(angle), 1.0
+    turn[:, 1, 0], turn[:, 1, 1] = np.sin(angle), np.cos(angle)
+    return turn
 
 
 def rotation_angles_deg(

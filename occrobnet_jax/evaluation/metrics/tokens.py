@@ -40,7 +40,8 @@ def _is_near(records: Records, radius_px: float) -> Bool[np.ndarray, "n t 2 21"]
     """Whether each valid keypoint lies within the radius of each joint inside the crop."""
     keypoints: Float[np.ndarray, "n t 2"] = records["predicted_keypoints_px"].astype(np.float64)
     joints = records["joints_px"].astype(np.float64)
-    distance = np.linalg.norm(keypoints[:, :, None, None] - joints[:, None], axis=-1)
+    across, down = (keypoints[:, :, None, None, axis] - joints[:, None, ..., axis] for axis in (0, 1))
+    distance = np.sqrt(across * across + down * down)  # norm() of the last axis, of two, takes three times as long
     return (
         (distance <= radius_px)
         & records["predicted_keypoint_valid"][..., None, None]

@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -109,9 +110,18 @@ def test_a_file_that_contradicts_itself_is_refused_in_one_sentence(tmp_path: Pat
         assert "b.npz" in str(caught.value)
 
 
-ROWS, KB_A_ROW, KB_AT_ALL = 20_000, 0.5, 150_000
+ROWS, KB_A_ROW, KB_AT_ALL = 20_000, 0.5, 20_000
 
 
+@pytest.fixture
+def without_type_checks() -> Iterator[None]:
+    """Checking each array's shape takes ten times as long as the metrics of a small chunk."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("without_type_checks")
 def test_the_memory_of_an_evaluation_is_bounded_by_chunks_not_by_rows(tmp_path: Path) -> None:
     """20,000 rows written, read and measured; all of them at once took 204 kB a row, for the tokens alone."""
     chunk = next(in_chunks([noisy_records(12)] * 50))
