@@ -18,6 +18,7 @@ from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
 from occrobnet_jax.evaluation.report import report_html
 from occrobnet_jax.evaluation.watch import watch
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath, path_of
 from occrobnet_jax.parallel import hosts, platforms, watchdog
 from occrobnet_jax.parallel.mesh import describe, make_mesh
 from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
@@ -39,7 +40,7 @@ ON_SCREEN = (
 )
 
 
-def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None) -> None:
+def evaluate(experiment: Experiment, workdir: AnyPath, split: str, step: int | None) -> None:
     """Evaluates a checkpoint of a workdir on a split, and writes the result.
 
     Raises:
@@ -49,7 +50,7 @@ def evaluate(experiment: Experiment, workdir: Path, split: str, step: int | None
         open_evaluation(experiment, workdir, split, report)(step, workdir / "eval" / split)
 
 
-def evaluate_all(experiment: Experiment, workdir: Path, split: str) -> None:
+def evaluate_all(experiment: Experiment, workdir: AnyPath, split: str) -> None:
     """Evaluates each checkpoint of a run while it trains, each into a folder of its own, until it has finished.
 
     Raises:
@@ -63,7 +64,7 @@ def evaluate_all(experiment: Experiment, workdir: Path, split: str) -> None:
 
 
 @contextlib.contextmanager
-def reported(workdir: Path) -> Iterator[Report]:
+def reported(workdir: AnyPath) -> Iterator[Report]:
     """A function that tells Weights & Biases, if the run does, of the evaluation in a folder."""
     report = EvaluationReport(workdir)
     try:
@@ -73,7 +74,7 @@ def reported(workdir: Path) -> Iterator[Report]:
 
 
 def open_evaluation(
-    experiment: Experiment, workdir: Path, split: str, report: Report
+    experiment: Experiment, workdir: AnyPath, split: str, report: Report
 ) -> Callable[[int | None, Path], None]:
     """A function that evaluates a step's checkpoint, or the newest, into a folder; it compiles once."""
     use_compilation_cache(experiment)
@@ -85,7 +86,7 @@ def open_evaluation(
     model = make_model(experiment)
     predict, setting = make_predict(experiment, model, mesh, split), make_setting(experiment, split)
 
-    def evaluate_step(step: int | None, folder: Path) -> None:
+    def evaluate_step(step: int | None, folder: AnyPath) -> None:
         variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
         sha256 = checkpoint_sha256(workdir, step)  # a run that goes on may remove it soon
         write_predictions(folder / PREDICTIONS, predict(variables), setting())
@@ -96,7 +97,7 @@ def open_evaluation(
     return evaluate_step
 
 
-def write_results(experiment: Experiment, workdir: Path, folder: Path, step: int, checkpoint: str) -> None:
+def write_results(experiment: Experiment, workdir: AnyPath, folder: AnyPath, step: int, checkpoint: str) -> None:
     """Write metrics, card and report of the predictions in a folder, and show the most important numbers.
 
     Args:
@@ -117,7 +118,7 @@ def write_results(experiment: Experiment, workdir: Path, folder: Path, step: int
     announce(metrics, folder)
 
 
-def announce(metrics: Metrics, folder: Path) -> None:
+def announce(metrics: Metrics, folder: AnyPath) -> None:
     """Shows the most important numbers and where the rest is."""
     for name in ON_SCREEN:
         if name in metrics:
@@ -135,16 +136,16 @@ def main(arguments: list[str]) -> None:
     with watchdog.watching(experiment.hosts.watchdog_minutes):
         split = SPLIT.value or experiment.data.eval_split
         if WATCH.value:
-            evaluate_all(experiment, Path(WORKDIR.value), split)
+            evaluate_all(experiment, path_of(WORKDIR.value), split)
         else:
-            evaluate(experiment, Path(WORKDIR.value), split, STEP.value)
+            evaluate(experiment, path_of(WORKDIR.value), split, STEP.value)
 
 
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
     HOSTS = command_line.define_host_flags()
     PLATFORM = command_line.define_platform_flag()
-    WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
+    WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run, here or in a bucket", required=True)
     SPLIT = flags.DEFINE_string("split", None, "split to evaluate on; config.data.eval_split by default")
     STEP = flags.DEFINE_integer("step", None, "evaluate this step's checkpoint instead of the newest", lower_bound=0)
     WATCH = flags.DEFINE_bool("watch", False, "evaluate each new checkpoint, until the run has finished")

@@ -5,7 +5,6 @@ and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from occrobnet_jax import command_line
 from occrobnet_jax.drawing.overlay import encode_png
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath, absolute, path_of
 from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.inference.inputs import Box, find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import Predictor, load_predictor
@@ -23,7 +23,7 @@ from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 
 
 def predict(
-    inputs: list[str], output: Path, checkpoint: Path, step: int | None, box: Box | None, focal_px: float | None
+    inputs: list[str], output: AnyPath, checkpoint: AnyPath, step: int | None, box: Box | None, focal_px: float | None
 ) -> list[str]:
     """Predicts every input and writes the results; returns a sentence for each image that could not be predicted.
 
@@ -32,7 +32,7 @@ def predict(
         OSError: a result can't be written.
     """
     images = find_images(inputs)
-    if any(image.parent.resolve() == output.resolve() for image in images):
+    if any(absolute(image.parent) == absolute(output) for image in images):
         raise ValueError(f"--output={output} holds the photos themselves; choose another folder for the results")
     predictor = load_predictor(checkpoint, step)
     use_compilation_cache(predictor.experiment)
@@ -47,7 +47,7 @@ def predict(
 
 
 def predict_one(
-    predictor: Predictor, image: Path, stem: Path, checkpoint: Path, box: Box | None, focal_px: float | None
+    predictor: Predictor, image: AnyPath, stem: AnyPath, checkpoint: AnyPath, box: Box | None, focal_px: float | None
 ) -> dict[str, Any]:
     """Predicts one image, writes its JSON and its overlay, and returns what the page shows of it."""
     prediction = predictor.predict(read_bytes(image), str(image), box, focal_px)
@@ -63,9 +63,9 @@ def main(inputs: list[str]) -> None:
     if CHECKPOINT.value is None:
         raise ValueError("--checkpoint is missing; name the workdir of a training run")
     box = None if BOX.value is None else parse_box(BOX.value)
-    output = Path(OUTPUT.value)
+    output = path_of(OUTPUT.value)
     platforms.start_on(PLATFORM.value)
-    errors = predict(inputs, output, Path(CHECKPOINT.value), STEP.value, box, FOCAL_PX.value)
+    errors = predict(inputs, output, path_of(CHECKPOINT.value), STEP.value, box, FOCAL_PX.value)
     print(output / "index.html")
     if errors:
         sys.exit("predict.py: " + "\n".join(errors))

@@ -25,12 +25,14 @@ from input_pipeline.pipeline import split_size, train_batches
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, make_evaluate
 from occrobnet_jax.evaluation.pictures import overlays
+from occrobnet_jax.files.paths import AnyPath, here, path_of
 from occrobnet_jax.parallel import hosts, platforms, watchdog
 from occrobnet_jax.parallel.mesh import describe, place_batch
 from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.parallel.preemption import Preemption
 from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
-from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter
+from occrobnet_jax.runs.bucket_checkpoints import AnyCheckpointWriter, checkpoint_writer
+from occrobnet_jax.runs.checkpoint import CheckpointMeta
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
@@ -65,7 +67,7 @@ Save = Callable[[TrainState, Position], None]
 Validate = Callable[[TrainState, int], None]
 
 
-def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEPS) -> int:
+def train(experiment: Experiment, workdir: AnyPath, profiled_steps: range = NO_STEPS) -> int:
     """Trains from the newest checkpoint, or the beginning, to the experiment's last step.
 
     Args:
@@ -103,6 +105,7 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
         def save(state: TrainState, position: Position) -> None:
             at = (position.step, position.examples_seen)
             meta = CheckpointMeta(*at, config, code, writer.wandb_id, began_with=began_with)
+            writer.flush()  # the lines up to a step are in the workdir before its checkpoint is
             checkpoints.save(state, meta)
 
         validate = make_validate(evaluate, run, writer, checkpoints)
@@ -118,7 +121,7 @@ def train(experiment: Experiment, workdir: Path, profiled_steps: range = NO_STEP
     return command_line.INTERRUPTED if preemption.by_user else 0
 
 
-def prepare(experiment: Experiment, workdir: Path) -> int:
+def prepare(experiment: Experiment, workdir: AnyPath) -> int:
     """Look whether everything is there that a run needs, and note its start; return the number of examples.
 
     Raises:
@@ -224,7 +227,9 @@ def open_evaluation(run: Run, must_end: MustEnd) -> Evaluate | None:
     return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split, must_end, NUM_OVERLAYS)
 
 
-def make_validate(evaluate: Evaluate | None, run: Run, writer: MetricWriter, checkpoints: CheckpointWriter) -> Validate:
+def make_validate(
+    evaluate: Evaluate | None, run: Run, writer: MetricWriter, checkpoints: AnyCheckpointWriter
+) -> Validate:
     """A function that evaluates a saved state, and records what is found in the run's numbers and beside the state."""
 
     def validate(state: TrainState, step: int) -> None:
@@ -253,7 +258,7 @@ def measure(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, w
     return dict(evaluation.metrics)
 
 
-def open_writer(experiment: Experiment, workdir: Path, start: Position) -> MetricWriter:
+def open_writer(experiment: Experiment, workdir: AnyPath, start: Position) -> MetricWriter:
     """The record of the run's numbers, continued after `start`."""
     return MetricWriter(
         workdir,
@@ -266,9 +271,9 @@ def open_writer(experiment: Experiment, workdir: Path, start: Position) -> Metri
     )
 
 
-def open_checkpoints(experiment: Experiment, workdir: Path) -> CheckpointWriter:
+def open_checkpoints(experiment: Experiment, workdir: AnyPath) -> AnyCheckpointWriter:
     """Where states are saved, and which of them stay."""
-    return CheckpointWriter(
+    return checkpoint_writer(
         workdir,
         experiment.keep_checkpoints,
         every_steps=experiment.keep_every_steps,
@@ -277,9 +282,9 @@ def open_checkpoints(experiment: Experiment, workdir: Path) -> CheckpointWriter:
     )
 
 
-def profile_folder(workdir: Path) -> Path:
+def profile_folder(workdir: AnyPath) -> Path:
     """Return where this host's traces go."""
-    return workdir / "profile" / f"host_{hosts.host_index()}"
+    return here(workdir) / "profile" / f"host_{hosts.host_index()}"
 
 
 def announce(run: Run, start: Position, num_examples: int, began_with: str) -> None:
@@ -303,7 +308,7 @@ def announce(run: Run, start: Position, num_examples: int, began_with: str) -> N
             )
 
 
-def keep_config(experiment: Experiment, workdir: Path) -> None:
+def keep_config(experiment: Experiment, workdir: AnyPath) -> None:
     """Writes config.json, after naming what has changed since the run was started."""
     if hosts.is_lead():
         for change in config_changes(workdir, config_of(experiment)):
@@ -312,7 +317,7 @@ def keep_config(experiment: Experiment, workdir: Path) -> None:
 
 
 @contextlib.contextmanager
-def written_at_the_end(workdir: Path) -> Iterator[dict[str, Any]]:
+def written_at_the_end(workdir: AnyPath) -> Iterator[dict[str, Any]]:
     """Write what the body has put into the dictionary as summary.json, unless an error ended it."""
     summary: dict[str, Any] = {}
     yield summary
@@ -326,7 +331,7 @@ def end_unfinished(writer: MetricWriter, preemption: Preemption) -> None:
     writer.end_unfinished(status, preempted=not preemption.by_user)
 
 
-def finish(state: TrainState, end: Position, workdir: Path, writer: MetricWriter, wall_s: float) -> dict[str, Any]:
+def finish(state: TrainState, end: Position, workdir: AnyPath, writer: MetricWriter, wall_s: float) -> dict[str, Any]:
     """Return what the run has come to, which Weights & Biases gets as well."""
     position = {"step": end.step, "examples_seen": end.examples_seen}
     summary = {**position, "state_sha256": state_sha256(state), "wall_s": wall_s}
@@ -336,7 +341,7 @@ def finish(state: TrainState, end: Position, workdir: Path, writer: MetricWriter
     return summary
 
 
-def announce_end(experiment: Experiment, workdir: Path, end: Position) -> None:
+def announce_end(experiment: Experiment, workdir: AnyPath, end: Position) -> None:
     """Say where everything is, and what comes next."""
     print(f"{workdir}: checkpoints/{end.step}, {METRICS_FILE}, {SUMMARY_FILE}")
     if end.step < experiment.last_step:
@@ -357,13 +362,13 @@ def main(arguments: list[str]) -> int:
     command_line.join_hosts(HOSTS, experiment, saves_on_sigterm=True)
     platforms.start_on(PLATFORM.value)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
-        return train(experiment, workdir_of(Path(WORKDIR.value)), profiled_steps)
+        return train(experiment, workdir_of(path_of(WORKDIR.value)), profiled_steps)
 
 
 if __name__ == "__main__":
     CONFIG = command_line.define_config_flag()
     HOSTS = command_line.define_host_flags()
     PLATFORM = command_line.define_platform_flag()
-    WORKDIR = flags.DEFINE_string("workdir", None, "folder that the run is kept in", required=True)
+    WORKDIR = flags.DEFINE_string("workdir", None, "folder that the run is kept in, here or in a bucket", required=True)
     PROFILE_STEPS = flags.DEFINE_string("profile_steps", "", "FIRST:LAST: steps to trace into WORKDIR/profile")
     command_line.run(main)

@@ -5,10 +5,9 @@
 Further settings are overridden as with any other config.
 """
 
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
+from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import config_of, experiment_from
 from occrobnet_jax.runs.summary import CONFIG_FILE
@@ -18,7 +17,8 @@ def get_config(workdir: str = "") -> ConfigDict:
     """The whole config of a workdir; settings that are newer than it have their defaults."""
     if not workdir:
         raise ValueError("configs/workdir.py needs the folder of a run: --config=configs/workdir.py:DIR")
-    kept = read_json(Path(workdir) / CONFIG_FILE)
+    path = path_of(workdir) / CONFIG_FILE
+    kept = read_json(path)
     if not isinstance(kept, dict):
-        raise ValueError(f"{Path(workdir) / CONFIG_FILE} is not a config of this project")
+        raise ValueError(f"{path} is not a config of this project")
     return ConfigDict(config_of(experiment_from(kept)))

@@ -1,27 +1,13 @@
 """What a prepared dataset holds, file by file, in `manifest.json` beside TFDS's metadata; and whether it still does."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from occrobnet_jax.files.readers import read_json
-
-MANIFEST_FILE = "manifest.json"
-FORMAT = 1
-_READ_BYTES = 2**22
-
-
-def file_facts(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while part := stream.read(_READ_BYTES):
-            digest.update(part)
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+from input_pipeline.manifest_file import MANIFEST_FILE, file_facts, hash_lines, read_manifest
+from input_pipeline.staging import local_data_dir
 
 
 def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
@@ -43,7 +29,7 @@ def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
     if len(parts) == 1:
         return parts[0]
     return {
-        "content_sha256": _hash_lines(part["content_sha256"] for part in parts),
+        "content_sha256": hash_lines(part["content_sha256"] for part in parts),
         "partial": [sentence for part in parts for sentence in part["partial"]],
         "version": "+".join(part["version"] for part in parts),
         "occlusion": "; ".join(part["occlusion"] for part in parts),
@@ -56,7 +42,7 @@ def dataset_folder(data_dir: str | Path, name: str) -> Path:
     Raises:
         ValueError: there is none.
     """
-    root = Path(data_dir).expanduser()
+    root = local_data_dir(str(data_dir), name)
     try:
         return Path(tfds.core.read_only_builder.builder_from_files(name, data_dir=root).data_path)
     except Exception as error:  # TFDS's own, and whatever damaged JSON files lead to
@@ -78,22 +64,6 @@ def verify(folder: Path, *, progress: bool = True) -> list[str]:
     return found
 
 
-def content_hash(splits: dict[str, Any]) -> str:
-    """Hash the records of all splits."""
-    shards = [(split, shard) for split, facts in splits.items() for shard in facts["shards"]]
-    return _hash_lines(f"{split} {shard['examples']} {shard['content_sha256']}" for split, shard in shards)
-
-
-def _hash_lines(lines: Any) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def own_hash(manifest: Any) -> str:
-    """Hash a manifest without its own hash."""
-    others = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
-    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
-
-
 def _one_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
     folder = dataset_folder(data_dir, name)
     if not (folder / MANIFEST_FILE).exists():
@@ -106,24 +76,6 @@ def _one_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
     ]
     found = {key: manifest[key] for key in ("content_sha256", "partial", "version")}
     return found | {"occlusion": f"{name}: known in {', '.join(known)}"}
-
-
-def read_manifest(folder: Path) -> Any:
-    """Read the manifest of a dataset's folder.
-
-    Raises:
-        ValueError: it is absent, altered or damaged.
-    """
-    path = folder / MANIFEST_FILE
-    manifest = read_json(path)
-    try:
-        sound = manifest["manifest_sha256"] == own_hash(manifest)
-        sound = sound and manifest["content_sha256"] == content_hash(manifest["splits"])
-    except (KeyError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        raise ValueError(f"{path} was altered or damaged; delete {folder} and prepare the dataset again")
-    return manifest
 
 
 def _changes(path: Path, expected: dict[str, Any]) -> list[str]:

@@ -3,7 +3,6 @@
 import bisect
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import tensorflow_datasets as tfds
 
@@ -11,6 +10,7 @@ from input_pipeline.config import DataConfig
 from input_pipeline.record_files import Part, RecordFiles
 from input_pipeline.records import decode_record
 from input_pipeline.schema import Example
+from input_pipeline.staging import local_data_dir
 
 _ARGUMENTS = {"ho3d_v2": "ho3d --version v2", "ho3d_v3": "ho3d --version v3"}
 """What is given to input_pipeline.prepare, where it isn't the dataset's own name."""
@@ -92,7 +92,7 @@ def split_size(data: DataConfig, split: str) -> int:
 
 def _open_dataset(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The newest version of a dataset under `data_dir`."""
-    root, remedy = Path(data_dir).expanduser(), _remedy(name, data_dir)
+    root, remedy = local_data_dir(data_dir, name), _remedy(name, data_dir)
     try:
         return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
     except tfds.core.DatasetNotFoundError as error:

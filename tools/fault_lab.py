@@ -3,11 +3,12 @@
     python -m tools.fault_lab kills --count=30 --folder=runs/fault_lab
     python -m tools.fault_lab all --machines
 
-Experiments: topologies; kills; a host that is "killed" (the first of them: "lead"), "stopped" or "cut" off; a run that
-has "hung"; damage; sigterm, also while "evaluating"; evaluation; elastic; a Weights & Biases that "hangs", "rejects",
-is "away" or "leaves". Each prints a table and one line; the exit status is 0 where all of them hold. With --machines
-each host has a network and a boot id of its own, so that JAX takes it for a machine; that, and "cut" in any case, needs
-root and iproute2: without them "all" says so and goes on. docs/multi_host.md has the numbers seen.
+Experiments: topologies; kills; kills of runs that save to a "bucket" (needs moto and s3fs); a host that is "killed"
+(the first of them: "lead"), "stopped" or "cut" off; a run that has "hung"; damage; sigterm, also while "evaluating";
+evaluation; elastic; a Weights & Biases that "hangs", "rejects", is "away" or "leaves". Each prints a table and one
+line; the exit status is 0 where all of them hold. With --machines each host has a network and a boot id of its own,
+so that JAX takes it for a machine; that, and "cut" in any case, needs root and iproute2: without them "all" says so
+and goes on. docs/multi_host.md has the numbers seen.
 """
 
 import argparse
@@ -22,7 +23,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # before anything imports jax: faults are a
 
 from absl import logging
 
-from tests.faults import damage, experiments, machines
+from tests.faults import buckets, damage, experiments, machines
 from tests.faults.experiments import Finding, Lab
 from tests.faults.processes import scratch
 from tests.faults.wandb_servers import HOW
@@ -32,6 +33,7 @@ MACHINES = 4  # as many as an experiment has hosts
 ALL = (
     "topologies",
     "kills",
+    "bucket",
     "killed",
     "lead",
     "stopped",
@@ -80,6 +82,8 @@ def _find_in(lab: Lab, name: str, options: argparse.Namespace) -> Finding:
             return experiments.topologies(lab, LAYOUTS, options.network)
         case "kills":
             return experiments.kills(lab, range(options.first, options.first + options.count), seed=options.seed)
+        case "bucket":
+            return buckets.bucket(lab, options.count, seed=options.seed)
         case "hung":
             return experiments.hung(lab)
         case "damage":

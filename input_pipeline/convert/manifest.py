@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from input_pipeline.convert.sources import OfficialSource, Source
-from input_pipeline.manifest import FORMAT, content_hash, own_hash, read_manifest
+from input_pipeline.manifest_file import FORMAT, content_hash, own_hash, read_manifest
 from occrobnet_jax.files.atomic import write_atomically
 
 MAX_EXAMPLES_NAMED = 20  # of those that were left out, for each shard

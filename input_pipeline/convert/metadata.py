@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline.convert.manifest import make_manifest, write_json
 from input_pipeline.convert.sources import Source
-from input_pipeline.manifest import MANIFEST_FILE, file_facts
+from input_pipeline.manifest_file import MANIFEST_FILE, file_facts
 from input_pipeline.records import features
 
 SETTINGS_FILE = "settings.json"

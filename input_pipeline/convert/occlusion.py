@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.convert.sources import UnusableExample
-from input_pipeline.manifest import file_facts
+from input_pipeline.manifest_file import file_facts
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.raycast import RayCaster
 from input_pipeline.synthetic.visibility import OBJECT, Skin, make_scene, scene_masks, scene_visibility

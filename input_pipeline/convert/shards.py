@@ -25,7 +25,7 @@ from input_pipeline.convert.image_check import check_image
 from input_pipeline.convert.manifest import MAX_EXAMPLES_NAMED, write_json
 from input_pipeline.convert.metadata import METADATA_FILES, split_template, write_metadata, write_settings
 from input_pipeline.convert.sources import OfficialSource, Source, UnusableExample
-from input_pipeline.manifest import MANIFEST_FILE, file_facts
+from input_pipeline.manifest_file import MANIFEST_FILE, file_facts
 from input_pipeline.records import encode_record
 from input_pipeline.schema import Example, validate_example
 from occrobnet_jax.files.readers import read_json

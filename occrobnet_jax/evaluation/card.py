@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from occrobnet_jax.evaluation.formats.records_file import arrays_sha256, open_records
 from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.hashes import file_sha256, json_sha256
+from occrobnet_jax.files.paths import AnyPath, absolute
 from occrobnet_jax.files.readers import lookup, read_json
 from occrobnet_jax.runs.checksums import CHECKSUMS_FILE, find_damage, seal_sha256
 
@@ -20,7 +20,7 @@ LISTED = 5  # of the numbers that differ
 
 
 def write_card(
-    folder: Path, config: Mapping[str, Any], step: int, checkpoint_sha256: str, versions: Mapping[str, str]
+    folder: AnyPath, config: Mapping[str, Any], step: int, checkpoint_sha256: str, versions: Mapping[str, str]
 ) -> None:
     """Writes the card of an evaluation whose metrics and predictions are in `folder`."""
     metrics = read_json(folder / METRICS)
@@ -45,7 +45,7 @@ def write_card(
 _DATA = {"name": "", "version": "_version", "content_sha256": "_sha256"}
 
 
-def contradictions(folder: Path) -> list[str]:
+def contradictions(folder: AnyPath) -> list[str]:
     """What about an evaluation is not as its card says; nothing if the card is true.
 
     The metrics are computed again from the stored predictions. Config and checkpoint are compared where the folder
@@ -63,21 +63,21 @@ def contradictions(folder: Path) -> list[str]:
     return found + _about_checkpoint(card, folder)
 
 
-def checked_parts(folder: Path) -> list[str]:
+def checked_parts(folder: AnyPath) -> list[str]:
     """What `contradictions` can look at, in words."""
     parts = ["metrics from the stored predictions", "hash of the predictions", "hash of the config"]
     step = lookup(read_json(folder / CARD), "checkpoint", "step", source=folder / CARD)
     return parts + (["checkpoint"] if _sealed(folder, step) else [])
 
 
-def _about_predictions(card: Mapping[str, Any], folder: Path) -> list[str]:
+def _about_predictions(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
     source = folder / CARD
     expected = lookup(card, "predictions", "arrays_sha256", source=source)
     actual = arrays_sha256(folder / PREDICTIONS)
     return [] if actual == expected else [f"{PREDICTIONS} holds other values than those that the card was made for"]
 
 
-def _about_metrics(card: Mapping[str, Any], folder: Path) -> list[str]:
+def _about_metrics(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
     """Numbers of the card and of metrics.json that the predictions don't give."""
     stored = read_json(folder / METRICS)
     if not isinstance(stored, dict):
@@ -116,12 +116,12 @@ def _same(claimed: Any, actual: Any) -> bool:
     return math.isclose(claimed, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
-def _about_config(card: Mapping[str, Any], folder: Path) -> list[str]:
+def _about_config(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
     is_same = json_sha256(lookup(card, "config", source=folder / CARD)) == card.get("config_sha256")
     return [] if is_same else ["the card's config has another hash than the card says"]
 
 
-def _about_checkpoint(card: Mapping[str, Any], folder: Path) -> list[str]:
+def _about_checkpoint(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
     step, expected = (lookup(card, "checkpoint", key, source=folder / CARD) for key in ("step", "sha256"))
     directory = _sealed(folder, step)
     if directory is None:
@@ -132,7 +132,7 @@ def _about_checkpoint(card: Mapping[str, Any], folder: Path) -> list[str]:
     return [] if seal_sha256(directory) == expected else [f"the checkpoint of step {step} is another one"]
 
 
-def _sealed(folder: Path, step: Any) -> Path | None:
+def _sealed(folder: AnyPath, step: Any) -> AnyPath | None:
     """The checkpoint in the workdir around an eval/SPLIT folder (or eval/DATASET/SPLIT), if it is there."""
-    directories = [around / "checkpoints" / str(step) for around in folder.resolve().parents[1:3]]
+    directories = [around / "checkpoints" / str(step) for around in absolute(folder).parents[1:3]]
     return next((directory for directory in directories if (directory / CHECKSUMS_FILE).is_file()), None)

@@ -7,7 +7,6 @@ import json
 import math
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +24,7 @@ from occrobnet_jax.evaluation.metrics.mean_pose import equally_spaced, mean_pose
 from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics, check_finite, compute_metrics
 from occrobnet_jax.evaluation.metrics.switches import data_switches
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel import hosts, watchdog
@@ -218,7 +218,7 @@ def _of_all_hosts(fields: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.nda
     }
 
 
-def write_predictions(path: Path, chunks: Iterable[Records], setting: Setting) -> None:
+def write_predictions(path: AnyPath, chunks: Iterable[Records], setting: Setting) -> None:
     """Write predictions.npz while they are made; all hosts must call it, the lead writes.
 
     Raises:
@@ -230,7 +230,7 @@ def write_predictions(path: Path, chunks: Iterable[Records], setting: Setting) -
         collections.deque(chunks, maxlen=0)
 
 
-def write_metrics(path: Path, metrics: Metrics, setting: Setting, step: int) -> None:
+def write_metrics(path: AnyPath, metrics: Metrics, setting: Setting, step: int) -> None:
     """Write metrics.json of a split."""
     protocol = {"words": PROTOCOL, "switches": {**setting.switches, "step": step}}
     write_atomically(path, json.dumps({**metrics, "protocol": protocol}, indent=1, allow_nan=False) + "\n")

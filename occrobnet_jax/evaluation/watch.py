@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from absl import logging
 
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.parallel import watchdog
 from occrobnet_jax.runs.checkpoint import checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.checksums import find_damage
@@ -15,7 +15,7 @@ from occrobnet_jax.runs.wandb_evaluation import REPORT
 LOOK_S = 10.0
 
 
-def watch(workdir: Path, folder: Path, evaluate: Callable[[int, Path], None], look_s: float = LOOK_S) -> None:
+def watch(workdir: AnyPath, folder: AnyPath, evaluate: Callable[[int, AnyPath], None], look_s: float = LOOK_S) -> None:
     """Evaluate the checkpoints of a workdir, the oldest first, until its run has finished and none is left.
 
     What was evaluated before is not again. A checkpoint that is damaged, or that the run removes before it is read, is
@@ -44,12 +44,12 @@ def watch(workdir: Path, folder: Path, evaluate: Callable[[int, Path], None], lo
             time.sleep(look_s)
 
 
-def is_new(folder: Path, step: int, left_out: set[int]) -> bool:
+def is_new(folder: AnyPath, step: int, left_out: set[int]) -> bool:
     """Return whether a checkpoint has not been evaluated yet, nor left out."""
     return step not in left_out and not (folder / REPORT).is_file()
 
 
-def evaluated(workdir: Path, step: int, folder: Path, evaluate: Callable[[int, Path], None]) -> bool:
+def evaluated(workdir: AnyPath, step: int, folder: AnyPath, evaluate: Callable[[int, AnyPath], None]) -> bool:
     """Evaluate a checkpoint; return False where that fails because it is not there any more, or damaged."""
     try:
         evaluate(step, folder)

@@ -5,10 +5,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
+
+from occrobnet_jax.files.copies import upload
+from occrobnet_jax.files.paths import AnyPath, in_bucket
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: AnyPath, content: bytes | str) -> None:
     """Writes a file beside its final place and renames it; makes the folders that are missing.
 
     Raises:
@@ -19,12 +22,18 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: AnyPath) -> Iterator[IO[bytes]]:
     """A file to write into, which gets its name when the block ends, and vanishes where the block fails.
 
     Raises:
         OSError: it can't be written; says which file, and why.
     """
+    if in_bucket(path):
+        with tempfile.NamedTemporaryFile() as file:
+            yield file
+            file.flush()
+            upload(Path(file.name), path)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _renamed_at_the_end(path) as file:
@@ -34,7 +43,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _renamed_at_the_end(path: Path) -> Iterator[BinaryIO]:
+def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

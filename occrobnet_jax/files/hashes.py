@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
+from occrobnet_jax.files.paths import AnyPath
 
-def file_sha256(path: Path) -> str:
+
+def file_sha256(path: AnyPath) -> str:
     """Of a file's bytes.
 
     Raises:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from occrobnet_jax.files.paths import AnyPath, size_of
 from occrobnet_jax.files.pickles import load_plain
 
 MEBIBYTE = 2**20
@@ -25,14 +26,14 @@ _REDUCED = {
 BLACK_BELOW = 10  # an image without any brighter value shows nothing, though InterHand2.6M annotates some
 
 
-def read_bytes(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+def read_bytes(path: AnyPath, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
     """Content of a file that must not be larger than `max_bytes`.
 
     Raises:
         ValueError: it isn't there, can't be read, or is too large.
     """
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         if size > max_bytes:
             raise ValueError(f"{path} has {size:,} bytes, more than the {max_bytes:,} that such a file may have")
         return path.read_bytes()
@@ -40,7 +41,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         raise ValueError(f"{path} can't be read: {error.strerror or error}") from error
 
 
-def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
+def read_json(path: AnyPath, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """Content of a JSON file.
 
     Raises:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
+
+from occrobnet_jax.files.paths import AnyPath, path_of
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
@@ -10,7 +11,7 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
 Box = tuple[float, float, float, float]
 
 
-def find_images(inputs: Sequence[str]) -> list[Path]:
+def find_images(inputs: Sequence[str]) -> list[AnyPath]:
     """The named files, and the images in the named folders (not in folders inside them), sorted.
 
     Raises:
@@ -18,7 +19,7 @@ def find_images(inputs: Sequence[str]) -> list[Path]:
     """
     if not inputs:
         raise ValueError("name at least one image or folder: predict.py INPUT... --output=DIR --checkpoint=WORKDIR")
-    return [path for name in inputs for path in _images_of(Path(name))]
+    return [path for name in inputs for path in _images_of(path_of(name))]
 
 
 def parse_box(text: str) -> Box:
@@ -36,7 +37,7 @@ def parse_box(text: str) -> Box:
     return x0, y0, x1, y1
 
 
-def output_names(images: Sequence[Path]) -> list[str]:
+def output_names(images: Sequence[AnyPath]) -> list[str]:
     """A name for the results of each image: its own without the ending, numbered where it occurs again."""
     names: list[str] = []
     for path in images:
@@ -47,7 +48,7 @@ def output_names(images: Sequence[Path]) -> list[str]:
     return names
 
 
-def _images_of(path: Path) -> list[Path]:
+def _images_of(path: AnyPath) -> list[AnyPath]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES and file.is_file())
         if not found:

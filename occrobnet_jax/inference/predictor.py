@@ -5,7 +5,6 @@ import functools
 import math
 import typing
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from input_pipeline.labels import Fields
 from input_pipeline.schema import Example, empty_example
 from input_pipeline.transforms import crop_example
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import decode_image
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.inputs import Box
@@ -101,7 +101,7 @@ class Predictor:
         )
 
 
-def load_predictor(checkpoint: Path, step: int | None = None) -> Predictor:
+def load_predictor(checkpoint: AnyPath, step: int | None = None) -> Predictor:
     """The network of a run's newest checkpoint, or of that of `step`.
 
     Args:

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 
 from input_pipeline.manifest import dataset_manifest
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.config import config_of
@@ -37,7 +39,7 @@ def check_hosts_agree(experiment: Experiment) -> None:
     coordination.check_same("config, code and data", facts)
 
 
-def check_workdir_is_shared(workdir: Path, limit_s: float = APPEARS_WITHIN_S) -> None:
+def check_workdir_is_shared(workdir: AnyPath, limit_s: float = APPEARS_WITHIN_S) -> None:
     """Looks whether all hosts see the same folder: in folders of their own each would keep a part of every checkpoint.
 
     All hosts must call it, and where it fails it fails on all of them.
@@ -64,17 +66,17 @@ def check_workdir_is_shared(workdir: Path, limit_s: float = APPEARS_WITHIN_S) ->
         )
 
 
-def _leave_mark(workdir: Path) -> str | None:
+def _leave_mark(workdir: AnyPath) -> str | None:
     """Name of a new file in the workdir; None where it can't be written."""
     mark = workdir / f".seen_by_all_{uuid.uuid4().hex}"
     try:
-        mark.touch()
+        write_atomically(mark, "")
     except OSError:
         return None  # an error here alone would leave the others waiting
     return mark.name
 
 
-def _appears(path: Path, limit_s: float) -> bool:
+def _appears(path: AnyPath, limit_s: float) -> bool:
     end_s = time.monotonic() + limit_s
     while not path.exists():
         if time.monotonic() > end_s:

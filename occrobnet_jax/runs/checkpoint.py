@@ -13,16 +13,18 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket
 from occrobnet_jax.parallel import hosts
-from occrobnet_jax.runs.checksums import find_damage, write_checksums
+from occrobnet_jax.runs.checksums import find_damage, is_sealed, write_checksums
 from occrobnet_jax.runs.retention import Retention
 from occrobnet_jax.runs.state import TrainState
 
@@ -59,18 +61,28 @@ class _Manager(ocp.CheckpointManager):
 class CheckpointWriter:
     """Saves in the background; a checkpoint gets its final name when everything, its checksums too, is on disk."""
 
-    def __init__(self, workdir: Path, keep: int, **rule: Any):
+    def __init__(self, workdir: Path, keep: int, when_sealed: Callable[[Path], None] | None = None, **rule: Any):
         """Prepares for saving; the newest `keep` stay, and what else the fields `rule` of `Retention` say.
 
-        What a killed run has left unfinished is removed.
+        What a killed run has left unfinished is removed. With `when_sealed` only the first host saves, whole arrays of
+        NumPy; it is called with the folder of each checkpoint when that is complete.
         """
         self._folder = (workdir / FOLDER).resolve()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._when_sealed = when_sealed
+        hosts_of = ocp.options.MultiprocessingOptions(active_processes={0} if when_sealed else None)
         self._saving = 0
         self._manager = _Manager(
             self._folder,
-            item_handlers={VARIABLES: _array_writer(), OPTIMISER: _array_writer(), META: ocp.JsonCheckpointHandler()},
+            item_handlers={
+                VARIABLES: _array_writer(hosts_of),
+                OPTIMISER: _array_writer(hosts_of),
+                META: ocp.JsonCheckpointHandler(multiprocessing_options=hosts_of),
+            },
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=Retention(keep, metrics_of=self._metrics_of, **rule),
+                create=False,
+                multiprocessing_options=hosts_of,
+                preservation_policy=Retention(keep, metrics_of=lambda step: metrics_of(workdir, step), **rule),
                 cleanup_tmp_directories=True,
                 lightweight_initialize=True,  # it reads no notes, which have no checksum
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
@@ -103,9 +115,7 @@ class CheckpointWriter:
         """
         self.wait()
         if hosts.is_lead():
-            finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-            content = {"metrics": finite, "sha256": _sha256(finite)}
-            write_atomically(checkpoint_directory(self._folder.parent, step) / EVALUATION, json.dumps(content, indent=1))
+            write_metrics(checkpoint_directory(self._folder.parent, step), metrics)
 
     def wait(self) -> None:
         """Waits for the checkpoint that is being written.
@@ -133,17 +143,9 @@ class CheckpointWriter:
             shutil.rmtree(unfinished, ignore_errors=True)
         others = [step for step in checkpoint_steps(self._folder.parent) if step != self._saving]
         return OSError(
-            f"the checkpoint of step {self._saving} can't be written to {self._folder} ({_cause(error)}); "
+            f"the checkpoint of step {self._saving} can't be written to {self._folder} ({cause(error)}); "
             f"those of steps {others} are untouched: make room, then start again"
         )
-
-    def _metrics_of(self, step: int) -> dict[str, float | int]:
-        """Of an evaluated checkpoint; a damaged number must not make it the best one."""
-        directory = checkpoint_directory(self._folder.parent, step)
-        with contextlib.suppress(OSError):  # another host removes it
-            if not find_damage(directory, META):
-                return read_meta(directory).metrics
-        return {}  # being written, or damaged
 
     def _seal(self) -> None:
         """Called by orbax when the files are complete, before the folder gets its final name."""
@@ -151,21 +153,36 @@ class CheckpointWriter:
             for directory in self._folder.glob(f"{self._saving}*"):
                 if directory.name.split(".")[0] == str(self._saving) and not directory.name.endswith(".damaged"):
                     write_checksums(directory)
+                    if self._when_sealed:
+                        self._when_sealed(directory)
 
 
-def checkpoint_steps(workdir: Path) -> list[int]:
-    """Steps of the checkpoints in a workdir, damaged ones too, in ascending order."""
+def checkpoint_steps(workdir: AnyPath) -> list[int]:
+    """Steps of the checkpoints in a workdir, damaged ones too, in ascending order.
+
+    In a bucket, where a folder can't get its name when it is complete, the file of checksums says that it is.
+    """
     folder = workdir / FOLDER
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted(int(name) for name in names if name.isdecimal())
+    steps = sorted(int(name) for name in names if name.isdecimal())
+    return [step for step in steps if is_sealed(folder / str(step))] if in_bucket(folder) else steps
 
 
-def checkpoint_directory(workdir: Path, step: int) -> Path:
+def checkpoint_directory(workdir: AnyPath, step: int) -> AnyPath:
     """The folder of a step's checkpoint."""
-    return (workdir / FOLDER / str(step)).resolve()
+    return absolute(workdir / FOLDER / str(step))
 
 
-def read_meta(directory: Path) -> CheckpointMeta:
+def metrics_of(workdir: AnyPath, step: int) -> dict[str, float | int]:
+    """What an evaluated checkpoint says of itself; a damaged number must not make it the best one."""
+    directory = checkpoint_directory(workdir, step)
+    with contextlib.suppress(OSError):  # another host removes it
+        if not find_damage(directory, META):
+            return read_meta(directory).metrics
+    return {}  # being written, or damaged
+
+
+def read_meta(directory: AnyPath) -> CheckpointMeta:
     """The metadata in a checkpoint's folder.
 
     Raises:
@@ -175,8 +192,18 @@ def read_meta(directory: Path) -> CheckpointMeta:
     return dataclasses.replace(meta, metrics=meta.metrics | _read_metrics(directory / EVALUATION))
 
 
-def _read_metrics(path: Path) -> dict[str, float | int]:
-    """What `keep_metrics` wrote; nothing where it didn't, or where that is damaged."""
+def write_metrics(directory: AnyPath, metrics: Mapping[str, float | int]) -> None:
+    """Write the metrics of a checkpoint beside it; what isn't finite is left out.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    write_atomically(directory / EVALUATION, json.dumps({"metrics": finite, "sha256": _sha256(finite)}, indent=1))
+
+
+def _read_metrics(path: AnyPath) -> dict[str, float | int]:
+    """What `write_metrics` wrote; nothing where it didn't, or where that is damaged."""
     with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
         content = json.loads(path.read_text())
         metrics: dict[str, float | int] = content["metrics"]
@@ -195,18 +222,19 @@ def variables_of(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "batch_stats": state.batch_stats} | averaged
 
 
-def _array_writer() -> ocp.PyTreeCheckpointHandler:
+def _array_writer(hosts_of: ocp.options.MultiprocessingOptions) -> ocp.PyTreeCheckpointHandler:
     """Writes every array from one of the devices that have it.
 
     By default orbax lets each copy write a slice, and compiles the slicing for every shape: half a minute at the first
     save on 8 CPU devices. On GPUs, too, it leaves that out.
     """
     arrays = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
-    registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
-    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
+    whole = ocp.type_handlers.NumpyHandler()
+    registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays), (np.ndarray, whole))
+    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry, multiprocessing_options=hosts_of)
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The reason in an error of the libraries below, in one line."""
     if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
         return "no space left on the device"

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath, inner
 
 CHECKSUMS_FILE = "checksums.json"
 
@@ -19,14 +20,13 @@ def write_checksums(directory: Path) -> None:
     write_atomically(directory / CHECKSUMS_FILE, json.dumps(checksums, indent=1))
 
 
-def find_damage(directory: Path, item: str = "") -> list[str]:
+def find_damage(directory: AnyPath, item: str = "") -> list[str]:
     """What is wrong with a sealed directory, or one folder of it, one phrase a file; nothing if it is as written."""
     try:
-        checksums = json.loads((directory / CHECKSUMS_FILE).read_text())
-        expected = {str(name): str(value) for name, value in checksums.items()}
+        expected = read_checksums(directory)
     except FileNotFoundError:
         return [f"{CHECKSUMS_FILE} is missing"]
-    except (ValueError, AttributeError):
+    except ValueError:
         return [f"{CHECKSUMS_FILE} can't be read"]
     if not expected:
         return [f"{CHECKSUMS_FILE} is empty"]
@@ -34,7 +34,25 @@ def find_damage(directory: Path, item: str = "") -> list[str]:
     return [damage for name, value in looked_at.items() if (damage := _damage_of(directory, name, value))]
 
 
-def seal_sha256(directory: Path) -> str:
+def is_sealed(directory: AnyPath) -> bool:
+    """Whether everything in a directory had been written when its checksums were."""
+    return (directory / CHECKSUMS_FILE).is_file()
+
+
+def read_checksums(directory: AnyPath) -> dict[str, str]:
+    """The checksum of each file of a sealed directory, by its relative path.
+
+    Raises:
+        FileNotFoundError: it isn't sealed.
+        ValueError: the file of checksums is damaged, or names a file outside.
+    """
+    checksums = json.loads((directory / CHECKSUMS_FILE).read_text())
+    if not isinstance(checksums, dict):
+        raise ValueError(f"{directory / CHECKSUMS_FILE} holds no checksums")
+    return {inner(name): str(value) for name, value in checksums.items()}
+
+
+def seal_sha256(directory: AnyPath) -> str:
     """One checksum for a sealed directory: that of the file of checksums.
 
     Raises:
@@ -43,13 +61,13 @@ def seal_sha256(directory: Path) -> str:
     return _sha256(directory / CHECKSUMS_FILE)
 
 
-def _damage_of(directory: Path, name: str, expected: str) -> str:
+def _damage_of(directory: AnyPath, name: str, expected: str) -> str:
     path = directory / name
     if not path.is_file():
         return f"{name} is missing"
     return "" if _sha256(path) == expected else f"{name} has changed"
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: AnyPath) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
 """Restoring checkpoints: the newest sound one is used; damage is reported, put aside and never believed."""
 
-import os
-import shutil
+import contextlib
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,10 @@ from jax.sharding import Mesh
 from absl import logging
 from jaxtyping import PyTree
 
+from occrobnet_jax.files.copies import move, remove
+from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.parallel import coordination, hosts
+from occrobnet_jax.runs.bucket_checkpoints import at_hand
 from occrobnet_jax.runs.checkpoint import (
     FOLDER,
     OPTIMISER,
@@ -25,7 +28,7 @@ from occrobnet_jax.runs.checkpoint import (
     read_meta,
     variables_of,
 )
-from occrobnet_jax.runs.checksums import CHECKSUMS_FILE, find_damage, seal_sha256
+from occrobnet_jax.runs.checksums import find_damage, is_sealed, seal_sha256
 from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.state import TrainState, Variables, abstract_variables, leaves_by_path
 
@@ -42,7 +45,7 @@ class Restored(NamedTuple):
     sha256: str  # over everything in the checkpoint
 
 
-def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
+def restore_state(workdir: AnyPath, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
     """The newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is none.
 
     The lead checks, all hosts restore what it found. Newer ones that are damaged are reported and put aside under
@@ -55,20 +58,21 @@ def restore_state(workdir: Path, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[T
     step = coordination.from_lead("newest checkpoint", _newest_sound(workdir) if hosts.is_lead() else 0, CHECK_LIMIT_S)
     if step is None:
         return None
-    directory = checkpoint_directory(workdir, step)
-    if not directory.is_dir():
-        raise ValueError(f"this host doesn't see {directory}; --workdir must be a folder that all hosts share")
-    _check_fits(directory, _stored(directory), variables_of(state))
-    variables = _read(directory / VARIABLES, variables_of(state))
-    opt_state = _read(directory / OPTIMISER, state.opt_state)
+    with _sound_copy(checkpoint_directory(workdir, step)) as directory:
+        if not directory.is_dir():
+            raise ValueError(f"this host doesn't see {directory}; --workdir must be a folder that all hosts share")
+        _check_fits(directory, _stored(directory), variables_of(state))
+        variables = _read(directory / VARIABLES, variables_of(state))
+        opt_state = _read(directory / OPTIMISER, state.opt_state)
+        meta = read_meta(directory)
     count = jax.device_put(jnp.asarray(step, state.step.dtype), state.step.sharding)
     if hosts.is_lead():
         _put_damaged_aside(workdir, step)
     restored = TrainState(step=count, averaged=variables.pop("averaged", None), opt_state=opt_state, **variables)
-    return restored, read_meta(directory)
+    return restored, meta
 
 
-def restore_for_inference(path: Path | str, step: int | None = None) -> Restored:
+def restore_for_inference(path: AnyPath | str, step: int | None = None) -> Restored:
     """Config and variables of the newest sound checkpoint, or that of `step`, of a workdir; or of a checkpoint folder.
 
     Nothing is written. The arrays are on this process's first device.
@@ -76,17 +80,17 @@ def restore_for_inference(path: Path | str, step: int | None = None) -> Restored
     Raises:
         ValueError: there is no such checkpoint, or it is damaged.
     """
-    directory = _find(Path(path), step)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    stored = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
-    )
-    meta = read_meta(directory)
-    variables = _averaged_first(_read(directory / VARIABLES, stored))
-    return Restored(meta.config, variables, meta.step, seal_sha256(directory))
+    with _sound_copy(_find(path_of(path), step)) as directory:
+        stored = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _stored(directory)
+        )
+        meta = read_meta(directory)
+        variables = _averaged_first(_read(directory / VARIABLES, stored))
+        return Restored(meta.config, variables, meta.step, seal_sha256(directory))
 
 
-def checkpoint_sha256(workdir: Path, step: int) -> str:
+def checkpoint_sha256(workdir: AnyPath, step: int) -> str:
     """The checksum of a workdir's checkpoint, over everything in it."""
     return seal_sha256(checkpoint_directory(workdir, step))
 
@@ -97,10 +101,10 @@ def _averaged_first(variables: dict[str, Any]) -> dict[str, Any]:
     return {"params": params, "batch_stats": variables["batch_stats"]}
 
 
-def _find(path: Path, step: int | None) -> Path:
+def _find(path: AnyPath, step: int | None) -> AnyPath:
     """The folder of the checkpoint that a user means by `path` and `step`."""
-    if (path / CHECKSUMS_FILE).is_file():
-        workdir, step = path.resolve().parents[1], int(path.resolve().name)
+    if is_sealed(path):
+        workdir, step = absolute(path).parents[1], int(absolute(path).name)
     else:
         workdir = path
     steps = checkpoint_steps(workdir)
@@ -108,12 +112,12 @@ def _find(path: Path, step: int | None) -> Path:
         raise ValueError(f"no checkpoint {'' if step is None else f'of step {step} '}in {workdir}; there are {steps}")
     if step is None:
         return checkpoint_directory(workdir, typing.cast(int, _newest_sound(workdir)))
-    if damage := find_damage(checkpoint_directory(workdir, step)):
+    if damage := _damage_of(checkpoint_directory(workdir, step)):
         raise ValueError(f"checkpoint {step} in {workdir} is damaged: {_listed(damage)}")
     return checkpoint_directory(workdir, step)
 
 
-def _newest_sound(workdir: Path) -> int | None:
+def _newest_sound(workdir: AnyPath) -> int | None:
     """Step of the newest checkpoint without damage; None where there is none at all.
 
     Raises:
@@ -121,7 +125,7 @@ def _newest_sound(workdir: Path) -> int | None:
     """
     damaged = []
     for step in reversed(checkpoint_steps(workdir)):
-        damage = find_damage(checkpoint_directory(workdir, step))
+        damage = _damage_of(checkpoint_directory(workdir, step))
         if not damage:
             return step
         damaged.append(f"step {step}: {_listed(damage)}")
@@ -134,19 +138,33 @@ def _newest_sound(workdir: Path) -> int | None:
     return None
 
 
+def _damage_of(directory: AnyPath) -> list[str]:
+    with at_hand(directory) as copy:
+        return find_damage(copy)
+
+
+@contextlib.contextmanager
+def _sound_copy(directory: AnyPath) -> Iterator[Path]:
+    """A checkpoint that was found sound, at hand; what is copied from a bucket is looked at again."""
+    with at_hand(directory) as copy:
+        if in_bucket(directory) and (damage := find_damage(copy)):
+            raise ValueError(f"{directory} is damaged: {_listed(damage)}")
+        yield copy
+
+
 def _listed(damage: list[str]) -> str:
     more = f" and {len(damage) - LISTED} more" if len(damage) > LISTED else ""
     return "; ".join(damage[:LISTED]) + more
 
 
-def _put_damaged_aside(workdir: Path, newest_sound: int) -> None:
+def _put_damaged_aside(workdir: AnyPath, newest_sound: int) -> None:
     """Renames the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
     for step in checkpoint_steps(workdir):
         if step > newest_sound:
             directory = checkpoint_directory(workdir, step)
             aside = directory.with_name(f"{step}.damaged")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(directory, aside)
+            remove(aside)
+            move(directory, aside)
 
 
 def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
@@ -176,7 +194,7 @@ def _forms(tree: PyTree[Any]) -> dict[str, str]:
 
 
 def restore_variables(
-    model: nn.Module, input_size_px: int, workdir: Path, step: int | None, mesh: Mesh
+    model: nn.Module, input_size_px: int, workdir: AnyPath, step: int | None, mesh: Mesh
 ) -> tuple[Variables, int]:
     """Variables, a copy on every device, and step of the newest checkpoint, or of that of `step`.
 

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,23 @@ import occrobnet_jax
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.files.paths import AnyPath, in_bucket
 
 CONFIG_FILE, SUMMARY_FILE = "config.json", "summary.json"
 COMMIT_VARIABLE = "OCCROBNET_COMMIT"  # set by the Dockerfile
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
-def prepare_workdir(workdir: Path) -> None:
+def prepare_workdir(workdir: AnyPath) -> None:
     """Makes the workdir where it is missing.
 
     Raises:
         ValueError: it can't be written.
     """
     try:
+        if in_bucket(workdir):
+            _try_to_write(workdir / f".written_by_{uuid.uuid4().hex}")
+            return
         workdir.mkdir(parents=True, exist_ok=True)
         if not os.access(workdir, os.W_OK | os.X_OK):
             raise PermissionError("permission denied")
@@ -34,12 +39,17 @@ def prepare_workdir(workdir: Path) -> None:
         raise ValueError(f"--workdir={workdir} can't be written ({reason}); choose another folder") from error
 
 
-def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
+def _try_to_write(path: AnyPath) -> None:
+    write_atomically(path, "")
+    path.unlink()
+
+
+def write_config(workdir: AnyPath, config: Mapping[str, Any]) -> None:
     """Keeps the whole config as run."""
     write_atomically(workdir / CONFIG_FILE, json.dumps(config, indent=1) + "\n")
 
 
-def config_changes(workdir: Path, config: Mapping[str, Any]) -> list[str]:
+def config_changes(workdir: AnyPath, config: Mapping[str, Any]) -> list[str]:
     """How `config` differs from what the workdir's earlier run kept, one phrase a setting."""
     path = workdir / CONFIG_FILE
     if not path.is_file():
@@ -50,7 +60,7 @@ def config_changes(workdir: Path, config: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def write_summary(workdir: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(workdir: AnyPath, summary: Mapping[str, Any]) -> None:
     """Keeps what the run came to, with the versions of everything that computed it."""
     write_atomically(workdir / SUMMARY_FILE, json.dumps({**summary, "versions": versions()}, indent=1) + "\n")
 

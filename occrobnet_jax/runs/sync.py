@@ -10,9 +10,9 @@ import dataclasses
 import math
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from occrobnet_jax.files.paths import AnyPath, path_of
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.history import METRICS_FILE, read_history
 from occrobnet_jax.runs.summary import CONFIG_FILE, is_finished, kept_config, read_summary
@@ -22,7 +22,7 @@ from occrobnet_jax.runs.wandb_run import open_run
 Row = dict[str, Any]
 
 
-def sync(workdir: Path, **changes: Any) -> int:
+def sync(workdir: AnyPath, **changes: Any) -> int:
     """Send what Weights & Biases lacks of a workdir's run; return how many lines had something new.
 
     Args:
@@ -80,7 +80,7 @@ def last_values(rows: Iterable[Row]) -> Row:
 def main(arguments: list[str]) -> int:
     """Sync the workdirs of a command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m occrobnet_jax.runs.sync", description=__doc__)
-    parser.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
+    parser.add_argument("workdirs", nargs="+", type=path_of, metavar="WORKDIR")
     parser.add_argument("--project", help="instead of the run's config.wandb.project, as for a run of a sweep")
     parser.add_argument("--entity", help="instead of the run's config.wandb.entity")
     options = parser.parse_args(arguments)

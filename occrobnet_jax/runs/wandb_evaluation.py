@@ -2,9 +2,9 @@
 
 import functools
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.checkpoint import checkpoint_directory
 from occrobnet_jax.runs.config import experiment_from
@@ -24,7 +24,7 @@ class KeptEvaluation(NamedTuple):
 
     split: str
     step: int
-    folder: Path
+    folder: AnyPath
     metrics: dict[str, float | int]
 
     @property
@@ -33,7 +33,7 @@ class KeptEvaluation(NamedTuple):
         return {"step": self.step} | {f"{FOLDER}/{self.split}/{name}": value for name, value in self.metrics.items()}
 
 
-def read_evaluation(workdir: Path, folder: Path) -> KeptEvaluation:
+def read_evaluation(workdir: AnyPath, folder: AnyPath) -> KeptEvaluation:
     """Return what an evaluation's folder holds.
 
     Raises:
@@ -48,7 +48,7 @@ def read_evaluation(workdir: Path, folder: Path) -> KeptEvaluation:
     return KeptEvaluation(folder.relative_to(workdir / FOLDER).parts[0], step, folder, numbers)
 
 
-def kept_evaluations(workdir: Path) -> list[KeptEvaluation]:
+def kept_evaluations(workdir: AnyPath) -> list[KeptEvaluation]:
     """Return every evaluation in a workdir, by split and step.
 
     Raises:
@@ -58,7 +58,7 @@ def kept_evaluations(workdir: Path) -> list[KeptEvaluation]:
     return sorted(found, key=lambda evaluation: evaluation[:2])
 
 
-def log_artifacts(run: Any, workdir: Path, evaluation: KeptEvaluation, *, checkpoint: bool) -> None:
+def log_artifacts(run: Any, workdir: AnyPath, evaluation: KeptEvaluation, *, checkpoint: bool) -> None:
     """Log the files of an evaluation, and its checkpoint where that is still there, as artifacts of wandb's run."""
     from wandb import Artifact
 
@@ -83,13 +83,13 @@ class EvaluationReport:
     finished.
     """
 
-    def __init__(self, workdir: Path):
+    def __init__(self, workdir: AnyPath):
         """Of a run, which need not have begun; one that was not trained here, such as an imported one, tells nothing."""
         self._workdir = workdir
         self._waiting: list[KeptEvaluation] = []
         self._run: WandbRun | None = None
 
-    def add(self, folder: Path) -> None:
+    def add(self, folder: AnyPath) -> None:
         """Tell of the evaluation in a folder, as soon as that may be."""
         config = self._config()
         if config.mode == "disabled":

@@ -21,6 +21,7 @@ from absl import logging
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.runs.experiment import WandbConfig
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath, absolute, here
 
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30
@@ -38,7 +39,7 @@ class WandbRun:
     """
 
     def __init__(
-        self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], *, joins: bool = False
+        self, config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any], *, joins: bool = False
     ):
         """Starts the run, or the next part of it, with `run_config` shown beside its curves; see `open_run`."""
         self._run: Any = None
@@ -87,7 +88,7 @@ class WandbRun:
         if self._worker.ident:
             _limit_exit()
 
-    def _start(self, config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], joins: bool) -> None:
+    def _start(self, config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any], joins: bool) -> None:
         self._run = open_run(config, workdir, run_config, joins=joins)
         self.id = keep_id(workdir, self._run.id)
 
@@ -137,7 +138,7 @@ def _kill_service_after(exit_began: threading.Event) -> None:
             child.kill()
 
 
-def open_run(config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], *, joins: bool = False) -> Any:
+def open_run(config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any], *, joins: bool = False) -> Any:
     """Open the run of a workdir, or its next part; return wandb's object.
 
     Args:
@@ -153,13 +154,13 @@ def open_run(config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], 
 
     run = wandb.init(
         **_path(config, workdir),
-        name=config.name or workdir.resolve().name,
+        name=config.name or absolute(workdir).name,
         group=config.group or None,
         tags=list(config.tags),
         config=dict(run_config),
         mode=config.mode,
         resume=None if config.mode == "shared" else "allow",  # there the server puts all parts together
-        dir=workdir,
+        dir=here(workdir),
         settings=wandb.Settings(
             init_timeout=INIT_TIMEOUT_S,
             console="off",
@@ -174,7 +175,7 @@ def open_run(config: WandbConfig, workdir: Path, run_config: Mapping[str, Any], 
     return run
 
 
-def _path(config: WandbConfig, workdir: Path) -> dict[str, Any]:
+def _path(config: WandbConfig, workdir: AnyPath) -> dict[str, Any]:
     """Where the run is; in a sweep its agent has said so, and wandb ignores, with a warning, what else is given."""
     if SWEEP_VARIABLE in os.environ:
         return {}
@@ -187,7 +188,7 @@ def _shared(joins: bool) -> dict[str, Any]:
     return {"x_label": label, "x_primary": not joins, "x_update_finish_state": not joins}
 
 
-def workdir_of(workdir: Path) -> Path:
+def workdir_of(workdir: AnyPath) -> AnyPath:
     """Return the folder of this run: `workdir`, or in a sweep, whose runs all get the same, one in it named by the id.
 
     A sweep's own ${envvar:WANDB_RUN_ID} can't say it: an agent puts in the id of the run before.
@@ -196,7 +197,7 @@ def workdir_of(workdir: Path) -> Path:
     return workdir / run if run and SWEEP_VARIABLE in os.environ else workdir
 
 
-def run_id(workdir: Path) -> str:
+def run_id(workdir: AnyPath) -> str:
     """Return the id of a workdir's run: the one that is kept, the one that a sweep has given it, or else a new one."""
     path = workdir / ID_FILE
     if path.exists():
@@ -204,7 +205,7 @@ def run_id(workdir: Path) -> str:
     return keep_id(workdir, os.environ.get(RUN_VARIABLE) or secrets.token_hex(4))
 
 
-def keep_id(workdir: Path, run: str) -> str:
+def keep_id(workdir: AnyPath, run: str) -> str:
     """Keep the id of the run that W&B has really opened for the next start; return it."""
     path = workdir / ID_FILE
     if not path.exists() or path.read_text().strip() != run:

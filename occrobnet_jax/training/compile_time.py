@@ -3,15 +3,15 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath
 
 FILE = "compile_s.txt"
 
 
 @contextlib.contextmanager
-def told(workdir: Path, what: str) -> Iterator[None]:
+def told(workdir: AnyPath, what: str) -> Iterator[None]:
     """Say that `what` is compiled in the body, how long that took the last time in this workdir, and how long it took.
 
     What XLA's cache has takes seconds, so that the last time may have been much shorter or longer.
@@ -24,7 +24,7 @@ def told(workdir: Path, what: str) -> Iterator[None]:
     write_atomically(workdir / FILE, f"{took_s:.1f}\n")
 
 
-def _last_time(path: Path) -> str:
+def _last_time(path: AnyPath) -> str:
     try:
         return f"last time it took {float(path.read_text()):.0f} s"
     except (OSError, ValueError):  # the first start, or half a file

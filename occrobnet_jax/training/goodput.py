@@ -6,22 +6,22 @@ restart had to take again.
 
 import datetime
 import json
-from pathlib import Path
 
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.runs.history import METRICS_FILE
 
 STARTED_FILE = "started.txt"
 
 
-def note_start(workdir: Path) -> None:
+def note_start(workdir: AnyPath) -> None:
     """Keep the time of a workdir's first start; later starts change nothing."""
     path = workdir / STARTED_FILE
     if not path.exists():
         write_atomically(path, datetime.datetime.now(datetime.UTC).isoformat() + "\n")
 
 
-def goodput(workdir: Path) -> dict[str, float]:
+def goodput(workdir: AnyPath) -> dict[str, float]:
     """Return the seconds since a run's first start, those in steps that count, and the share of these."""
     started = datetime.datetime.fromisoformat((workdir / STARTED_FILE).read_text().strip())
     since_s = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
@@ -29,7 +29,7 @@ def goodput(workdir: Path) -> dict[str, float]:
     return {"since_first_start_s": since_s, "productive_s": productive_s, "goodput_share": productive_s / since_s}
 
 
-def productive_time_s(metrics: Path) -> float:
+def productive_time_s(metrics: AnyPath) -> float:
     """Return the seconds of all steps in a run's record, in which steps taken again stand once.
 
     A line is of the steps since the one before it; its step time is the mean over those that had nothing to compile.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.state import TrainState, leaves_by_path
@@ -45,7 +46,7 @@ def with_backbone(state: TrainState, path: Path) -> TrainState:
     return _with_leaves(state, {f"{kind}/{BACKBONE}/{name}": leaf for kind, name, leaf in _by_kind(loaded)})
 
 
-def initialise_from(path: Path | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
+def initialise_from(path: AnyPath | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
     """A new run's state with the weights and batch statistics of another run's checkpoint, as far as both have them.
 
     Args:

@@ -4,13 +4,14 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.journal import Journal
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.runs.experiment import WandbConfig
 from occrobnet_jax.runs.history import METRICS_FILE
 from occrobnet_jax.runs.wandb_run import WandbRun
@@ -24,7 +25,7 @@ class MetricWriter:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: AnyPath,
         wandb: WandbConfig,
         run_config: Mapping[str, Any],
         *,
@@ -39,7 +40,7 @@ class MetricWriter:
         if not is_lead:
             return
         self._last = keep_lines_until(workdir / METRICS_FILE, step)
-        self._file = (workdir / METRICS_FILE).open("a")
+        self._journal = Journal(workdir / METRICS_FILE)
         self._wandb = WandbRun(wandb, workdir, run_config)
         self._last_step = last_step
         self._first_line: tuple[int, float] | None = None  # its step and time: before it are starts of all kinds
@@ -71,6 +72,15 @@ class MetricWriter:
         """Whether pictures have anywhere to go."""
         return bool(self.wandb_id or self._tensorboard)
 
+    def flush(self) -> None:
+        """Returns when everything recorded so far is in the workdir; call it before a checkpoint counts on that.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        if self._is_lead:
+            self._journal.flush()
+
     def write_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
         """Shows lists of RGB images in Weights & Biases and TensorBoard."""
         if self._is_lead:
@@ -97,7 +107,7 @@ class MetricWriter:
         if self._is_lead:
             self._bar.close()
             try:
-                self._file.close()  # which tries once more to write what a full disk had no room for
+                self._journal.close()  # which tries once more to write what a full disk had no room for
             finally:
                 self._wandb.finish(failed=error[0] is not None)
                 if self._tensorboard:
@@ -106,15 +116,12 @@ class MetricWriter:
     def _record(self, line: dict[str, Any]) -> None:
         is_more = self._last.get("step") == line["step"]
         try:
-            if is_more:
-                self._file.truncate(self._file.tell() - len(_encoded(self._last)))
             self._last = self._last | line if is_more else line
-            self._file.write(_encoded(self._last))
-            self._file.flush()
+            (self._journal.replace_last if is_more else self._journal.add)(json.dumps(self._last))
         except OSError as error:
+            reason = error.strerror or error
             raise OSError(
-                f"step {line['step']} can't be recorded in {self._file.name} ({error.strerror}): make room, then start "
-                "again"
+                f"step {line['step']} can't be recorded in {self._journal.path} ({reason}): make room, then start again"
             ) from error
 
     def _show(self, step: int, values: Mapping[str, float]) -> None:
@@ -133,7 +140,7 @@ class MetricWriter:
         return f", {tqdm.format_interval((now_s - first_s) * left / done)} left" if done > 0 and left > 0 else ""
 
 
-def keep_lines_until(path: Path, step: int) -> dict[str, Any]:
+def keep_lines_until(path: AnyPath, step: int) -> dict[str, Any]:
     """Drop from a metrics file what was written beyond the checkpoint from which a run goes on; return the last line.
 
     Otherwise the steps that are taken again would count twice. A half-written last line goes too.
@@ -141,7 +148,7 @@ def keep_lines_until(path: Path, step: int) -> dict[str, Any]:
     if not path.exists():
         return {}
     kept = [line for line in map(_parsed, path.read_text().splitlines()) if line.get("step", math.inf) <= step]
-    write_atomically(path, "".join(map(_encoded, kept)))
+    write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in kept))
     return kept[-1] if kept else {}
 
 
@@ -151,7 +158,3 @@ def _parsed(line: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) and isinstance(content.get("step"), int | float) else {}
-
-
-def _encoded(line: Mapping[str, Any]) -> str:
-    return json.dumps(line) + "\n"

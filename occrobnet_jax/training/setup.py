@@ -5,7 +5,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.parallel.compiler import quick_compilation
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, platform_of, state_sharding
@@ -116,7 +116,7 @@ def compiled_meanwhile(run: Run) -> Iterator[None]:
     program.result()
 
 
-def restore_or_create(run: Run, workdir: Path) -> tuple[TrainState, Position, str]:
+def restore_or_create(run: Run, workdir: AnyPath) -> tuple[TrainState, Position, str]:
     """Where to go on from: the workdir's newest sound checkpoint, else a new state, whose weights may be another's.
 
     Returns:

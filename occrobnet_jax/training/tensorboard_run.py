@@ -2,9 +2,10 @@
 
 import importlib.util
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
+
+from occrobnet_jax.files.paths import AnyPath, here
 
 FOLDER = "tensorboard"
 
@@ -22,12 +23,12 @@ def check_installed() -> None:
 class TensorboardRun:
     """The event files of a workdir; every start of the run adds one."""
 
-    def __init__(self, workdir: Path, step: int):
+    def __init__(self, workdir: AnyPath, step: int):
         """Go on after `step`; what earlier files have of later steps is no longer shown."""
         from tensorboardX import SummaryWriter  # here, because it is an optional install
 
         # A queue without end: the training never waits for a slow disk.
-        self._writer = SummaryWriter(str(workdir / FOLDER), purge_step=step + 1, max_queue=0)
+        self._writer = SummaryWriter(str(here(workdir) / FOLDER), purge_step=step + 1, max_queue=0)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Write numbers."""

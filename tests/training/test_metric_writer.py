@@ -45,9 +45,9 @@ def test_a_resumed_run_continues_the_record_without_duplicates(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
 def test_a_full_disk_is_told_with_file_and_step_and_ends_the_report(tmp_path):
     metrics, ended, full = writer(tmp_path), [], Path("/dev/full")
-    metrics._file.close()
-    metrics._file, metrics._wandb.finish = full.open("a"), lambda failed: ended.append(failed)
-    with pytest.raises(OSError, match=r"step 7 can't be recorded in /dev/full \(No space left on device\): make room"):
+    metrics._journal._file.close()
+    metrics._journal._file, metrics._wandb.finish = full.open("ab"), lambda failed: ended.append(failed)
+    with pytest.raises(OSError, match=r"step 7 can't be recorded in .*jsonl \(No space left on device\): make room"):
         metrics.write(7, {"loss": 1.0})
     with pytest.raises(OSError, match="No space left"):
         metrics.__exit__(OSError)

@@ -31,6 +31,7 @@ from occrobnet_jax.evaluation.formats.records import (
     select,
 )
 from occrobnet_jax.files.atomic import atomic_file
+from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.progress import progress
 
 SETTING = ("input_size_px", "mean_pose_rel_m", "switches")
@@ -57,7 +58,7 @@ class Column(NamedTuple):
 class RecordsFile:
     """A file that `save` wrote, of which nothing but the heads has been read."""
 
-    path: Path
+    path: AnyPath
     setting: Setting
     columns: Mapping[str, Column]
 
@@ -89,7 +90,7 @@ class RecordsFile:
         return select(concatenate(found), np.searchsorted(ascending, ordered))
 
 
-def save(path: Path, chunks: Iterable[Records], setting: Setting) -> None:
+def save(path: AnyPath, chunks: Iterable[Records], setting: Setting) -> None:
     """Write records and setting as one .npz file, or nothing.
 
     Args:
@@ -105,7 +106,7 @@ def save(path: Path, chunks: Iterable[Records], setting: Setting) -> None:
         for chunk in chunks:
             for name, values in chunk.items():
                 if name not in columns:
-                    columns[name] = _Spool(spools.enter_context(tempfile.TemporaryFile(dir=path.parent)), values)
+                    columns[name] = _Spool(spools.enter_context(tempfile.TemporaryFile(dir=_beside(path))), values)
                 columns[name].add(values)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
             for name, column in columns.items():
@@ -116,7 +117,12 @@ def save(path: Path, chunks: Iterable[Records], setting: Setting) -> None:
                     np.lib.format.write_array(member, value, allow_pickle=False)
 
 
-def open_records(path: Path, required: Iterable[str] = (*LABELS, *PREDICTED)) -> RecordsFile:
+def _beside(path: AnyPath) -> Path | None:
+    """Return where columns wait: beside the file, whose disk has room for them, or of a bucket's the system's place."""
+    return None if in_bucket(path) else path.parent
+
+
+def open_records(path: AnyPath, required: Iterable[str] = (*LABELS, *PREDICTED)) -> RecordsFile:
     """Return the file, to be read in chunks.
 
     Args:
@@ -139,7 +145,7 @@ def open_records(path: Path, required: Iterable[str] = (*LABELS, *PREDICTED)) ->
     return RecordsFile(path, setting, columns)
 
 
-def load(path: Path) -> tuple[Records, Setting]:
+def load(path: AnyPath) -> tuple[Records, Setting]:
     """Return all records of a file at once, and their setting.
 
     Raises:
@@ -149,7 +155,7 @@ def load(path: Path) -> tuple[Records, Setting]:
     return next(file.chunks(file.num_rows)), file.setting
 
 
-def load_labels(path: Path) -> tuple[Records, Setting]:
+def load_labels(path: AnyPath) -> tuple[Records, Setting]:
     """Return labels and facts of a file that `save` wrote, whether or not there are predictions in it.
 
     Raises:
@@ -160,7 +166,7 @@ def load_labels(path: Path) -> tuple[Records, Setting]:
     return next(RecordsFile(path, file.setting, columns).chunks(file.num_rows)), file.setting
 
 
-def read_arrays(path: Path) -> Records:
+def read_arrays(path: AnyPath) -> Records:
     """Return all arrays of an .npz file, unchecked.
 
     Raises:
@@ -170,7 +176,7 @@ def read_arrays(path: Path) -> Records:
         return {name: _whole(archive, name) for name in _names(archive)}
 
 
-def array_names(path: Path) -> list[str]:
+def array_names(path: AnyPath) -> list[str]:
     """Return the names of the arrays of an .npz file.
 
     Raises:
@@ -180,7 +186,7 @@ def array_names(path: Path) -> list[str]:
         return _names(archive)
 
 
-def arrays_sha256(path: Path) -> str:
+def arrays_sha256(path: AnyPath) -> str:
     """Return the hash of names, types, shapes and values of an .npz file, however it is packed.
 
     Raises:
@@ -222,10 +228,10 @@ class _Spool:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(path: AnyPath) -> Iterator[zipfile.ZipFile]:
     """An .npz file to read from; whatever is wrong with it becomes a ValueError that names it."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             yield archive
     except MemoryError as error:
         raise ValueError(f"{path} claims arrays that don't fit into memory") from error
@@ -304,7 +310,7 @@ def _setting_arrays(setting: Setting) -> dict[str, np.ndarray]:
     return {"input_size_px": np.array(setting.input_size_px, np.int32), **mean, "switches": switches}
 
 
-def _setting(archive: zipfile.ZipFile, heads: Mapping[str, Column], path: Path) -> Setting:
+def _setting(archive: zipfile.ZipFile, heads: Mapping[str, Column], path: AnyPath) -> Setting:
     """What is the same for all examples."""
     try:
         for name in SETTING:
@@ -320,7 +326,7 @@ def _setting(archive: zipfile.ZipFile, heads: Mapping[str, Column], path: Path) 
         raise ValueError(f"{path}: input_size_px, mean_pose_rel_m or switches can't be read: {error}") from error
 
 
-def _check_column(name: str, column: Column, count: int, path: Path) -> None:
+def _check_column(name: str, column: Column, count: int, path: AnyPath) -> None:
     shape, expected = column.shape, SHAPES.get(name)
     if not shape or shape[0] != count or count == 0:
         raise ValueError(f"{path}: {name} has the shape {shape}; all arrays must have the same number of rows")

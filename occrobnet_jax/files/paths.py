@@ -1,0 +1,117 @@
+"""Paths here and in buckets: one type for both, made from what a user writes.
+
+A bucket (`gs://`, `s3://`) keeps objects under names. It has no folders, renames nothing and appends to nothing; all it
+promises is that an object is there as a whole or not at all. What is built on that: `copies`, `atomic`, `journal`.
+"""
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias, TypeGuard
+
+import fsspec
+from etils import epath
+from fsspec.config import conf
+
+AnyPath: TypeAlias = Path | epath.Path  # a file or folder here, or, as etils' path, one in a bucket
+
+LIBRARIES = {"gs": "gcsfs", "s3": "s3fs"}  # by scheme: the library that speaks with such buckets
+CACHE_VARIABLE, CACHE = "OCCROBNET_CACHE", "~/.cache/occrobnet_jax"
+
+os.environ.setdefault("EPATH_USE_TF", "false")  # else etils, where it finds TensorFlow, asks that for objects
+for _library in ("gs", "gcs", "s3"):  # other machines write to the same bucket: what was listed once may be old
+    conf.setdefault(_library, {})["use_listings_cache"] = False
+
+
+def path_of(text: str | os.PathLike[str]) -> AnyPath:
+    """The path that a user means: a local one, `gs://BUCKET/FOLDER` or `s3://BUCKET/FOLDER`.
+
+    Raises:
+        ValueError: the scheme is another one, its library isn't installed, or the path leaves the bucket.
+    """
+    text = os.fspath(text)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text)
+    if scheme not in LIBRARIES:
+        raise ValueError(
+            f"{text}: {scheme}:// is not known here; name a local folder, gs://BUCKET/... or s3://BUCKET/..."
+        )
+    names = rest.rstrip("/").split("/")
+    if not all(names) or {".", ".."} & set(names):
+        raise ValueError(f"{text} is no place in a bucket; write {scheme}://BUCKET/FOLDER, without . or .. in it")
+    if importlib.util.find_spec(LIBRARIES[scheme]) is None:
+        raise ValueError(f"{text} needs {LIBRARIES[scheme]}: pip install {LIBRARIES[scheme]}")
+    return epath.Path(f"{scheme}://", *names)
+
+
+def local_path_of(text: str | os.PathLike[str]) -> Path:
+    """The path that a user means where only this machine's files will do.
+
+    Raises:
+        ValueError: it names a scheme.
+    """
+    if "://" in os.fspath(text):
+        raise ValueError(f"{os.fspath(text)} must be a local path; copy it here first")
+    return Path(text)
+
+
+def in_bucket(path: AnyPath) -> TypeGuard[epath.Path]:
+    """Whether a path is one of a bucket."""
+    return isinstance(path, epath.Path)
+
+
+def absolute(path: AnyPath) -> AnyPath:
+    """The one name of a place; a bucket's objects have no other."""
+    return path if in_bucket(path) else path.resolve()
+
+
+def inner(name: str) -> str:
+    """A name that was read from a file, if it stays in the folder that it is joined to.
+
+    Raises:
+        ValueError: it leads out of any folder.
+    """
+    parts = name.split("/")
+    if not all(parts) or {".", ".."} & set(parts) or "\0" in name:
+        raise ValueError(f"{name!r} is not the name of a file in a folder")
+    return name
+
+
+def size_of(path: AnyPath) -> int:
+    """Bytes of a file.
+
+    Raises:
+        OSError: it isn't there.
+    """
+    return path.stat().length if in_bucket(path) else path.stat().st_size
+
+
+def copy_of(path: epath.Path) -> Path:
+    """Where this machine keeps its copy of a bucket's folder: $OCCROBNET_CACHE/buckets/SCHEME/BUCKET/FOLDER."""
+    return Path(os.environ.get(CACHE_VARIABLE, CACHE)).expanduser() / "buckets" / Path(*path.parts[1:])
+
+
+def here(folder: AnyPath) -> Path:
+    """Return the folder itself, or of a bucket's this machine's copy: for libraries that write to disks only."""
+    local = copy_of(folder) if in_bucket(folder) else folder
+    local.mkdir(parents=True, exist_ok=True)
+    return local
+
+
+def opened(path: epath.Path) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The library's file system for a bucket's path, and the path as it knows it."""
+    return fsspec.filesystem(path.parts[1]), "/".join(path.parts[2:])
+
+
+@contextlib.contextmanager
+def reaching(path: AnyPath) -> Iterator[None]:
+    """Makes an OSError that names the path of whatever a bucket's library raises in the block."""
+    try:
+        yield
+    except Exception as error:  # those of aiohttp, botocore and google.auth have nothing in common
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else OSError
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise kind(f"{path} can't be reached: {reason}") from error
