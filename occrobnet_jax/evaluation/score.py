@@ -14,6 +14,7 @@ from pathlib import Path
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.formats.object_models import read_object_models
 from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_ids, read_predictions
+from occrobnet_jax.evaluation.metrics.hand_size import of_hands_size
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find, in_words
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.scores import SEED, Result, as_lines, score_all, write_scores
@@ -35,6 +36,7 @@ def _score(options: argparse.Namespace) -> None:
     conventions = [each for name in options.protocol for each in find(name)]
     truth = Truth(options.truth, options.truth_vertices, options.frames)
     chunks, setting = read_predictions(options.predictions, truth)
+    chunks = chunks if options.any_size else of_hands_size(chunks)
     results, refused = score_all(chunks, setting, conventions, _extras(options), options.seed)
     for result in results:
         _show(result, options.joints)
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--annotation_ids", type=Path, help="ids of InterHand2.6M's subset H or M, one a line")
     parser.add_argument("--object_models", type=Path, metavar="DIR", help="003_cracker_box.npy (or .obj, ...)")
     parser.add_argument("--joints", action="store_true", help="print the numbers of single joints, too")
+    parser.add_argument("--any_size", action="store_true", help="score what seems to be in another unit, too")
     parser.add_argument("--seed", type=int, default=SEED, help="of the bootstrap over sequences")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the numbers as JSON, for compare")
     return parser

@@ -391,3 +391,32 @@ def test_old_files_without_facts_are_still_read(tmp_path: Path, capsys: pytest.C
     assert found.keys() == records.keys()
     shown, _ = scored(capsys, path, "--protocol=interhand26m/own")
     assert "[" not in next(line for line in shown.splitlines() if "mpjpe_mm/all " in line)
+
+
+@pytest.mark.parametrize(("factor", "message"), [(1e3, "as mm"), (100, "as cm"), (1e-3, "once too often"), (10, "")])
+def test_hands_in_another_unit_are_refused_with_the_one_that_fits(
+    factor: float, message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    records = noisy_records()
+    records["predicted_joints_rel_m"] = factor * records["predicted_joints_rel_m"]
+    path = write_predictions(tmp_path / "predictions.npz", records)
+    if message:
+        assert message in refused(capsys, path, "--protocol=interhand26m/own")
+    arguments = ("--any_size",) if message else ()  # ten times as large, as an untrained network's, is no unit
+    assert "mpjpe_mm/all" in scored(capsys, path, "--protocol=interhand26m/own", *arguments)[0]
+
+
+def test_hands_relative_to_their_own_wrists_have_no_mrrpe(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    records = noisy_records()
+    labels = write_predictions(tmp_path / "labels.npz", records)
+    content = {
+        "format": "hand-poses-1",
+        "keys": [key.decode() for key in records["key"]],
+        "joints": records["predicted_joints_rel_m"].tolist(),
+        **{"joint_order": "interhand", "axes": "opencv", "unit": "m"},
+    }
+    for name, known, has_it in (("a.json", {}, False), ("b.json", {"relative_translation": [[0.1, 0, 0]] * 12}, True)):
+        (tmp_path / name).write_text(json.dumps(content | known))
+        shown, _ = scored(capsys, tmp_path / name, "--protocol=interhand26m/own", f"--truth={labels}")
+        assert "mpjpe_mm/all" in shown
+        assert ("mrrpe_mm" in shown) == has_it

@@ -28,6 +28,7 @@ def random_records(rng: np.random.Generator, count: int, known: float = 0.85) ->
     intrinsics[:, :2, 2] = rng.uniform(100, 150, (count, 2))
     own = joints + rng.normal(0, 0.02, joints.shape)
     px = (own[..., :2] / own[..., 2:]) * focal[:, None, None] + intrinsics[:, None, None, :2, 2]
+    true_px = (joints[..., :2] / joints[..., 2:]) * focal[:, None, None] + intrinsics[:, None, None, :2, 2]
     own_root = own[:, :, WRIST]
     corners = rng.normal(0, 0.05, (count, 1, 3)) + np.array(
         [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
@@ -45,6 +46,7 @@ def random_records(rng: np.random.Generator, count: int, known: float = 0.85) ->
         "object_share": rng.uniform(0, 0.2, count),
         "intrinsics": intrinsics,
         "joints_cam_m": np.where(annotated[..., None], joints, 0.0),
+        "joints_px": np.where(annotated[..., None], true_px, 0.0),
         "joint_annotated": annotated,
         "joint_in_image": in_image,
         "joint_in_crop": in_image & (rng.random((count, 2, 21)) < 0.9),

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from occrobnet_jax.evaluation.formats.records import Records
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
+SAME_POINT_M = 1e-9
+
 
 @dataclasses.dataclass(frozen=True)
 class Poses:
@@ -23,10 +25,15 @@ class Poses:
 
 
 def poses_from(joints_m: Float[np.ndarray, "n 2 21 3"], **known: Any) -> Poses:
-    """Poses of which only the joints must be known."""
+    """Return poses of which only the joints must be known.
+
+    The step between the hands is that of the joints, unless all wrists lie at one point: then each hand is relative to
+    its own wrist, and nothing is said about the step.
+    """
     count = len(joints_m)
+    step = joints_m[:, LEFT, WRIST] - joints_m[:, RIGHT, WRIST]
     unknown: dict[str, Any] = {
-        "step_m": joints_m[:, LEFT, WRIST] - joints_m[:, RIGHT, WRIST],
+        "step_m": step if (np.abs(step) > SAME_POINT_M).any() else np.full((count, 3), np.nan),
         "hand_probability": np.full((count, 2), np.nan),
         "object_rotation": np.full((count, 3, 3), np.nan),
         "object_translation_m": np.full((count, 3), np.nan),

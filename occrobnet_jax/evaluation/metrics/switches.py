@@ -23,6 +23,7 @@ def data_switches(data: DataConfig, split: str) -> dict[str, Any]:
         "box_source": data.box_source,
         "box_pad_px": data.box_pad_px,
         "box_scale": data.box_scale,
+        "crop_centre": data.crop_centre,
         "input_size_px": data.input_size_px,
         "black_frames": data.black_frames,
     }

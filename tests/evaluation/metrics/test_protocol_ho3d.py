@@ -163,3 +163,16 @@ def test_records_are_scored_by_their_right_hands() -> None:
     records["joint_annotated"][:] = False
     with pytest.raises(ValueError, match="--truth=evaluation_xyz"):
         result_of(records, Setting(256), PUBLISHED[0], Extras())
+
+
+def test_exact_predictions_have_the_whole_area() -> None:
+    """Though the wrist was subtracted from them and is added again: PCK's first threshold is 0."""
+    rng = np.random.default_rng(9)
+    records = random_records(rng, 30, known=1.0)
+    records |= random_meshes(rng, records, 50)
+    truth, wrist = records["joints_cam_m"], records["root_cam_m"][:, :, None]
+    records |= {"predicted_joints_rel_m": truth - wrist, "predicted_root_cam_m": records["root_cam_m"]}
+    records["predicted_vertices_rel_m"] = records["vertices_cam_m"] - wrist
+    result = result_of(records, Setting(256), PUBLISHED[0], Extras())
+    for name in ("auc_0_50mm/unaligned", "mesh_auc_0_50mm/unaligned"):
+        assert result.numbers[name].value == 1.0

@@ -9,9 +9,9 @@ import pytest
 from occrobnet_jax.evaluation.formats.records import Records, Setting, select
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
-from occrobnet_jax.evaluation.metrics.protocols.interhand26m import PUBLISHED, InterHand
+from occrobnet_jax.evaluation.metrics.protocols.interhand26m import PUBLISHED, InterHand, counting_joints
 from occrobnet_jax.geometry.root_depth import REFERENCE_BONE_LENGTHS_M
-from occrobnet_jax.skeleton import BONES, WRIST
+from occrobnet_jax.skeleton import BONES, PARENTS, WRIST
 from tests.support.random_records import random_records
 from tests.support.scored import result_of
 
@@ -50,6 +50,16 @@ def own_depth(records: Records, row: int, hand: int) -> float:
     return max((-b + math.sqrt(max(b * b - 4 * a * c, 0.0))) / (2 * a), 0.05 - min(depths))
 
 
+def fits_kypts_heatmaps(records: Records, row: int, hand: int, joint: int) -> bool:
+    """`transform_input_to_output_space` of Keypoint Transformer, whose pixels begin half a pixel earlier."""
+    inside = all(0 <= value + 0.5 < 256 for value in records["joints_px"][row, hand, joint])
+    parent = PARENTS[joint]
+    if joint == WRIST or not records["joint_annotated"][row, hand, parent]:
+        return inside
+    depth_mm = 1000 * (records["joints_cam_m"][row, hand, joint, 2] - records["joints_cam_m"][row, hand, parent, 2])
+    return inside and 0 <= (depth_mm / 150 + 1) / 2 * 128 < 128
+
+
 def oracle(records: Records, convention: InterHand, is_2p5d: bool) -> dict[str, float]:
     """The convention's words, as InterNet's evaluator is built: lists of errors of each of the 42 joints."""
     errors: dict[str, list[list[float]]] = {kind: [[] for _ in range(42)] for kind in ("single", "interacting", "all")}
@@ -71,7 +81,7 @@ def oracle(records: Records, convention: InterHand, is_2p5d: bool) -> dict[str, 
                 mask &= records["joint_in_image"][row, hand]
             wrist_counts = mask[WRIST]
             if convention.joints == "crop":
-                mask &= records["joint_in_crop"][row, hand]
+                mask &= [fits_kypts_heatmaps(records, row, hand, joint) for joint in range(21)]
             counting[hand] = [bool(mask[joint] and wrist_counts) for joint in range(21)]
             if not is_2p5d:
                 points = records["predicted_joints_rel_m"][row, hand]
@@ -95,8 +105,9 @@ def oracle(records: Records, convention: InterHand, is_2p5d: bool) -> dict[str, 
         if kind == "interacting" and counting[0][WRIST] and counting[1][WRIST]:
             step = records["predicted_relative_translation_m"][row]
             if convention.mrrpe == "rebuilt" and is_2p5d:
-                right = np.array(lift(records, row, 0, WRIST, wrists[0]))
-                step = np.array(lift(records, row, 1, WRIST, wrists[0] + step[2])) - right
+                own = records["predicted_joints_rel_m"][row, :, WRIST, 2]
+                right = np.array(lift(records, row, 0, WRIST, wrists[0] + own[0]))
+                step = np.array(lift(records, row, 1, WRIST, wrists[0] + step[2] + own[1])) - right
             true = records["joints_cam_m"][row, 1, WRIST] - records["joints_cam_m"][row, 0, WRIST]
             steps.append(1000 * math.dist(step, true))
     found = {}
@@ -118,6 +129,7 @@ def test_published_conventions_agree_with_loops(convention: InterHand) -> None:
     rng = np.random.default_rng(sum(map(ord, convention.published)))
     for case in range(CASES // len(PUBLISHED)):
         records = random_records(rng, 2)
+        records["predicted_joints_rel_m"] = records["predicted_joints_rel_m"] + rng.normal(0, 0.01, (2, 2, 1, 3))
         if convention.frames == "with_mano" and not records["hand_fit_known"].any():
             continue
         if not convention.rows(records, Extras()).any():
@@ -188,7 +200,13 @@ def test_order_of_samples_and_swapped_hands_change_nothing() -> None:
     shuffled = {name: values[order] for name, values in records.items()}
     assert numbers(shuffled, PUBLISHED[0]) == pytest.approx(before)
     by_hand = ("joints_cam_m", "joint_annotated", "joint_in_image", "joint_in_crop", "hand_present", "root_cam_m")
-    by_hand += ("rootnet_depth_m", "predicted_joints_rel_m", "predicted_joints_px", "predicted_hand_probability")
+    by_hand += (
+        "joints_px",
+        "rootnet_depth_m",
+        "predicted_joints_rel_m",
+        "predicted_joints_px",
+        "predicted_hand_probability",
+    )
     swapped = records | {name: records[name][:, ::-1] for name in by_hand}
     swapped["predicted_relative_translation_m"] = -records["predicted_relative_translation_m"]
     for name in ("mpjpe_mm/single", "mpjpe_mm/interacting", "mpjpe_mm/all", "handedness_accuracy"):
@@ -245,3 +263,27 @@ def test_what_is_missing_is_named() -> None:
     masked = Setting(256, None, {"representation": "vectors", "black_frames": "mask"})
     with pytest.raises(ValueError, match="black frames were masked"):
         numbers(random_records(np.random.default_rng(6), 40), PUBLISHED[-1], masked)
+
+
+def test_the_crop_of_kypt_begins_half_a_pixel_earlier_where_it_lies_there() -> None:
+    """A joint on the edge of the one crop is outside the other."""
+    records = random_records(np.random.default_rng(7), 4, known=1.0)
+    records["joint_in_image"][:] = records["joint_annotated"]
+    records["joints_cam_m"][..., 2] = 1.0
+    records["joints_px"][:] = 100.0
+    records["joints_px"][..., 0, :] = -0.3
+    records["joints_px"][..., 1, :] = 255.7
+    grid, half = (Setting(256, None, {"crop_centre": name}) for name in ("pixel_grid", "half_size"))
+    present = records["joint_annotated"][..., 0]
+    for setting, inside in ((grid, [True, False]), (half, [False, True])):
+        counting = counting_joints(records, "crop", setting)
+        np.testing.assert_array_equal(counting[..., 0], present & inside[0])
+        np.testing.assert_array_equal(counting[..., 1], present & inside[1])
+        np.testing.assert_array_equal(counting[..., 2:].all(axis=-1), present)
+
+
+def test_without_a_step_between_the_hands_there_is_no_mrrpe() -> None:
+    records = random_records(np.random.default_rng(8), 20)
+    assert "mrrpe_mm/regressed" in numbers(records, PUBLISHED[-1], IN_3D)
+    records["predicted_relative_translation_m"][:] = np.nan
+    assert not any(name.startswith("mrrpe") for name in numbers(records, PUBLISHED[-1], IN_3D))

@@ -18,9 +18,10 @@ from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, E
 from occrobnet_jax.evaluation.metrics.protocols.depth import DEPTHS, MM_PER_M, joints_at_depth, root_depth_m
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.cameras import back_project
-from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, RIGHT, WRIST, finger_of
+from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, INTERHAND, LEFT, PARENTS, RIGHT, WRIST, finger_of
 
 BENCHMARK = "interhand26m"
+KYPT_DEPTH_M = 0.15
 PCK_MM = (10, 20, 30, 40, 50)
 BOXES = {"stored": "the dataset's own (true) ones", "joints": "around the true joints", "rootnet": "RootNet's"}
 
@@ -105,7 +106,7 @@ class InterHand(Convention):
         _check_black(self, records, setting)
         joints_cam_m = joints_at_depth(records, self.depth)
         errors = MM_PER_M * np.linalg.norm(root_relative(joints_cam_m) - root_relative(_truth(records)), axis=-1)
-        counting = counting_joints(records, self.joints)
+        counting = counting_joints(records, self.joints, setting)
         valid = counting.copy()
         if self.wrist == "left_out":
             valid[..., WRIST] = False
@@ -126,7 +127,7 @@ class InterHand(Convention):
             step = _rebuilt_step(records, self.depth)
         truth = _truth(records)[:, :, WRIST]
         error = MM_PER_M * np.linalg.norm(step - (truth[:, LEFT] - truth[:, RIGHT]), axis=-1)
-        both = counting[..., WRIST].all(axis=1) & kinds_of_samples(records)["interacting"]
+        both = counting[..., WRIST].all(axis=1) & kinds_of_samples(records)["interacting"] & np.isfinite(error)
         return pooled(error, both)
 
 
@@ -159,7 +160,7 @@ PUBLISHED = (
 )
 
 
-def counting_joints(records: Records, which: str) -> Bool[np.ndarray, "n 2 21"]:
+def counting_joints(records: Records, which: str, setting: Setting) -> Bool[np.ndarray, "n 2 21"]:
     """Joints that a convention lets count, of hands whose wrist is one of them."""
     counting = records["joint_annotated"].astype(bool)
     if which == "image":
@@ -167,8 +168,24 @@ def counting_joints(records: Records, which: str) -> Bool[np.ndarray, "n 2 21"]:
     if which == "crop":
         # The wrist decides by the image's mask, before the crop is looked at.
         in_image = need(records, "joint_in_image", "joints=crop").astype(bool) & counting
-        return in_image & in_image[..., WRIST:] & records["joint_in_crop"].astype(bool)
+        return in_image & in_image[..., WRIST:] & _in_kypts_volume(records, setting)
     return counting & counting[..., WRIST:]
+
+
+def _in_kypts_volume(records: Records, setting: Setting) -> Bool[np.ndarray, "n 2 21"]:
+    """Whether a joint fits into Keypoint Transformer's heatmaps, as its `transform_input_to_output_space` asks in 2.5D.
+
+    That is 0 <= x < size in its own crop, where the box's centre lies at half the size, and a depth from the parent
+    joint of -150 mm to 150 mm (common/utils/preprocessing.py; `bbox_3d_size` of main/config.py). Where the parent is
+    not annotated, nothing is known about that depth, and the joint counts.
+    """
+    to_kypt_px = 0.0 if setting.switches.get("crop_centre") == "half_size" else 0.5
+    px = need(records, "joints_px", "joints=crop").astype(np.float64) + to_kypt_px
+    inside = ((px >= 0) & (px < setting.input_size_px)).all(axis=-1)
+    depth, annotated = _truth(records)[..., 2], records["joint_annotated"].astype(bool)
+    parents = [*PARENTS[:WRIST], WRIST]
+    from_parent_m = np.where(annotated[..., parents], depth - depth[..., parents], 0.0)
+    return inside & (from_parent_m >= -KYPT_DEPTH_M) & (from_parent_m < KYPT_DEPTH_M)
 
 
 def kinds_of_samples(records: Records) -> dict[str, Bool[np.ndarray, " n"]]:
@@ -205,10 +222,15 @@ def _by_part(errors: Float[np.ndarray, "n 2 21"], valid: Bool[np.ndarray, "n 2 2
 
 
 def _rebuilt_step(records: Records, depth: str) -> Float[np.ndarray, "n 3"]:
-    """The left wrist's pixel at the right wrist's depth plus the predicted relative depth, minus the right wrist."""
+    """The left wrist's pixel at the right wrist's depth plus the predicted relative depth, minus the right wrist.
+
+    What the heatmaps say of a wrist's own relative depth is added, as InterNet's `evaluate` does
+    (data/InterHand2.6M/dataset.py, "# mrrpe").
+    """
     right_depth = root_depth_m(records, depth)[:, RIGHT]
     relative_depth = records["predicted_relative_translation_m"].astype(np.float64)[:, 2]
     depths = np.stack([right_depth, right_depth + relative_depth], axis=1)
+    depths = depths + records["predicted_joints_rel_m"].astype(np.float64)[:, :, WRIST, 2]
     wrists_px = records["predicted_joints_px"].astype(np.float64)[:, :, WRIST]
     wrists = back_project(wrists_px, depths, records["intrinsics"].astype(np.float64)[:, None])
     return wrists[:, LEFT] - wrists[:, RIGHT]
