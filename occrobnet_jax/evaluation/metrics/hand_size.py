@@ -35,7 +35,8 @@ def of_hands_size(chunks: Iterable[Records]) -> Iterator[Records]:
 
 def _check_unit(records: Records) -> bool:
     """Whether the records have hands to look at."""
-    known = records["joint_annotated"][..., [WRIST, MIDDLE_BASE]].astype(bool).all(axis=-1)
+    both = records["joint_annotated"][..., [WRIST, MIDDLE_BASE]].astype(bool)
+    known: np.ndarray = np.asarray(both.all(axis=-1))
     own, true = (_palms_m(records[name], known) for name in ("predicted_joints_rel_m", "joints_cam_m"))
     if not known.any() or np.median(true) == 0:
         return False

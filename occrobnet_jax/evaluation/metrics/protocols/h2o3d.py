@@ -55,7 +55,9 @@ class H2o3d(AsDecoded):
         for hand, name in enumerate(HAND_NAMES):
             yield f"mpjpe_mm/own_wrist/{name}", per_joint(errors[:, hand], valid[:, hand])
         step = records["predicted_relative_translation_m"].astype(np.float64)
-        known = np.isfinite(step).all(axis=-1)  # not of hands that are relative to their own wrist
+        known: np.ndarray = np.asarray(
+            np.isfinite(step).all(axis=-1)
+        )  # not of hands that are relative to their own wrist
         both = valid & annotated[:, RIGHT, WRIST, None, None] & known[:, None, None]
         from_right = from_right_wrist(own, step) - (truth - truth[:, RIGHT, None, WRIST : WRIST + 1])
         yield "mpjpe_mm/right_wrist", per_joint(MM_PER_M * np.linalg.norm(from_right, axis=-1), both)
