@@ -3,6 +3,10 @@
 RUN is a JSON file that score --output wrote, or a folder WORKDIR/eval/SPLIT, which is then scored under --protocol.
 Only numbers of the same protocol on the same data stand in one table; what isn't comparable is refused, with the
 reason.
+
+Folders are compared example by example, too: below the table stands each run minus the first, with the interval of a
+bootstrap that draws the same sequences for both, and whether that is more than noise. Several trainings of one network
+are given with those of the other, in the same order of seeds: NEW NEW ... --against OLD OLD ...
 """
 
 import argparse
@@ -13,6 +17,8 @@ from typing import Any, NamedTuple
 
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predictions
+from occrobnet_jax.evaluation.metrics.measures import Tally
+from occrobnet_jax.evaluation.metrics.paired import differences
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.published import PUBLISHED, Published
@@ -37,6 +43,7 @@ class Run(NamedTuple):
     name: str
     switches: Mapping[str, Any]
     scores: Mapping[str, Any]  # by protocol, as `scores.as_json` has them
+    tallies: Mapping[str, Tally] = {}  # of the same, where the predictions are at hand
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +63,8 @@ def read_run(path: Path, protocols: Sequence[str]) -> Run:
         chunks, setting = read_predictions(path / PREDICTIONS, Truth())
         conventions = [each for name in protocols for each in find(name)]
         results, _ = score_all(chunks, setting, conventions, Extras())
-        return Run(str(path), setting.switches, {each.protocol: as_json(each) for each in results})
+        scores = {each.protocol: as_json(each) for each in results}
+        return Run(str(path), setting.switches, scores, {each.protocol: each.tally for each in results})
     content = read_json(path)
     try:
         run = Run(str(path), dict(content["switches"]), dict(content["scores"]))
@@ -125,6 +133,27 @@ def table(runs: Sequence[Run], protocol: str, published: Sequence[Published]) ->
     return lines + refused
 
 
+def difference_lines(old: Sequence[Run], new: Sequence[Run], protocol: str, by_sequence: bool) -> list[str]:
+    """Return lines of the new runs minus the old ones, paired in order; none where predictions aren't at hand.
+
+    Raises:
+        ValueError: the runs are of other sequences.
+    """
+    if not all(protocol in run.tallies for run in (*old, *new)):
+        return []
+    pairs = [(first.tallies[protocol], second.tallies[protocol]) for first, second in zip(old, new, strict=True)]
+    lines = [f"  {' + '.join(run.name for run in new)} minus {' + '.join(run.name for run in old)}, paired"]
+    for name, each in differences(pairs).items():
+        if is_of_a_joint(name):
+            continue
+        ends = "" if each.low is None or each.high is None else f"[{each.low:+.3f}, {each.high:+.3f}]"
+        seeds = f"  seeds {', '.join(f'{value:+.3f}' for value in each.by_pair)}" if len(pairs) > 1 else ""
+        lines.append(f"    {name:32s}{each.value:+10.3f}  {ends:20s}  {each.in_words}{seeds}")
+        if by_sequence:
+            lines += [f"      {sequence:40s}{value:+10.3f}" for sequence, value in each.by_sequence.items()]
+    return lines
+
+
 def why_not(row: Published, run: Run, protocol: str) -> str:
     """Why a published row must not stand beside a run; empty if it may."""
     if row.protocol != protocol:
@@ -144,11 +173,18 @@ def why_not(row: Published, run: Run, protocol: str) -> str:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    runs = [read_run(path, options.protocol or []) for path in options.runs]
+    new, old = ([read_run(path, options.protocol or []) for path in paths] for paths in (options.runs, options.against))
+    if old and len(old) != len(new):
+        raise ValueError(f"{len(new)} runs can't be paired with {len(old)} in --against: give one for each seed")
+    runs = [*new, *old]
+    groups = [(old, new)] if old else [(new[:1], [run]) for run in new[1:]]
     protocols = common_protocols(runs, options.protocol or [])
     check_same_data(runs, protocols)
     for protocol in protocols:
-        print("\n".join(table(runs, protocol, PUBLISHED if options.published else ())), end="\n\n")
+        lines = table(runs, protocol, PUBLISHED if options.published else ())
+        for first, second in groups:
+            lines += difference_lines(first, second, protocol, options.by_sequence)
+        print("\n".join(lines), end="\n\n")
 
 
 def _is_meant(name: str, wanted: str) -> bool:
@@ -174,6 +210,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_parser("compare", __doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--protocol", action="append", metavar="NAME", help="as for score; may be given several times")
+    parser.add_argument(
+        "--against", type=Path, nargs="+", default=[], metavar="RUN", help="partners, in order of seeds"
+    )
+    parser.add_argument("--by_sequence", action="store_true", help="with the difference in each sequence")
     parser.add_argument("--published", action="store_true", help="with published numbers where they are comparable")
     return parser
 

@@ -119,6 +119,24 @@ def test_folders_are_scored_first(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "left_thumb4" not in shown
 
 
+def test_folders_are_compared_example_by_example(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folders = [tmp_path / name for name in ("a0", "a1", "b0", "b1")]
+    for seed, folder in enumerate(folders):
+        records = noisy_records(seed=seed)
+        records["predicted_joints_rel_m"][:, :, :20] *= 1.0 if folder.name[0] == "a" else 1.2
+        write_predictions(folder / "predictions.npz", records)
+    shown = compared(capsys, folders[0], folders[2], "--protocol=interhand26m/own", "--by_sequence")[1]
+    assert f"{folders[2]} minus {folders[0]}, paired" in shown
+    assert "mpjpe_mm/all" in shown
+    assert "beyond the noise; of that sign in 4 of 4 sequences" in shown
+    assert "sequence3" in shown
+    shown = compared(capsys, *folders[2:], "--protocol=interhand26m/own", "--against", *folders[:2])[1]
+    assert "beyond the noise; of that sign in 4 of 4 sequences  seeds +" in shown
+    unequal = compared(capsys, *folders[1:], "--protocol=interhand26m/own", "--against", folders[0])
+    assert unequal[0] == 1
+    assert "3 runs can't be paired with 1" in unequal[1]
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"switches": 1, "scores": {}}', '{"switches": {}, "scores": {"x": 1}}']
 )

@@ -86,14 +86,19 @@ class Tally:
         Args:
             seed: of the bootstrap; None leaves the intervals out.
         """
-        order = [self._places[key] for key in sorted(self._places)]  # whatever order the examples came in
-        tables = {name: self._table(name)[:, order] for name in self._tables}
+        sequences, tables = self.tables()
         filled = {name: table for name, table in tables.items() if table[1].any()}
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in filled}
-        for draws in _draws(len(order), seed):
+        for draws in drawn_sequences(len(sequences), seed):
             for name, (totals, counts) in filled.items():
-                drawn[name].append(_mean_of_means(draws @ totals, draws @ counts))
+                drawn[name].append(mean_of_means(draws @ totals, draws @ counts))
         return {name: _score(table, drawn[name]) for name, table in filled.items()}
+
+    def tables(self) -> tuple[list[bytes | int], dict[str, Float[np.ndarray, "2 sequences cells"]]]:
+        """Return the sequences, in order of their names, and each measure's totals and counts by them."""
+        keys = sorted(self._places)  # whatever order the examples came in
+        order = [self._places[key] for key in keys]
+        return keys, {name: self._table(name)[:, order] for name in self._tables}
 
     def _table(self, name: str, cells: int = 0) -> Float[np.ndarray, "2 sequences cells"]:
         """The table of a measure, with room for every sequence so far."""
@@ -112,8 +117,8 @@ def score(measure: Measure, sequences: Shaped[np.ndarray, " n"] | None = None, s
     return tally.scores(seed).get("")
 
 
-def _draws(sequences: int, seed: int | None) -> Iterator[Float[np.ndarray, "draws sequences"]]:
-    """How often each sequence is drawn, with replacement, as many as there are; nothing from fewer than two."""
+def drawn_sequences(sequences: int, seed: int | None) -> Iterator[Float[np.ndarray, "draws sequences"]]:
+    """Yield how often each sequence is drawn, with replacement, as many as there are; nothing of fewer than two."""
     if seed is None or sequences < 2:
         return
     rng = np.random.default_rng(seed)
@@ -124,7 +129,7 @@ def _draws(sequences: int, seed: int | None) -> Iterator[Float[np.ndarray, "draw
 def _score(table: Float[np.ndarray, "2 sequences cells"], drawn: list[np.ndarray]) -> Score:
     totals, counts = table.sum(axis=1)
     low, high = interval(np.concatenate(drawn)) if drawn else (None, None)
-    return Score(float(_mean_of_means(totals, counts)), low, high, int(counts.sum()))
+    return Score(float(mean_of_means(totals, counts)), low, high, int(counts.sum()))
 
 
 def interval(means: Float[np.ndarray, " draws"]) -> tuple[float, float]:
@@ -134,8 +139,8 @@ def interval(means: Float[np.ndarray, " draws"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _mean_of_means(totals: Float[np.ndarray, "*b cells"], counts: np.ndarray) -> Float[np.ndarray, "*b"]:
-    """Mean over the cells that have a value; NaN where none has."""
+def mean_of_means(totals: Float[np.ndarray, "*b cells"], counts: np.ndarray) -> Float[np.ndarray, "*b"]:
+    """Return the mean over the cells that have a value; NaN where none has."""
     filled = counts > 0
     means = np.where(filled, totals / np.maximum(counts, 1), 0.0).sum(axis=-1)
     return np.where(filled.any(axis=-1), means / np.maximum(filled.sum(axis=-1), 1), np.nan)

@@ -27,6 +27,7 @@ class Result:
     notes: tuple[str, ...]
     num_examples: int
     numbers: Mapping[str, Score]
+    tally: Tally  # of which they are made, for differences
 
 
 def score_all(
@@ -109,7 +110,7 @@ class _Scoring:
             expected = f"{applied.num_expected:,}"
             notes.append(f"{count:,} frames where the evaluation split has {expected}: not the benchmark")
         notes += [f"partial data: {each}" for each in self._setting.switches.get("partial", ())]
-        return Result(applied.name, applied.words, tuple(notes), count, self._tally.scores(seed))
+        return Result(applied.name, applied.words, tuple(notes), count, self._tally.scores(seed), self._tally)
 
 
 def check_finite(records: Records) -> None:
