@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = write_dataset(make_source(options), options.data_dir, options.num_processes)
         remove_index(options)
         print(f"{folder}\n{report(folder)}")
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # a full disk, a folder that can't be written
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -51,7 +51,7 @@ def make_source(options: argparse.Namespace) -> Source:
     if options.dataset == "ho3d":
         return HO3D(options.raw, options.version, _occlusion(options))
     if options.dataset == "custom":
-        return CustomDataset(options.raw)
+        return CustomDataset(options.raw, follow_links=options.follow_links)
     if options.dataset == "h2o3d":
         return H2O3D(options.raw, _occlusion(options))
     return InterHand26M(
@@ -126,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     for dataset in (ho3d, h2o3d):
         dataset.add_argument("--object_models", type=_folder, help="folder with 003_cracker_box.obj, or such folders")
     custom = datasets.add_parser("custom", help="a dataset of your own, see docs/custom_dataset.md")
+    custom.add_argument("--follow_links", action="store_true", help="photos may be links that lead out of the folder")
     for dataset in (interhand, ho3d, h2o3d, custom):
         dataset.add_argument("--raw", type=_folder, help="folder of the unpacked archives, or of your own dataset")
     for dataset in (synthetic, interhand, ho3d, h2o3d, custom):

@@ -9,18 +9,30 @@
 
 import collections
 import hashlib
-from pathlib import Path
+import json
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
-from occrobnet_jax.files.readers import MAX_JSON_BYTES, decode_image, lookup, number_array, read_bytes, read_json
+from input_pipeline.convert.custom_checks import check_labels, check_together
+from input_pipeline.convert.image_check import refuse_truncated
+from input_pipeline.convert.occlusion import spread, usable
+from input_pipeline.convert.sources import UnusableExample
+from input_pipeline.schema import HANDS_JOINTS, KEY_BYTES, Example, empty_example
+from occrobnet_jax.files.readers import MAX_IMAGE_BYTES, MEBIBYTE, decode_image, lookup, number_array, read_bytes
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import HAND_NAMES, HO3D, INTERHAND, OPENPOSE, VISIBILITY, WRIST
 
 LABELS_FILE = "labels.json"
+MAX_LABELS_BYTES = 2048 * MEBIBYTE  # some 600,000 photos of two hands in 3D
+MAX_SEQUENCE_CHARACTERS = 200
+_SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypavif")
 ORDERS = {"interhand26m": INTERHAND, "ho3d": HO3D, "mano": HO3D, "openpose": OPENPOSE, "mediapipe": OPENPOSE}
 METRES_PER = {"m": 1.0, "mm": 0.001}
 IMAGE_KEYS = {"file", "split", "intrinsics", "box", "sequence", *HAND_NAMES}
@@ -34,7 +46,12 @@ class CustomDataset:
 
     Attributes:
         splits: number of examples of each split.
-        settings: digest of the labels, so that a dataset made from others is noticed.
+        settings: digests of labels and photos, so that a dataset made from others is noticed.
+        notes: sentences on what the user should know.
+
+    Args:
+        raw: the folder.
+        follow_links: whether photos may be links to files outside of it.
 
     Raises:
         ValueError: `labels.json` is missing, damaged, names joints, splits or settings that do not exist, or an
@@ -44,10 +61,11 @@ class CustomDataset:
     name = "custom"
     version = "1.0.0"
 
-    def __init__(self, raw: Path) -> None:
-        self._raw, self._source = Path(raw), Path(raw) / LABELS_FILE
-        labels = read_json(self._source)
-        self.settings = {"labels_sha256": hashlib.sha256(read_bytes(self._source, MAX_JSON_BYTES)).hexdigest()}
+    def __init__(self, raw: Path, *, follow_links: bool = False) -> None:
+        self._raw, self._source = Path(raw).expanduser(), Path(raw).expanduser() / LABELS_FILE
+        self._follow_links = follow_links
+        content = _read_file(self._source, MAX_LABELS_BYTES)
+        labels = _parsed(content, self._source)
         self._order = _joint_order(lookup(labels, "joint_order", source=self._source), self._source)
         self._metres = _metres_per_unit(labels, self._source)
         self._images: dict[str, list[dict[str, Any]]] = {}
@@ -58,11 +76,24 @@ class CustomDataset:
             place = f"{self._source}: image {number}"
             _check_keys(image, IMAGE_KEYS, place)
             split = image.get("split", "train")
-            if not isinstance(split, str) or not split.isidentifier():
-                raise ValueError(f"{place} has the split {split!r}; take a name of letters, digits and _")
+            if not isinstance(split, str) or not _SPLIT.fullmatch(split) or split == "all":  # TFDS's word for all
+                raise ValueError(
+                    f"{place} has the split {str(split)[:60]!r}; take a name of up to 32 letters, digits and _, "
+                    "but not 'all'"
+                )
             self._images.setdefault(split, []).append(image)
         self._refuse_repeated()
         self.splits = {split: len(held) for split, held in self._images.items()}
+        self.settings = {
+            "labels_sha256": hashlib.sha256(content).hexdigest(),
+            "photos_sha256": self._photos_sha256(),
+        }
+        looked_at = [
+            example
+            for split, count in self.splits.items()
+            for example in usable(partial(self.example, split), spread(count))
+        ]
+        self.notes = check_together(looked_at)
 
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split, in the order of `labels.json`.
@@ -73,12 +104,11 @@ class CustomDataset:
         image = self._images[split][index]
         name = lookup(image, "file", source=self._source)
         place = f"{self._source}: {name!r}"
-        encoded = read_bytes(self._path(name))
-        height, width = decode_image(encoded, name=str(self._raw / name)).shape[:2]
+        encoded, height, width = self._photo(name)
         example = empty_example() | {
             "image": encoded,
-            "key": f"{split}/{name}",
-            "sequence": str(image.get("sequence", "")),
+            "key": example_key(split, name),
+            "sequence": _sequence(image, place),
             "height": np.int32(height),
             "width": np.int32(width),
             "hand_present": np.array([hand in image for hand in HAND_NAMES], np.uint8),
@@ -89,7 +119,40 @@ class CustomDataset:
         for hand, hand_name in enumerate(HAND_NAMES):
             if hand_name in image:
                 self._add_hand(example, hand, image[hand_name], f"{place}, {hand_name} hand")
-        return example | _seen(example) | _box(example, image, place)
+        example |= _seen(example) | _box(example, image, place)
+        check_labels(example, *_known_px(example), unit_m=self._metres, place=place)
+        return example
+
+    def _photo(self, name: str) -> tuple[bytes, int, int]:
+        """Return a photo as it is stored, its height and its width.
+
+        Raises:
+            UnusableExample: it is missing, damaged, or of a kind that isn't read.
+        """
+        path = self._path(name)
+        try:
+            encoded = _read_file(path)
+        except ValueError as error:
+            raise UnusableExample("image missing", str(error)) from error
+        if encoded[4:12] in _HEIC:
+            raise UnusableExample("image is HEIC", f"{path} is a HEIC or AVIF image; convert it to JPEG or PNG")
+        try:
+            refuse_truncated(encoded, name=str(path))
+            height, width = decode_image(encoded, name=str(path)).shape[:2]
+        except ValueError as error:
+            raise UnusableExample("image damaged", str(error)) from error
+        return encoded, height, width
+
+    def _photos_sha256(self) -> str:
+        """Hash all photos, so that one that was replaced is noticed though its labels are the same."""
+        digest = hashlib.sha256()
+        for image in (image for images in self._images.values() for image in images):
+            path = self._path(lookup(image, "file", source=self._source))
+            try:
+                digest.update(hashlib.sha256(_read_file(path)).digest())
+            except ValueError:
+                digest.update(b"missing")
+        return digest.hexdigest()
 
     def _refuse_repeated(self) -> None:
         """Keys are made of split and file, and must be unique."""
@@ -104,13 +167,20 @@ class CustomDataset:
 
     def _path(self, name: Any) -> Path:
         path = self._raw / str(name)
-        if not path.resolve().is_relative_to(self._raw.resolve()):
-            raise ValueError(f"{self._source} names the image {name!r}, which lies outside of its folder")
+        place = f"{self._source} names the image {str(name)[:200]!r}, which"
+        if not isinstance(name, str) or "\0" in name or PurePosixPath(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{place} lies outside of its folder, or isn't the name of a file")
+        try:
+            is_within = path.resolve().is_relative_to(self._raw.resolve())
+        except (OSError, RuntimeError) as error:  # a link to itself
+            raise ValueError(f"{place} can't be followed: {error}") from error
+        if not is_within and not self._follow_links:
+            raise ValueError(f"{place} is a link that leads outside of its folder; --follow_links allows it")
         return path
 
     def _intrinsics(self, image: dict[str, Any], example: Example, place: str) -> Float[np.ndarray, "3 3"]:
         if "intrinsics" in image:
-            return number_array(image["intrinsics"], (3, 3), np.float32, name=f"{place}: intrinsics")
+            return _numbers(image["intrinsics"], (3, 3), f"{place}: intrinsics").astype(np.float32)
         if any("joints_cam" in image[hand] for hand in HAND_NAMES if isinstance(image.get(hand), dict)):
             raise ValueError(
                 f"{place} has 3D joints and no intrinsics (3 x 3, px), without which they can't be cropped"
@@ -147,9 +217,58 @@ class CustomDataset:
         for name, value in zip(self._order, values, strict=True):
             if value is not None:
                 joint = INTERHAND.index(name)
-                joints[joint] = number_array(value, (dimensions,), np.float64, name=f"{place}: {name}")
+                joints[joint] = _numbers(value, (dimensions,), f"{place}: {name}")
                 known[joint] = True
         return joints, known
+
+
+def example_key(split: str, name: str) -> str:
+    """Return what names a photo: split and file, or of long ones a hash and the end of the name."""
+    key = f"{split}/{name}"
+    if len(key.encode()) <= KEY_BYTES:
+        return key
+    start = f"{split}/{hashlib.sha256(name.encode()).hexdigest()[:24]}-"
+    return start + name.encode()[len(start) - KEY_BYTES :].decode(errors="ignore")
+
+
+def _read_file(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ValueError(f"{path} can't be read: it is {'a folder' if path.is_dir() else 'no ordinary file'}")
+    return read_bytes(path, max_bytes)
+
+
+def _parsed(content: bytes, source: Path) -> Any:
+    """Return the labels of a JSON file that names nothing twice."""
+    try:
+        return json.loads(content, object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is not valid JSON: {error}") from error
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {repeated[:60]!r} stands twice in one place")
+    return dict(pairs)
+
+
+def _sequence(image: dict[str, Any], place: str) -> str:
+    sequence = image.get("sequence", "")
+    if not isinstance(sequence, str | int) or len(str(sequence)) > MAX_SEQUENCE_CHARACTERS:
+        raise ValueError(f"{place}: sequence must be a text of up to {MAX_SEQUENCE_CHARACTERS} characters")
+    return str(sequence)
+
+
+def _numbers(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Return numbers as an array; texts and booleans are none, though NumPy would take them."""
+    if not _is_numeric(value):
+        raise ValueError(f"{name} holds what is no number, or isn't a list of {' x '.join(map(str, shape))} numbers")
+    return number_array(value, shape, np.float64, name=name)
+
+
+def _is_numeric(value: Any) -> bool:
+    return all(map(_is_numeric, value)) if isinstance(value, list) else type(value) in (int, float)
 
 
 def _joint_order(given: Any, source: Path) -> tuple[str, ...]:
@@ -168,8 +287,8 @@ def _joint_order(given: Any, source: Path) -> tuple[str, ...]:
 def _metres_per_unit(labels: Any, source: Path) -> float:
     _check_keys(labels, {"joint_order", "unit", "images"}, str(source))
     unit = labels.get("unit", "m")
-    if unit not in METRES_PER:
-        raise ValueError(f"{source}: unit={unit!r} (of 3D joints) must be one of {list(METRES_PER)}")
+    if not isinstance(unit, str) or unit not in METRES_PER:
+        raise ValueError(f"{source}: unit={str(unit)[:40]!r} (of 3D joints) must be one of {list(METRES_PER)}")
     return METRES_PER[unit]
 
 
@@ -211,7 +330,7 @@ def _box(example: Example, image: dict[str, Any], place: str) -> Example:
     """The box that is given, or the tight one around all joints."""
     px, known = _known_px(example)
     if "box" in image:
-        box = number_array(image["box"], (4,), np.float32, name=f"{place}: box")
+        box = _numbers(image["box"], (4,), f"{place}: box").astype(np.float32)
     elif known.sum() < 2:
         raise ValueError(f"{place} has neither a box (x0, y0, x1, y1 in px) nor two joints to put one around")
     else:

@@ -16,6 +16,28 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HOLE = bytes(2048)
 
 
+def refuse_truncated(encoded: bytes, *, name: str) -> None:
+    """Refuse a JPEG or PNG that has no end; what phones write behind it doesn't matter.
+
+    Raises:
+        ValueError: it is truncated.
+    """
+    start = next((start for start in _ENDS if encoded.startswith(start)), None)
+    after = _scan_start(encoded) if start == _JPEG else 0
+    if start is not None and encoded.find(_ENDS[start], after) < 0:
+        raise ValueError(f"{name} is truncated: its end is missing ({len(encoded):,} bytes)")
+
+
+def _scan_start(encoded: bytes) -> int:
+    """Return where a JPEG's pixels begin, behind a preview that it may hold; its length where they don't."""
+    at = len(_JPEG)
+    while at + 4 <= len(encoded) and encoded[at] == 0xFF:
+        if encoded[at + 1] == _SCAN:
+            return at
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4])
+    return len(encoded)
+
+
 def check_image(encoded: bytes, width: int, height: int, *, name: str) -> bool:
     """Whether an encoded image is black, after a check that it is complete and of the given size.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from input_pipeline.convert.sources import OfficialSource, Source
+from input_pipeline.convert.sources import Source
 from input_pipeline.manifest_file import FORMAT, content_hash, own_hash, read_manifest
 from occrobnet_jax.files.atomic import write_atomically
 
@@ -90,9 +90,7 @@ def _split_facts(split: str, num_rows: int, shards: list[dict[str, Any]]) -> dic
 
 def _partial(source: Source, splits: dict[str, Any]) -> list[str]:
     """What an incomplete dataset lacks, a sentence each."""
-    if not isinstance(source, OfficialSource):
-        return []
-    absent = [f"{source.name}: the split {split} is absent" for split in source.absent_splits]
+    absent = [f"{source.name}: the split {split} is absent" for split in getattr(source, "absent_splits", ())]
     short = [
         f"{source.name}: {split} lacks {count:,} of {facts['source_examples']:,} examples: {reason}"
         for split, facts in splits.items()
@@ -101,7 +99,7 @@ def _partial(source: Source, splits: dict[str, Any]) -> list[str]:
     counts = [
         f"{source.name}: {split} has {_count(splits, split, kind):,} {kind.replace('_', ' ')} where "
         f"{published:,} were published"
-        for split, kinds in source.published.items()
+        for split, kinds in getattr(source, "published", {}).items()
         for kind, published in kinds.items()
         if any(part in splits for part in split.split("+")) and _count(splits, split, kind) != published
     ]

@@ -1,5 +1,6 @@
 """A dataset of one's own: the format, its errors, what 2D joints become, and the walk-through in docs/ line by line."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,12 +17,14 @@ import pytest
 
 from input_pipeline.augment import Augmentation
 from input_pipeline.config import DataConfig
-from input_pipeline.convert.custom import CustomDataset
+from input_pipeline.convert.custom import CustomDataset, example_key
+from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.prepare import main as prepare
-from input_pipeline.schema import validate_example
+from input_pipeline.schema import KEY_BYTES, validate_example
 from input_pipeline.splits import open_split
 from input_pipeline.transforms import augment_example, crop_example, label_box
 from occrobnet_jax.geometry.cameras import project
+from occrobnet_jax.hands.embedded_hand import LIMITS_DEG, finger_pose, load_hand
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
@@ -192,6 +195,173 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, name):
         one_example(tmp_path / "raw", **changes)
     # The same through the command line: one sentence, no traceback.
     assert prepare(["custom", "--raw", str(tmp_path / "raw"), "--data_dir", str(tmp_path), "--num_processes", "1"]) == 1
+
+
+HAND = load_hand().models[0].joints.rest_m.astype(float)
+
+
+def hand_cam(hand: int = 0, at: tuple[float, float, float] = (0.0, 0.0, 0.6)) -> np.ndarray:
+    """The embedded hand before the camera."""
+    return (HAND - HAND.mean(0)) * ([1, 1, 1] if hand == 0 else [-1, 1, 1]) + at
+
+
+def right_3d(joints: np.ndarray, **changes: Any) -> dict[str, Any]:
+    return entry(right={"joints_cam": joints.tolist()}, left=None, **changes)
+
+
+def right_2d(joints: np.ndarray, **changes: Any) -> dict[str, Any]:
+    return entry(right={"joints_px": joints.tolist()}, left=None, **changes)
+
+
+HAND_PX = project(hand_cam(), np.array(INTRINSICS))
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "advice"),
+    [(1000, "m", "as mm"), (100, "m", "as cm"), (39.4, "m", "as inches"), (3.28, "m", "as feet"), (1, "mm", "as m ")],
+)
+def test_a_hand_of_another_size_than_hands_is_refused_with_the_unit_that_fits(tmp_path, scale, unit, advice):
+    with pytest.raises(ValueError, match=rf"right hand: joints_cam: .* apart, where 0.03 to 0.4 m .*{advice}"):
+        one_example(tmp_path, right_3d(scale * hand_cam()), unit=unit)
+    for sound in (0.5, 1.0, 1.5):
+        one_example(tmp_path, right_3d(sound * hand_cam()))
+
+
+MISSING = {
+    "shares": (right_2d(HAND_PX / [160, 120]), "within .* px of each other; shares of the photo's size"),
+    "a point": (right_2d(0 * HAND_PX + 50), "within 0 px of each other; check the unit"),
+    "two zeros": (
+        right_2d(np.where(np.arange(21)[:, None] < 2, 0, HAND_PX)),
+        "2 joints at exactly 0, 0; write null",
+    ),
+    "one zero": (right_2d(np.where(np.arange(21)[:, None] < 1, 0, HAND_PX)), "1 joints at exactly 0, 0; write null"),
+    "another photo": (right_2d(HAND_PX + 200), "all 21 joints lie outside of the photo of 160 x 120 px"),
+    "box beside": (right_2d(HAND_PX, box=[0, 0, 10, 10]), "21 of 21 joints lie outside of the box"),
+    "box outside": (right_2d(HAND_PX, box=[200, 0, 300, 10]), r"lies outside of the photo of 160 x 120 px"),
+    "box as size": (right_2d(HAND_PX, box=[50, 40, 40, 50]), r"x, y, width and height would be \[50.0, 40.0, 90.0, 90"),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_labels_that_miss_the_photo_are_refused(tmp_path, name):
+    image, message = MISSING[name]
+    with pytest.raises(ValueError, match=message):
+        one_example(tmp_path, image)
+
+
+def test_a_joint_in_the_corner_and_a_hand_half_outside_are_sound(tmp_path):
+    corner = HAND_PX - HAND_PX[0]
+    inside = np.abs(corner)
+    one_example(tmp_path, right_2d(inside))
+    example = CustomDataset(write(tmp_path, right_2d(HAND_PX + [0, 40])))
+    outside = 21 - int(example.example("train", 0)["joints_in_image"].sum())
+    assert 0 < outside < 10
+    assert example.notes == [f"{outside} of the 21 joints in 1 photos looked at lie outside of their photo"]
+
+
+def test_a_dataset_whose_joints_mostly_lie_outside_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="photos of another size, or made before their EXIF turn"):
+        CustomDataset(write(tmp_path, right_2d(HAND_PX + [90, 0])))
+
+
+def bent_hand() -> np.ndarray:
+    """Joints of a right hand that bends its fingers, before the camera."""
+    pose = finger_pose(0.7 * np.deg2rad(LIMITS_DEG)[..., 1]).astype(float)
+    return load_hand().models[0].joints_m(pose, np.zeros(10), np.zeros(3)) * [1, 1, -1] * [1, -1, 1] + [0, 0, 0.6]
+
+
+@pytest.mark.parametrize(("side", "message"), [("right", None), ("left", "fingers of 12 of 12 hands .* swapped, or")])
+def test_sides_as_in_a_mirror_are_told_by_the_way_in_which_fingers_bend(tmp_path, side, message):
+    labels = {"joints_cam": bent_hand().tolist()}
+    hands = {"right": None, "left": None, side: labels}
+    images = [entry(split=f"s{number}", box=[0, 0, 160, 120], **hands) for number in range(12)]
+    with pytest.raises(ValueError, match=message) if message else contextlib.nullcontext():
+        CustomDataset(write(tmp_path, *images))
+
+
+ODD = {
+    "split all": (entry(split="all"), "but not 'all'"),
+    "long sequence": (entry(sequence="a" * 201), "sequence must be a text of up to 200"),
+    "list as sequence": (entry(sequence=["a"]), "sequence must be a text"),
+    "text as number": (right_2d(HAND_PX, box=["1", 2, 100, 100]), "box holds what is no number"),
+    "boolean": (entry(left={"joints_px": [[True, 5.0]] * 21}), "joints_px: thumb4 holds what is no number"),
+    "not a file": (entry(file=["a.png"]), "isn't the name of a file"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_values_are_one_sentence(tmp_path, name):
+    image, message = ODD[name]
+    with pytest.raises(ValueError, match=message):
+        one_example(tmp_path, image)
+
+
+def test_odd_documents_are_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"unit='\[\]' \(of 3D joints\) must be one of"):
+        one_example(tmp_path, unit=[])
+    labels = tmp_path / "labels.json"
+    text = labels.read_text()
+    labels.write_text(text.replace('"file"', '"file": "b.png", "file"', 1))
+    with pytest.raises(ValueError, match="the name 'file' stands twice in one place"):
+        CustomDataset(tmp_path)
+    labels.write_text("\ufeff" + text.replace('"unit": []', '"unit": "m"').replace("{", "{\r\n", 1))
+    assert CustomDataset(tmp_path).splits == {"train": 1}  # a BOM and line ends of Windows
+
+
+def test_long_names_have_keys_that_differ(tmp_path):
+    names = [f"{'手' * 40}{number}.png" for number in range(2)]
+    keys = [example_key("train", name) for name in names]
+    assert len(set(keys)) == 2
+    assert all(
+        len(key.encode()) <= KEY_BYTES and key.endswith(name[-8:]) for key, name in zip(keys, names, strict=True)
+    )
+    assert example_key("train", "a.png") == "train/a.png"
+    assert example_key("val", names[0]) != keys[0]
+
+
+def test_bad_photos_are_left_out_and_all_named(tmp_path, capsys):
+    raw = write(tmp_path / "raw", *(entry(file=f"{name}.png") for name in "abcd"), entry(file="e.jpg"))
+    whole = (raw / "a.png").read_bytes()
+    (raw / "b.png").write_bytes(whole[: len(whole) // 2])
+    (raw / "c.png").write_bytes(b"\0\0\0\x18ftypheic" + whole)
+    (raw / "d.png").write_bytes(b"")
+    jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+    (raw / "e.jpg").write_bytes(jpeg + b"a phone's own data, \xff\xda\xff and so on")
+    assert prepare(["custom", "--raw", str(raw), "--data_dir", str(tmp_path), "--num_processes", "1"]) == 0
+    said = capsys.readouterr().out
+    for sentence in ("b.png is truncated", "c.png is a HEIC or AVIF image; convert it", "d.png is not a complete"):
+        assert sentence in said
+    assert "partial: custom: train lacks 2 of 5 examples: image damaged" in said
+    assert len(open_split(DataConfig(name="custom", data_dir=str(tmp_path)), "train")) == 2
+    (raw / "e.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    with pytest.raises(UnusableExample, match=r"e\.jpg is truncated"):
+        CustomDataset(raw).example("train", 4)
+
+
+def test_a_replaced_photo_is_noticed(tmp_path, capsys):
+    raw = write(tmp_path / "raw", entry())
+    arguments = ["custom", "--raw", str(raw), "--data_dir", str(tmp_path), "--num_processes", "1"]
+    assert [prepare(arguments), prepare(arguments)] == [0, 0]
+    cv2.imwrite(str(raw / "a.png"), np.full((120, 160, 3), 91, np.uint8))
+    assert prepare(arguments) == 1
+    assert "made with other settings (photos_sha256" in capsys.readouterr().err
+
+
+def test_links_are_followed_where_the_user_says_so(tmp_path):
+    raw = write(tmp_path / "raw", entry())
+    (raw / "a.png").rename(tmp_path / "elsewhere.png")
+    (raw / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(ValueError, match="a link that leads outside of its folder; --follow_links allows it"):
+        CustomDataset(raw)
+    CustomDataset(raw, follow_links=True).example("train", 0)
+    (raw / "a.png").unlink()
+    (raw / "a.png").symlink_to("a.png")
+    with pytest.raises(ValueError, match=r"a\.png"):
+        CustomDataset(raw).example("train", 0)
+    (raw / "a.png").unlink()
+    os.mkfifo(raw / "a.png")
+    with pytest.raises(UnusableExample, match=r"a\.png can't be read: it is no ordinary file"):
+        CustomDataset(raw).example("train", 0)
 
 
 def blocks(language: str) -> list[str]:
