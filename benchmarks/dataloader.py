@@ -84,7 +84,6 @@ class PlainCode(OurTransforms):
             "joint_annotated": annotated,
             "joint_in_crop": annotated & inside & (example["joints_in_image"] > 0),
             "visibility": np.where(inside, example["visibility"], 5).astype(np.int32),
-            "visible_share": np.where(inside, example["visible_share"], 0).astype(np.float32),
             "hand_present": example["hand_present"] > 0,
             "root_cam_m": turned[:, -1].astype(np.float32),
             "root_known": example["root_known"] > 0,

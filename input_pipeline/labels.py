@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from input_pipeline.crop import CropGeometry
 from input_pipeline.schema import Example
+from occrobnet_jax.fields import BATCH
 from occrobnet_jax.geometry.cameras import change_camera, project, transform_points, transform_vectors
 from occrobnet_jax.hands.hand_model import mirrored_pose
 from occrobnet_jax.skeleton import VISIBILITY
@@ -19,18 +20,14 @@ Fields = dict[str, np.ndarray]
 
 STORED = (
     *("intrinsics", "joints_cam_m", "joints_annotated", "joints_px", "joints_px_only", "joints_in_image"),
-    *("visibility", "visible_share", "hand_present", "hand_present_known", "root_cam_m", "root_known"),
+    *("visibility", "hand_present", "hand_present_known", "root_cam_m", "root_known"),
     *("hand_pose", "hand_shape", "hand_pose_known"),
     *("object_id", "object_rotation", "object_translation_m", "object_corners_rest_m"),
     *("object_symmetry", "object_known"),
 )
 """Fields of the schema that labels are made of."""
 
-HAND_FIELDS = (
-    *("joints_px", "joints_cam_m", "joint_annotated", "joint_px_annotated", "joint_in_crop"),
-    *("visibility", "visible_share"),
-    *("hand_present", "root_cam_m", "root_known", "hand_pose", "hand_shape", "hand_pose_known"),
-)
+HAND_FIELDS = tuple(field.name for field in BATCH if field.of_hands)
 """Fields whose first axis, in one example, is the hand."""
 
 OUTSIDE = VISIBILITY.index("outside")
@@ -96,7 +93,6 @@ def _joints(stored: Fields, crops: Crops) -> Fields:
         "joint_px_annotated": px_annotated,
         "joint_in_crop": in_crop,
         "visibility": np.where(is_outside, OUTSIDE, stored["visibility"]).astype(np.int32),
-        "visible_share": np.where(is_outside, 0, stored["visible_share"]).astype(np.float32),
     }
 
 

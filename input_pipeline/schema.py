@@ -9,46 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from occrobnet_jax.fields import DATASET
 from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 from occrobnet_jax.skeleton import VISIBILITY
 
 HANDS_JOINTS = (2, 21)
 
-ARRAY_FIELDS: dict[str, tuple[tuple[int, ...], type]] = {
-    "height": ((), np.int32),
-    "width": ((), np.int32),
-    "annotation_id": ((), np.int64),  # InterHand2.6M's id, -1 if none
-    "evaluation_row": ((), np.int32),  # row in evaluation.txt, -1 if none
-    "intrinsics": ((3, 3), np.float32),  # px
-    "joints_cam_m": ((*HANDS_JOINTS, 3), np.float32),  # zeros where not annotated
-    "joints_annotated": (HANDS_JOINTS, np.uint8),  # the raw 3D mask
-    "joints_px": ((*HANDS_JOINTS, 2), np.float32),  # of the photo, where joints_px_only; others are projected
-    "joints_px_only": (HANDS_JOINTS, np.uint8),  # known in the photo, but not in 3D
-    "joints_in_image": (HANDS_JOINTS, np.uint8),  # inside the photo; not visibility
-    "visibility": (HANDS_JOINTS, np.uint8),  # skeleton.VISIBILITY
-    "visible_share": (HANDS_JOINTS, np.float32),
-    "hand_present": ((2,), np.uint8),
-    "hand_present_known": ((), np.uint8),
-    "root_cam_m": ((2, 3), np.float32),
-    "root_known": ((2,), np.uint8),
-    "labels_complete": ((), np.uint8),  # 0 for evaluation splits that give the wrists only
-    "box_px": ((4,), np.float32),  # x0 y0 x1 y1 around the hands (and the object), not expanded
-    "hand_box_px": ((2, 4), np.float32),
-    "box_known": ((), np.uint8),
-    "rootnet_box_px": ((4,), np.float32),
-    "rootnet_depth_m": ((2,), np.float32),
-    "rootnet_known": ((), np.uint8),
-    "hand_pose": ((2, 48), np.float32),  # axis-angle, flat mean, camera frame
-    "hand_shape": ((2, 10), np.float32),
-    "hand_translation_m": ((2, 3), np.float32),
-    "hand_pose_known": ((2,), np.uint8),
-    "object_id": ((), np.int32),  # YCB number, or the synthetic family and instance; 0 none
-    "object_rotation": ((3, 3), np.float32),  # camera from rest pose
-    "object_translation_m": ((3,), np.float32),
-    "object_corners_rest_m": ((8, 3), np.float32),
-    "object_symmetry": ((), np.int32),
-    "object_known": ((), np.uint8),
-}
+ARRAY_FIELDS = {field.name: (field.shape, field.dtype) for field in DATASET}
+"""Shape and type of each array of an example."""
 BYTES_FIELDS = ("image", "segmentation")  # encoded; the segmentation may be empty
 TEXT_FIELDS = ("key", "sequence", "camera")
 KEY_BYTES = 96

@@ -15,13 +15,11 @@ from input_pipeline.config import DataConfig
 from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation, reduction_for
 from input_pipeline.labels import Fields, label_fields
 from input_pipeline.schema import KEY_BYTES, Example
+from occrobnet_jax.fields import BATCH
 from occrobnet_jax.files.readers import BLACK_BELOW, decode_image, decode_segmentation, is_jpeg
 from occrobnet_jax.geometry.cameras import project, transform_vectors
 
-LABEL_MASKS = (
-    *("joint_annotated", "joint_px_annotated", "joint_in_crop", "hand_present_known", "root_known"),
-    *("segmentation_known", "object_known", "hand_pose_known"),
-)
+LABEL_MASKS = tuple(field.name for field in BATCH if field.is_mask)
 """Fields that say whether a label counts."""
 
 OBJECT_LABEL = 3  # of the segmentation
@@ -108,7 +106,7 @@ def augment_example(example: Example, data: DataConfig, heatmap_stride: int, aug
 
 
 def benchmark_facts(example: Example, fields: Fields) -> Fields:
-    """What benchmarks ask about an example besides the labels, see `evaluation.records.FACTS`.
+    """What benchmarks ask about an example besides the labels, see `fields.FACTS`.
 
     Args:
         example: as stored.

@@ -24,7 +24,6 @@ class Batch:
     joint_px_annotated: Bool[Array, "b n j"]  # its place in the crop is known, be it from 3D or from 2D labels
     joint_in_crop: Bool[Array, "b n j"]  # that place is inside the photo and the crop
     visibility: Int[Array, "b n j"]  # skeleton.VISIBILITY
-    visible_share: Float[Array, "b n j"]  # of the skin around the joint, 0 to 1
     hand_present: Bool[Array, "b n"]
     hand_present_known: Bool[Array, " b"]
     root_cam_m: Float[Array, "b n 3"]  # wrist

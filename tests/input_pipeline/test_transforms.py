@@ -152,7 +152,6 @@ def example_of(fields):
         "joints_annotated": fields["joint_annotated"].astype(np.uint8),
         "joints_in_image": fields["joint_in_crop"].astype(np.uint8),
         "visibility": fields["visibility"].astype(np.uint8),
-        "visible_share": fields["visible_share"],
         "hand_present": fields["hand_present"].astype(np.uint8),
         "hand_present_known": np.uint8(fields["hand_present_known"]),
         "root_known": fields["root_known"].astype(np.uint8),
@@ -216,7 +215,6 @@ def test_joints_that_leave_the_crop_are_outside(marks):
     assert 5 < inside.sum() < 37
     np.testing.assert_array_equal(fields["joint_in_crop"], inside)
     np.testing.assert_array_equal(fields["visibility"], np.where(inside, 4, VISIBILITY.index("outside")))
-    np.testing.assert_array_equal(fields["visible_share"] > 0, inside)
     assert fields["joint_annotated"].all()
 
 

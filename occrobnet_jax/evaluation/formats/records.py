@@ -12,82 +12,31 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from occrobnet_jax import fields
+
 Records = dict[str, np.ndarray]
 
 CHUNK = 512
 """Examples that are looked at together: some 50 MB while metrics are computed."""
 
-LABELS = (
-    "intrinsics",
-    "joints_px",
-    "joints_cam_m",
-    "joint_annotated",
-    "joint_in_crop",
-    "visibility",
-    "visible_share",
-    "hand_present",
-    "hand_present_known",
-    "root_cam_m",
-    "root_known",
-    "object_id",
-    "object_rotation",
-    "object_translation_m",
-    "object_corners_rest_m",
-    "object_symmetry",
-    "object_known",
-    "crop_from_image",
-    "example_index",
-)
-POSE = (
-    *("joints_rel_m", "joints_px", "joints_cam_m", "root_cam_m", "root_fit_error_px", "relative_translation_m"),
-    *("hand_probability", "visibility_probability", "keypoints_px", "keypoint_valid", "keypoint_class"),
-    *("object_rotation", "object_translation_m"),
-)
-"""The fields of `types.Pose` that are always there; it can't be asked here without importing jax."""
-ANGLES = ("hand_pose", "hand_shape")
-"""Those of a network of angles."""
+LABELS = tuple(field.name for field in fields.BATCH if field.recorded)
+POSE = tuple(field.name for field in fields.POSE)
+ANGLES = tuple(field.name for field in fields.ANGLES)
 PREDICTED = tuple(f"predicted_{name}" for name in POSE)
-
-FACTS = (
-    "key",  # bytes, unique
-    "sequence",  # bytes; what confidence intervals are drawn over
-    "annotation_id",  # InterHand2.6M's, -1 if none
-    "evaluation_row",  # of evaluation.txt, -1 if none
-    "is_black",  # the crop shows nothing
-    "joint_in_image",  # of InterHand2.6M, the raw mask of its data.json
-    "hand_fit_known",  # there is a MANO fit of this hand
-    "rootnet_depth_m",
-    "rootnet_known",
-    "object_share",  # of the crop's area that shows the object, -1 if unknown
-)
-"""What benchmarks ask about an example that neither network nor loss needs."""
+FACTS = tuple(field.name for field in fields.FACTS)
 
 MESH = ("vertices_cam_m", "vertices_known", "predicted_vertices_rel_m")
 """Optional: MANO vertices [n, 2, 778, 3] in the camera frame and relative to the own wrist, and where they are true."""
 
 
-SHAPES: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("joint_annotated", "joint_in_crop", "joint_in_image", "visibility", "visible_share"), (2, 21)),
-    **dict.fromkeys(("hand_present", "root_known", "hand_fit_known", "rootnet_depth_m", "vertices_known"), (2,)),
-    **dict.fromkeys(("hand_present_known", "object_id", "object_symmetry", "object_known", "example_index"), ()),
-    **dict.fromkeys(("annotation_id", "evaluation_row", "is_black", "rootnet_known", "object_share"), ()),
-    **dict.fromkeys(("key", "sequence"), ()),
-    **dict.fromkeys(("intrinsics", "object_rotation", "predicted_object_rotation"), (3, 3)),
-    **dict.fromkeys(("joints_cam_m", "predicted_joints_cam_m", "predicted_joints_rel_m"), (2, 21, 3)),
-    **dict.fromkeys(("joints_px", "predicted_joints_px"), (2, 21, 2)),
-    **dict.fromkeys(("vertices_cam_m", "predicted_vertices_rel_m"), (2, 778, 3)),
-    **dict.fromkeys(("root_cam_m", "predicted_root_cam_m"), (2, 3)),
-    **dict.fromkeys(("object_translation_m", "predicted_object_translation_m"), (3,)),
-    "predicted_relative_translation_m": (3,),
-    "predicted_hand_probability": (2,),
-    "predicted_hand_pose": (2, 48),
-    "predicted_hand_shape": (10,),
-    "predicted_root_fit_error_px": (2,),
-    "predicted_visibility_probability": (2, 21),
-    "object_corners_rest_m": (8, 3),
-    "crop_from_image": (2, 3),
+SHAPES = {
+    **{field.name: field.shape for field in (*fields.BATCH, *fields.FACTS)},
+    **{f"predicted_{field.name}": field.shape for field in (*fields.POSE, *fields.ANGLES)},
+    "vertices_cam_m": (2, 778, 3),
+    "vertices_known": (2,),
+    "predicted_vertices_rel_m": (2, 778, 3),
 }
-"""Of each row; the keypoints' are free."""
+"""Of each row; None where the config decides."""
 
 
 @dataclasses.dataclass(frozen=True)

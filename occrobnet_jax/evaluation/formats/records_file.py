@@ -330,7 +330,7 @@ def _check_column(name: str, column: Column, count: int, path: AnyPath) -> None:
     shape, expected = column.shape, SHAPES.get(name)
     if not shape or shape[0] != count or count == 0:
         raise ValueError(f"{path}: {name} has the shape {shape}; all arrays must have the same number of rows")
-    if expected is not None and shape[1:] != expected:
+    if expected is not None and None not in expected and shape[1:] != expected:
         raise ValueError(f"{path}: {name} has the shape {shape}, expected {(count, *expected)}")
     if column.dtype.kind not in ("S" if name in ("key", "sequence") else "biuf"):
         raise ValueError(f"{path}: {name} is of type {column.dtype}")
