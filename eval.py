@@ -41,7 +41,7 @@ ON_SCREEN = (
 
 
 def evaluate(experiment: Experiment, workdir: AnyPath, split: str, step: int | None) -> None:
-    """Evaluates a checkpoint of a workdir on a split, and writes the result.
+    """Evaluate a checkpoint of a workdir on a split, and write the result.
 
     Raises:
         ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
@@ -51,7 +51,7 @@ def evaluate(experiment: Experiment, workdir: AnyPath, split: str, step: int | N
 
 
 def evaluate_all(experiment: Experiment, workdir: AnyPath, split: str) -> None:
-    """Evaluates each checkpoint of a run while it trains, each into a folder of its own, until it has finished.
+    """Evaluate each checkpoint of a run while it trains, each into a folder of its own, until it has finished.
 
     Raises:
         ValueError: the dataset is missing, a sound checkpoint doesn't fit the experiment, or there are several hosts.
@@ -65,7 +65,7 @@ def evaluate_all(experiment: Experiment, workdir: AnyPath, split: str) -> None:
 
 @contextlib.contextmanager
 def reported(workdir: AnyPath) -> Iterator[Report]:
-    """A function that tells Weights & Biases, if the run does, of the evaluation in a folder."""
+    """Yield a function that tells Weights & Biases, if the run does, of the evaluation in a folder."""
     report = EvaluationReport(workdir)
     try:
         yield report.add
@@ -76,7 +76,7 @@ def reported(workdir: AnyPath) -> Iterator[Report]:
 def open_evaluation(
     experiment: Experiment, workdir: AnyPath, split: str, report: Report
 ) -> Callable[[int | None, Path], None]:
-    """A function that evaluates a step's checkpoint, or the newest, into a folder; it compiles once."""
+    """Return a function that evaluates a step's checkpoint, or the newest, into a folder; it compiles once."""
     use_compilation_cache(experiment)
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)
@@ -119,7 +119,7 @@ def write_results(experiment: Experiment, workdir: AnyPath, folder: AnyPath, ste
 
 
 def announce(metrics: Metrics, folder: AnyPath) -> None:
-    """Shows the most important numbers and where the rest is."""
+    """Show the most important numbers and where the rest is."""
     for name in ON_SCREEN:
         if name in metrics:
             print(f"{name:28s}{metrics[name]:10.3f}")
@@ -127,7 +127,7 @@ def announce(metrics: Metrics, folder: AnyPath) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Evaluates what the flags say."""
+    """Evaluate what the flags say."""
     if arguments:
         raise ValueError(f"eval.py takes flags only, not {arguments[0]!r}")
     experiment = command_line.experiment_of(CONFIG)

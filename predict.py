@@ -25,7 +25,7 @@ from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 def predict(
     inputs: list[str], output: AnyPath, checkpoint: AnyPath, step: int | None, box: Box | None, focal_px: float | None
 ) -> list[str]:
-    """Predicts every input and writes the results; returns a sentence for each image that could not be predicted.
+    """Predict every input and write the results; return a sentence for each image that could not be predicted.
 
     Raises:
         ValueError: there is no such input or checkpoint.
@@ -49,7 +49,7 @@ def predict(
 def predict_one(
     predictor: Predictor, image: AnyPath, stem: AnyPath, checkpoint: AnyPath, box: Box | None, focal_px: float | None
 ) -> dict[str, Any]:
-    """Predicts one image, writes its JSON and its overlay, and returns what the page shows of it."""
+    """Predict one image, write its JSON and its overlay, and return what the page shows of it."""
     prediction = predictor.predict(read_bytes(image), str(image), box, focal_px)
     picture = overlay(prediction)
     content = prediction_json(prediction, str(image), str(checkpoint), predictor.step)
@@ -59,7 +59,7 @@ def predict_one(
 
 
 def main(inputs: list[str]) -> None:
-    """Predicts what the command line says."""
+    """Predict what the command line says."""
     if CHECKPOINT.value is None:
         raise ValueError("--checkpoint is missing; name the workdir of a training run")
     box = None if BOX.value is None else parse_box(BOX.value)

@@ -68,7 +68,7 @@ Validate = Callable[[TrainState, int], None]
 
 
 def train(experiment: Experiment, workdir: AnyPath, profiled_steps: range = NO_STEPS) -> int:
-    """Trains from the newest checkpoint, or the beginning, to the experiment's last step.
+    """Train from the newest checkpoint, or the beginning, to the experiment's last step.
 
     Args:
         experiment: what to train.
@@ -150,7 +150,7 @@ def take_steps(
     save: Save,
     must_end: MustEnd,
 ) -> tuple[TrainState, Position]:
-    """The loop; returns the last state and its position, an earlier one than planned where `must_end` said so.
+    """Return the loop; return the last state and its position, an earlier one than planned where `must_end` said so.
 
     Its order: fetch a batch, hand the step to the device, then write the window before it, so that the device works
     while the host does; then save, then evaluate. Numbers are read, and found finite, before a state is saved, and a
@@ -190,24 +190,24 @@ def make_up_evaluation(validate: Validate, experiment: Experiment, state: TrainS
 
 
 def evaluation_is_due(experiment: Experiment, step: int) -> bool:
-    """Whether the state after this step is evaluated."""
+    """Return whether the state after this step is evaluated."""
     is_last = step == experiment.last_step and experiment.eval_every_steps > 0
     return is_last or is_due(step, experiment.eval_every_steps)
 
 
 def is_due(step: int, every_steps: int) -> bool:
-    """Whether `step` is one of every so many; 0 is never."""
+    """Return whether `step` is one of every so many; 0 is never."""
     return every_steps > 0 and step % every_steps == 0
 
 
 def place(fields: dict[str, np.ndarray], run: Run) -> PackedBatch:
-    """The global batch on the devices; keys, which are text, stay here."""
+    """Return the global batch on the devices; keys, which are text, stay here."""
     packed = PackedBatch.of({name: value for name, value in fields.items() if name != "key"})
     return typing.cast(PackedBatch, place_batch(packed, run.mesh))
 
 
 def open_batches(experiment: Experiment, start: Position) -> LocalBatches:
-    """The training batches from `start` on, this host's share of them."""
+    """Return the training batches from `start` on, this host's share of them."""
     batches = train_batches(
         experiment.data,
         heatmap_stride=experiment.model.heatmap_stride,
@@ -221,7 +221,7 @@ def open_batches(experiment: Experiment, start: Position) -> LocalBatches:
 
 
 def open_evaluation(run: Run, must_end: MustEnd) -> Evaluate | None:
-    """A function that evaluates the network's variables on the evaluation split, if the run evaluates at all."""
+    """Return a function that evaluates the network's variables on the evaluation split, if the run evaluates at all."""
     if not run.experiment.eval_every_steps:
         return None
     return make_evaluate(run.experiment, run.model, run.mesh, run.experiment.data.eval_split, must_end, NUM_OVERLAYS)
@@ -230,7 +230,9 @@ def open_evaluation(run: Run, must_end: MustEnd) -> Evaluate | None:
 def make_validate(
     evaluate: Evaluate | None, run: Run, writer: MetricWriter, checkpoints: AnyCheckpointWriter
 ) -> Validate:
-    """A function that evaluates a saved state, and records what is found in the run's numbers and beside the state."""
+    """Return a function that evaluates a saved state, and record what is found in the run's numbers and beside the
+    state.
+    """
 
     def validate(state: TrainState, step: int) -> None:
         if measured := measure(evaluate, run, state, step, writer):
@@ -259,7 +261,7 @@ def measure(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, w
 
 
 def open_writer(experiment: Experiment, workdir: AnyPath, start: Position) -> MetricWriter:
-    """The record of the run's numbers, continued after `start`."""
+    """Return the record of the run's numbers, continued after `start`."""
     return MetricWriter(
         workdir,
         experiment.wandb,
@@ -272,7 +274,7 @@ def open_writer(experiment: Experiment, workdir: AnyPath, start: Position) -> Me
 
 
 def open_checkpoints(experiment: Experiment, workdir: AnyPath) -> AnyCheckpointWriter:
-    """Where states are saved, and which of them stay."""
+    """Return where states are saved, and which of them stay."""
     return checkpoint_writer(
         workdir,
         experiment.keep_checkpoints,
@@ -288,7 +290,7 @@ def profile_folder(workdir: AnyPath) -> Path:
 
 
 def announce(run: Run, start: Position, num_examples: int, began_with: str) -> None:
-    """Says what is about to be trained, where, and on how much."""
+    """Say what is about to be trained, where, and on how much."""
     experiment = run.experiment
     batch = experiment.global_batch_size
     if hosts.is_lead():
@@ -309,7 +311,7 @@ def announce(run: Run, start: Position, num_examples: int, began_with: str) -> N
 
 
 def keep_config(experiment: Experiment, workdir: AnyPath) -> None:
-    """Writes config.json, after naming what has changed since the run was started."""
+    """Write config.json, after naming what has changed since the run was started."""
     if hosts.is_lead():
         for change in config_changes(workdir, config_of(experiment)):
             logging.warning("the config has changed since this workdir's last run: %s", change)
@@ -354,7 +356,7 @@ def announce_end(experiment: Experiment, workdir: AnyPath, end: Position) -> Non
 
 
 def main(arguments: list[str]) -> int:
-    """Trains what the flags say; returns the exit status."""
+    """Train what the flags say; return the exit status."""
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     experiment = command_line.experiment_of(CONFIG)

@@ -7,5 +7,5 @@ from occrobnet_jax.runs.experiment import Experiment
 
 
 def get_config() -> ConfigDict:
-    """The paper's network with Keypoint Transformer's recipe; each experiment's file changes what it needs."""
+    """Return the paper's network with Keypoint Transformer's recipe; each experiment's file changes what it needs."""
     return ConfigDict(config_of(Experiment()))

@@ -18,5 +18,5 @@ from configs.recipe import stronger
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    """The same experiment with another schedule."""
+    """Return the same experiment with another schedule."""
     return stronger(h2o3d.get_config(arguments))

@@ -14,5 +14,5 @@ from configs.recipe import from_scratch
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    """All weights at one learning rate, BatchNorm trained, a cosine after a warm-up."""
+    """Return all weights at one learning rate, BatchNorm trained, a cosine after a warm-up."""
     return from_scratch(ho3d.get_config(arguments))

@@ -18,7 +18,7 @@ from configs.recipe import stronger
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    """The same experiment with another schedule and decoding."""
+    """Return the same experiment with another schedule and decoding."""
     config = stronger(interhand26m.get_config(arguments))
     config.model.axis_decoding = "soft_argmax"
     return config

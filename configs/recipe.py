@@ -26,7 +26,7 @@ NUMBERS = ("batch", "epochs", "examples")
 
 
 def settings(text: str, **choices: tuple[str, ...]) -> dict[str, str]:
-    """What stands after the colon of --config=FILE:NAME=VALUE,NAME=VALUE.
+    """Return what stands after the colon of --config=FILE:NAME=VALUE,NAME=VALUE.
 
     Args:
         text: that.
@@ -104,7 +104,7 @@ def keypoint_transformer(config: ConfigDict) -> ConfigDict:
 
 
 def stronger(config: ConfigDict) -> ConfigDict:
-    """What is known to help elsewhere and none of the parents had, beside the same network [ours]."""
+    """Return what is known to help elsewhere and none of the parents had, beside the same network [ours]."""
     optimizer = config.optimizer
     optimizer.schedule = "cosine"
     optimizer.warmup_steps = config.total_steps // 100
@@ -114,7 +114,7 @@ def stronger(config: ConfigDict) -> ConfigDict:
 
 
 def from_scratch(config: ConfigDict) -> ConfigDict:
-    """The same experiment without pretrained weights, with the settings of `configs/synthetic.py` [ours]."""
+    """Return the same experiment without pretrained weights, with the settings of `configs/synthetic.py` [ours]."""
     config.recipe.needs_weights = False
     config.model.batch_norm = "trained"
     config.model.heatmap_gain = 255.0

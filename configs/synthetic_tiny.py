@@ -17,7 +17,7 @@ from configs import default
 
 
 def get_config() -> ConfigDict:
-    """The same code as the paper's network, narrower."""
+    """Return the same code as the paper's network, narrower."""
     config = default.get_config()
     config.total_steps = 1320
     config.global_batch_size = 24

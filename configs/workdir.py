@@ -14,7 +14,7 @@ from occrobnet_jax.runs.summary import CONFIG_FILE
 
 
 def get_config(workdir: str = "") -> ConfigDict:
-    """The whole config of a workdir; settings that are newer than it have their defaults."""
+    """Return the whole config of a workdir; settings that are newer than it have their defaults."""
     if not workdir:
         raise ValueError("configs/workdir.py needs the folder of a run: --config=configs/workdir.py:DIR")
     path = path_of(workdir) / CONFIG_FILE

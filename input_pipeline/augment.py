@@ -25,7 +25,7 @@ NONE = Augmentation()
 
 
 def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
-    """Draws an augmentation after Keypoint Transformer's recipe, with the ranges of the config.
+    """Draw an augmentation after Keypoint Transformer's recipe, with the ranges of the config.
 
     The number of draws doesn't depend on the config, so that turning one kind off leaves the others as they were.
     """
@@ -46,7 +46,7 @@ def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
 def scale_colour(
     image: UInt8[np.ndarray, "h w 3"], colour: tuple[float, float, float], out: UInt8[np.ndarray, "h w 3"]
 ) -> None:
-    """Writes the image to `out`, its channels multiplied by the given factors."""
+    """Write the image to `out`, its channels multiplied by the given factors."""
     if colour == NONE.colour:
         np.copyto(out, image)
     else:  # a LUT gives the same and takes four times as long

@@ -36,7 +36,8 @@ def crop_geometry(
     augmentation: Augmentation = NONE,
     centre_px: float | None = None,
 ) -> CropGeometry:
-    """The square around a box (x0, y0, x1, y1): its long side times `box_scale`, about its centre, then augmented.
+    """Return the square around a box (x0, y0, x1, y1): its long side times `box_scale`, about its centre, then
+    augmented.
 
     The box's centre comes to lie at `centre_px` of the crop, by default in the middle of its pixels.
 
@@ -58,14 +59,14 @@ def crop_geometry(
 
 
 def reduction_for(geometry: CropGeometry) -> int:
-    """How many times smaller the photo may be decoded so that the crop still has no more pixels than it."""
+    """Return how many times smaller the photo may be decoded so that the crop still has no more pixels than it."""
     return next(factor for factor in REDUCTIONS if factor == 1 or geometry.scale * factor <= 1)
 
 
 def crop_image(
     image: UInt8[np.ndarray, "h w 3"], geometry: CropGeometry, *, averaging: bool = True, reduction: int = 1
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """The pixels in the crop, bilinear, zeros outside the photo; averaged where the crop is much smaller.
+    """Return the pixels in the crop, bilinear, zeros outside the photo; averaged where the crop is much smaller.
 
     Args:
         image: the photo, or what it became when it was decoded `reduction` times smaller.
@@ -84,7 +85,7 @@ def crop_image(
 
 
 def _in_reduced(geometry: CropGeometry, reduction: int) -> CropGeometry:
-    """The same crop of a photo of which each `reduction` x `reduction` pixels became one."""
+    """Return the same crop of a photo of which each `reduction` x `reduction` pixels became one."""
     image_from_reduced = _resized((1, 1), (reduction, reduction))
     return dataclasses.replace(
         geometry,
@@ -96,7 +97,7 @@ def _in_reduced(geometry: CropGeometry, reduction: int) -> CropGeometry:
 def crop_segmentation(
     segmentation: UInt8[np.ndarray, "h w"], image_size_px: tuple[int, int], geometry: CropGeometry, stride: int
 ) -> UInt8[np.ndarray, "hh ww"]:
-    """Labels at crop pixels 0, stride, 2 stride, ...: heatmap coordinates are crop px / stride.
+    """Return labels at crop pixels 0, stride, 2 stride, ...: heatmap coordinates are crop px / stride.
 
     Args:
         segmentation: labels; may be stored at another resolution than the photo.
@@ -111,7 +112,9 @@ def crop_segmentation(
 
 
 def _reduce(image: np.ndarray, geometry: CropGeometry) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the photo that the crop shows, averaged to the crop's resolution, and where it lies in the crop."""
+    """Return the part of the photo that the crop shows, averaged to the crop's resolution, and where it lies in the
+    crop.
+    """
     height, width = image.shape[:2]
     edge = geometry.size_px - 0.5
     corners = np.array([[-0.5, -0.5], [edge, -0.5], [-0.5, edge], [edge, edge]])

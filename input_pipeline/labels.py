@@ -44,7 +44,7 @@ class Crops:
 
     @classmethod
     def of(cls, geometries: Sequence[CropGeometry]) -> "Crops":
-        """Stacks them."""
+        """Stack them."""
         return cls(
             geometries[0].size_px,
             np.stack([geometry.crop_from_image for geometry in geometries]),
@@ -54,7 +54,7 @@ class Crops:
 
 
 def label_fields(examples: Sequence[Example], geometries: Sequence[CropGeometry]) -> Fields:
-    """Labels of the examples' crops, in the crops' pixels and in the axes of their cameras."""
+    """Return labels of the examples' crops, in the crops' pixels and in the axes of their cameras."""
     stored = {name: np.stack([example[name] for example in examples]) for name in STORED}
     crops = Crops.of(geometries)
     fields = _joints(stored, crops) | _hands(stored, crops) | _hand_poses(stored, crops) | _object(stored, crops)
@@ -71,7 +71,7 @@ def swap_hands(fields: Fields, rows: Bool[np.ndarray, " b"]) -> Fields:
 
 
 def _joints(stored: Fields, crops: Crops) -> Fields:
-    """Joints in 3D and 2D, each moved on its own, so that the new intrinsics can be checked against both.
+    """Return joints in 3D and 2D, each moved on its own, so that the new intrinsics can be checked against both.
 
     Where a joint is known in 3D its place in the photo is the projection; one that is known in the photo only keeps
     that place, has no 3D one, and teaches 2D alone: a depth put in its stead would be a label that nobody gave.
@@ -126,7 +126,7 @@ def _hand_poses(stored: Fields, crops: Crops) -> Fields:
 
 
 def _object(stored: Fields, crops: Crops) -> Fields:
-    """The object's pose; the mirror image of an object is no pose of that object, so a flip leaves it unknown."""
+    """Return the object's pose; the mirror image of an object is no pose of that object, so a flip leaves it unknown."""
     known = (stored["object_known"] > 0) & ~crops.is_mirrored
     axes = _turned(stored["object_rotation"].swapaxes(1, 2), crops)  # the matrix's columns are the object's axes
     translation_m = _turned(stored["object_translation_m"], crops)

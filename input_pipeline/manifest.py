@@ -11,7 +11,7 @@ from input_pipeline.staging import local_data_dir
 
 
 def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
-    """What metrics must say about the data that they were made with.
+    """Return what metrics must say about the data that they were made with.
 
     Args:
         data_dir: folder that holds the prepared datasets.
@@ -37,7 +37,7 @@ def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
 
 
 def dataset_folder(data_dir: str | Path, name: str) -> Path:
-    """Folder of a dataset's newest version.
+    """Return folder of a dataset's newest version.
 
     Raises:
         ValueError: there is none.
@@ -50,7 +50,7 @@ def dataset_folder(data_dir: str | Path, name: str) -> Path:
 
 
 def verify(folder: Path, *, progress: bool = True) -> list[str]:
-    """Compares a dataset's files with its manifest; returns a sentence for each that is missing or changed."""
+    """Compare a dataset's files with its manifest; return a sentence for each that is missing or changed."""
     try:
         manifest = read_manifest(folder)
     except ValueError as error:
@@ -79,7 +79,7 @@ def _one_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
 
 
 def _changes(path: Path, expected: dict[str, Any]) -> list[str]:
-    """What is wrong with a file, in a sentence; nothing if it is as it was written."""
+    """Return what is wrong with a file, in a sentence; nothing if it is as it was written."""
     try:
         size = path.stat().st_size
         if size != expected["bytes"]:

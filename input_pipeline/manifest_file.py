@@ -13,7 +13,7 @@ _READ_BYTES = 2**22
 
 
 def file_facts(path: AnyPath) -> dict[str, Any]:
-    """Size and SHA-256 of a file."""
+    """Return size and SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while part := stream.read(_READ_BYTES):

@@ -73,7 +73,7 @@ def train_batches(
 def eval_batches(
     data: DataConfig, split: str, *, heatmap_stride: int, global_batch_size: int, host: int = 0, num_hosts: int = 1
 ) -> Iterator[Fields]:
-    """Every example of a split once, in order, without augmentation; equally many batches on every host.
+    """Return every example of a split once, in order, without augmentation; equally many batches on every host.
 
     What fills up the last batch repeats the first example with `is_real` False and no label that counts. Arguments,
     result and errors are those of `train_batches`; the fields of `transforms.benchmark_facts` are there as well.

@@ -25,7 +25,7 @@ from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_P
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line, writes or verifies the dataset, prints what is there. Returns the exit status."""
+    """Parse the command line, writes or verifies the dataset, print what is there. Returns the exit status."""
     options = parse_options(arguments)
     try:
         if options.verify:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_source(options: argparse.Namespace) -> Source:
-    """The source that the options name.
+    """Return the source that the options name.
 
     Raises:
         ValueError: the raw folder isn't what it should be.
@@ -66,7 +66,7 @@ def make_source(options: argparse.Namespace) -> Source:
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; ends the program with a usage error where it is wrong."""
+    """Return the command line; end the program with a usage error where it is wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.dataset != "synthetic_hands" and options.raw is None and not options.verify:
@@ -77,7 +77,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def remove_index(options: argparse.Namespace) -> None:
-    """Removes what only the conversion needed."""
+    """Remove what only the conversion needed."""
     shutil.rmtree(_index(options), ignore_errors=True)
 
 
@@ -95,12 +95,12 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _index(options: argparse.Namespace) -> Path:
-    """Where tables are kept until the dataset is there, so that a resumed run finds them."""
+    """Return where tables are kept until the dataset is there, so that a resumed run finds them."""
     return options.data_dir.expanduser() / f"{_prepared_name(options)}.index"
 
 
 def _prepared_name(options: argparse.Namespace) -> str:
-    """Name of the prepared dataset."""
+    """Return the name of the prepared dataset."""
     if options.dataset == "interhand26m":
         return dataset_name(options.fps, options.subset)
     return f"ho3d_{options.version}" if options.dataset == "ho3d" else options.dataset

@@ -21,7 +21,7 @@ from input_pipeline.prepare import make_source, parse_options, remove_index
 
 
 def write_dataset_with_beam(source: Source, data_dir: Path, beam_arguments: Sequence[str] = ()) -> Path:
-    """Writes what is missing of a source's shards on a Beam runner; returns the dataset's folder.
+    """Write what is missing of a source's shards on a Beam runner; return the dataset's folder.
 
     Raises:
         ValueError: see `shards.write_dataset`.
@@ -37,7 +37,7 @@ def write_dataset_with_beam(source: Source, data_dir: Path, beam_arguments: Sequ
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line, writes the dataset, prints what is there. Returns the exit status."""
+    """Parse the command line, write the dataset, print what is there. Returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     own, beams = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
     options = parse_options(own)

@@ -50,7 +50,7 @@ class RecordFiles:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> bytes:
-        """Record number `index`.
+        """Return record number `index`.
 
         Raises:
             IndexError: there are not so many.

@@ -8,14 +8,16 @@ from input_pipeline.schema import ARRAY_FIELDS, BYTES_FIELDS, TEXT_FIELDS, Examp
 
 
 def features() -> tfds.features.FeaturesDict:
-    """The TFDS features of the example schema; encoded images are plain bytes, so that they come back unchanged."""
+    """Return the TFDS features of the example schema; encoded images are plain bytes, so that they come back
+    unchanged.
+    """
     arrays = {name: tfds.features.Tensor(shape=shape, dtype=dtype) for name, (shape, dtype) in ARRAY_FIELDS.items()}
     strings = {name: tfds.features.Text() for name in (*BYTES_FIELDS, *TEXT_FIELDS)}
     return tfds.features.FeaturesDict(arrays | strings)
 
 
 def encode_record(example: Example) -> bytes:
-    """The record of a valid example: equal examples have equal bytes."""
+    """Return the record of a valid example: equal examples have equal bytes."""
     record = tf_example_pb2.Example()
     stored = record.features.feature
     for name, (_, dtype) in ARRAY_FIELDS.items():
@@ -29,7 +31,7 @@ def encode_record(example: Example) -> bytes:
 
 
 def decode_record(record: bytes) -> Example:
-    """The example of a stored record."""
+    """Return the example of a stored record."""
     stored = tf_example_pb2.Example.FromString(record).features.feature
     example: Example = {}
     for name, (shape, dtype) in ARRAY_FIELDS.items():

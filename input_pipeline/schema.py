@@ -28,7 +28,7 @@ Example = dict[str, Any]
 
 
 def empty_example() -> Example:
-    """An example in which nothing is known: zeros, no image. Converters fill in what their dataset gives."""
+    """Return an example in which nothing is known: zeros, no image. Converters fill in what their dataset gives."""
     example: Example = {name: np.zeros(shape, dtype) for name, (shape, dtype) in ARRAY_FIELDS.items()}
     example |= dict.fromkeys(BYTES_FIELDS, b"") | dict.fromkeys(TEXT_FIELDS, "")
     example["annotation_id"] = np.int64(-1)
@@ -38,7 +38,7 @@ def empty_example() -> Example:
 
 
 def validate_example(example: Example) -> None:
-    """Checks one example before it is stored.
+    """Check one example before it is stored.
 
     Raises:
         ValueError: a field is missing, unknown, of another shape or type, not finite, or contradicts another; the

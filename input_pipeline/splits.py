@@ -67,7 +67,7 @@ class Mixture(Split):
 
 
 def open_split(data: DataConfig, split: str) -> Split:
-    """The examples of a split ("train", "train[:8]", ...) of the configured dataset.
+    """Return the examples of a split ("train", "train[:8]", ...) of the configured dataset.
 
     Where `data.name` names several ("ho3d_v2+h2o3d"), the split is that of each of them, one after the other;
     "h2o3d/val" is the split of one.
@@ -86,12 +86,12 @@ def open_split(data: DataConfig, split: str) -> Split:
 
 
 def split_size(data: DataConfig, split: str) -> int:
-    """Number of examples in a split."""
+    """Return the number of examples in a split."""
     return len(open_split(data, split))
 
 
 def _open_dataset(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
-    """The newest version of a dataset under `data_dir`."""
+    """Return the newest version of a dataset under `data_dir`."""
     root, remedy = local_data_dir(data_dir, name), _remedy(name, data_dir)
     try:
         return tfds.core.read_only_builder.builder_from_files(name, data_dir=root)

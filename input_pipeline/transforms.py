@@ -48,7 +48,7 @@ class Cut:
 
 
 def training_cut(example: Example, data: DataConfig, heatmap_stride: int, augmentation: Augmentation) -> Cut:
-    """A schema example as training sees it.
+    """Return a schema example as training sees it.
 
     Raises:
         ValueError: there is no usable box; names the example.
@@ -60,7 +60,7 @@ def training_cut(example: Example, data: DataConfig, heatmap_stride: int, augmen
 def evaluation_cut(
     example: Example, data: DataConfig, heatmap_stride: int, photo: UInt8[np.ndarray, "h w 3"] | None = None
 ) -> Cut:
-    """A schema example as evaluation and prediction see it: no augmentation. Raises what `training_cut` does.
+    """Return a schema example as evaluation and prediction see it: no augmentation. Raises what `training_cut` does.
 
     Its image is decoded later on, unless `photo` has its pixels and no smaller ones are needed.
     """
@@ -69,7 +69,7 @@ def evaluation_cut(
 
 
 def assemble(cuts: Sequence[Cut]) -> Fields:
-    """The batch of some cuts of one size; those that are not real or not to be seen have no label that counts.
+    """Return the batch of some cuts of one size; those that are not real or not to be seen have no label that counts.
 
     Raises:
         ValueError: an image is broken or contradicts its record; names the example.
@@ -96,17 +96,17 @@ def assemble(cuts: Sequence[Cut]) -> Fields:
 def crop_example(
     example: Example, data: DataConfig, heatmap_stride: int, photo: UInt8[np.ndarray, "h w 3"] | None = None
 ) -> Fields:
-    """The row of one example as evaluation and prediction see it, see `evaluation_cut`."""
+    """Return the row of one example as evaluation and prediction see it, see `evaluation_cut`."""
     return _row(evaluation_cut(example, data, heatmap_stride, photo))
 
 
 def augment_example(example: Example, data: DataConfig, heatmap_stride: int, augmentation: Augmentation) -> Fields:
-    """The row of one example as training sees it. Raises what `training_cut` does."""
+    """Return the row of one example as training sees it. Raises what `training_cut` does."""
     return _row(training_cut(example, data, heatmap_stride, augmentation))
 
 
 def benchmark_facts(example: Example, fields: Fields) -> Fields:
-    """What benchmarks ask about an example besides the labels, see `fields.FACTS`.
+    """Return what benchmarks ask about an example besides the labels, see `fields.FACTS`.
 
     Args:
         example: as stored.
@@ -157,7 +157,7 @@ def _row(cut: Cut) -> Fields:
 
 
 def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], float]:
-    """The box, and how much larger than it the crop is."""
+    """Return the box, and how much larger than it the crop is."""
     padding_px = data.box_pad_px * np.array([-1, -1, 1, 1])
     if data.box_source == "joints":
         return label_box(example) + padding_px, data.box_scale
@@ -190,7 +190,7 @@ def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"]]:
 
 
 def _image(cut: Cut) -> UInt8[np.ndarray, "size size 3"]:
-    """The crop's pixels, of a photo that is decoded no larger than they need."""
+    """Return the crop's pixels, of a photo that is decoded no larger than they need."""
     example, averaging, name = cut.example, cut.data.crop_averaging, f"the image of {cut.name}"
     reduction = reduction_for(cut.geometry) if averaging and is_jpeg(example["image"]) else 1
     photo = cut.photo

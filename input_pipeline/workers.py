@@ -21,7 +21,7 @@ DIED = re.compile(r"terminated unexpectedly with exit code (-?\d+)")  # grain's 
 
 
 def check_shared_memory(fields: Fields, examples: int, num_batches: int, folder: Path = SHARED_MEMORY) -> None:
-    """Compares the free shared memory with what the workers' batches take; a worker without it dies of SIGBUS.
+    """Compare the free shared memory with what the workers' batches take; a worker without it dies of SIGBUS.
 
     Args:
         fields: a batch of one example.
@@ -47,7 +47,7 @@ def check_shared_memory(fields: Fields, examples: int, num_batches: int, folder:
 
 @contextlib.contextmanager
 def named_deaths() -> Iterator[None]:
-    """Says in a sentence what grain reports of a worker that ended without having raised anything.
+    """Say in a sentence what grain reports of a worker that ended without having raised anything.
 
     Raises:
         ChildProcessError: a worker died.
@@ -61,7 +61,7 @@ def named_deaths() -> Iterator[None]:
 
 
 def cause_of_death(exit_code: int) -> str:
-    """One sentence for a worker's exit code (negative for a signal), with what to do."""
+    """Return one sentence for a worker's exit code (negative for a signal), with what to do."""
     if exit_code >= 0:
         return f"a data worker ended with status {exit_code}; what it said is above"
     name = signal.Signals(-exit_code).name

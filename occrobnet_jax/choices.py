@@ -5,7 +5,7 @@ from typing import Any
 
 
 def check_choices(record: Any, prefix: str) -> None:
-    """Compares every `Literal` field of a dataclass instance with what it admits.
+    """Compare every `Literal` field of a dataclass instance with what it admits.
 
     Args:
         record: the dataclass instance.

@@ -27,12 +27,12 @@ HANDS_ON = "grain"  # raises what a worker process raised, without the worker's 
 
 
 def define_config_flag() -> flags.FlagHolder:
-    """The flag --config=FILE, with --config.NAME=VALUE to override what the file says."""
+    """Return the flag --config=FILE, with --config.NAME=VALUE to override what the file says."""
     return config_flags.DEFINE_config_file("config", help_string="file of configs/", lock_config=True)
 
 
 def experiment_of(flag: flags.FlagHolder) -> Experiment:
-    """The checked record behind the flag of `define_config_flag`.
+    """Return the checked record behind the flag of `define_config_flag`.
 
     Raises:
         ValueError: the flag is missing, names no file, or holds a name or value that does not exist.
@@ -57,18 +57,18 @@ def define_host_flags() -> dict[str, flags.FlagHolder]:
 
 
 def define_platform_flag() -> flags.FlagHolder:
-    """The flag --platform=cpu, gpu or tpu: on another one the program doesn't start."""
+    """Return the flag --platform=cpu, gpu or tpu: on another one the program doesn't start."""
     return flags.DEFINE_enum("platform", None, platforms.NAMES, "start on this platform, or end with a sentence")
 
 
 def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, *, saves_on_sigterm: bool) -> None:
-    """Joins the other processes of the run, if flags, environment or cluster say that there are any."""
+    """Join the other processes of the run, if flags, environment or cluster say that there are any."""
     given = {name: flag.value for name, flag in host_flags.items() if flag.value is not None}
     hosts.initialise(experiment.hosts, given, saves_on_sigterm=saves_on_sigterm)
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
-    """Parses the flags, calls `main` with what is left of the command line, and exits with the status it returns."""
+    """Parse the flags, calls `main` with what is left of the command line, and exits with the status it returns."""
     keep_freed_memory()
     try:
         app.run(lambda argv: main(argv[1:]), flags_parser=_parse)
@@ -86,7 +86,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parses as absl does, after a check of the --config.NAMEs, to which ml_collections answers with tracebacks."""
+    """Parse as absl does, after a check of the --config.NAMEs, to which ml_collections answers with tracebacks."""
     known = set(config_names(Experiment))
     for argument in argv[1:]:
         name = argument.lstrip("-").split("=")[0].split("[")[0]
@@ -99,7 +99,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _on_purpose(error: BaseException) -> bool:
-    """Whether our own code raised the error, rather than a library that it called."""
+    """Return whether our own code raised the error, rather than a library that it called."""
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     if raised_in.is_relative_to(REPOSITORY):
         return raised_in.relative_to(REPOSITORY).parts[0] in SPEAKS_TO_USERS

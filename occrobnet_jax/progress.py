@@ -11,7 +11,8 @@ LOG_EVERY_S = 30.0  # where what was written stays
 
 
 def progress(items: Iterable[Any], what: str, total: int, *, is_shown: bool = True, delay_s: float = 0.0) -> tqdm:
-    """The items, with a bar on standard error: redrawn on a terminal, and a line of a log each half minute elsewhere.
+    """Return the items, with a bar on standard error: redrawn on a terminal, and a line of a log each half minute
+    elsewhere.
 
     Args:
         items: to go through.

@@ -44,7 +44,7 @@ SCENE_KINDS = ("one_hand", "hand_object", "two_hands", "two_hands_object")
 
 
 def permutation(source: tuple[str, ...], target: tuple[str, ...]) -> list[int]:
-    """Indices that reorder joints: `joints[permutation(source, target)]` is in the target's order.
+    """Return indices that reorder joints: `joints[permutation(source, target)]` is in the target's order.
 
     Raises:
         ValueError: a joint of the target order does not exist in the source order.
@@ -56,5 +56,5 @@ def permutation(source: tuple[str, ...], target: tuple[str, ...]) -> list[int]:
 
 
 def finger_of(joint: int) -> str:
-    """Name of the finger that joint number `joint` (InterHand2.6M order) belongs to, or "wrist"."""
+    """Return the name of the finger that joint number `joint` (InterHand2.6M order) belongs to, or "wrist"."""
     return INTERHAND[joint].rstrip("1234")

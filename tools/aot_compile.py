@@ -38,7 +38,7 @@ OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 def compile_report(experiment: Experiment, topology: str) -> tuple[Report, str]:
-    """Compiles the training step for a topology.
+    """Compile the training step for a topology.
 
     Returns:
         Its numbers, a chip and step each unless their names say otherwise; and the compiled program's text. With
@@ -76,7 +76,7 @@ def _setting(experiment: Experiment, topology: str, run: Run) -> Report:
 
 
 def _needed(message: str) -> str:
-    """The sentence of the compiler's error that says how much memory is missing."""
+    """Return the sentence of the compiler's error that says how much memory is missing."""
     return next((line.strip() for line in message.splitlines() if "Used " in line), message.splitlines()[0])
 
 
@@ -99,7 +99,9 @@ def tpu_devices(topology: str) -> list[Any]:
 
 
 def bounds_of(chip: TpuChip, costs: Report, found: list[Collective], images: float) -> Report:
-    """The shortest times that published peaks allow; what limits is the longest of the three, if all else overlaps."""
+    """Return the shortest times that published peaks allow; what limits is the longest of the three, if all else
+    overlaps.
+    """
     times = {
         "compute_s": chip.compute_s(costs["tflop"]),
         "memory_s": chip.memory_s(costs["gb_moved"] * 1e9),
@@ -140,7 +142,7 @@ def _row(collective: Collective) -> Report:
 
 
 def table(report: Report) -> str:
-    """The report for people."""
+    """Return the report for people."""
     chip, lines = chip_of(report["topology"]), []
     lines += [f"{report['topology']} {report['mesh']}, {report['compute_dtype']}, {report['images']:g} images a chip"]
     if not report["fits"]:
@@ -190,7 +192,7 @@ def _origin(row: Report) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Compiles what the flags say, prints the table, writes JSON and HLO where wanted."""
+    """Compile what the flags say, print the table, writes JSON and HLO where wanted."""
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     jax.config.update("jax_platforms", "cpu")

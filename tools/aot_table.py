@@ -47,7 +47,7 @@ SWITCH_HEADER = ("switch", "GiB a chip", "of these temporary", "TFLOP", "GB move
 
 
 def cases() -> Iterator[tuple[str, list[str]]]:
-    """Name and flags of each case, the ones that matter most first."""
+    """Return name and flags of each case, the ones that matter most first."""
     for kind, a_chip, layout, topology in itertools.product(TYPES, (False, True), LAYOUTS, TOPOLOGIES):
         batch = IMAGES * (TOPOLOGIES[topology] if a_chip else 1)
         data, fsdp = LAYOUTS[layout]
@@ -57,7 +57,7 @@ def cases() -> Iterator[tuple[str, list[str]]]:
 
 
 def switch_cases() -> Iterator[tuple[str, list[str]]]:
-    """Name and flags of the cases with a switch."""
+    """Return name and flags of the cases with a switch."""
     flags = dict(cases())[SWITCHED]
     yield from ((f"{SWITCHED}_{name}", [*flags, flag]) for name, flag in SWITCHES.items())
 
@@ -161,7 +161,7 @@ def _commit(row: Row) -> str:
 
 
 def main() -> None:
-    """Compiles what is missing, one by one, and prints the tables."""
+    """Compile what is missing, one by one, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=FILE)
     parser.add_argument("--only", default="", help="part of the names of the cases to compile")

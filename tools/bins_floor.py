@@ -27,7 +27,7 @@ from occrobnet_jax.types import Batch, Pose, Predictions
 
 
 def bins_floor(experiment: Experiment, split: str) -> Metrics:
-    """The metrics of the truth, once it went through the bins; only those of the pose mean something.
+    """Return the metrics of the truth, once it went through the bins; only those of the pose mean something.
 
     Raises:
         ValueError: the experiment isn't one in 2.5D, or the split can't be read.
@@ -44,7 +44,7 @@ def bins_floor(experiment: Experiment, split: str) -> Metrics:
 
 
 def perfect_pose(experiment: Experiment, batch: Batch) -> Pose:
-    """The labels' own bins, decoded as the network's would be."""
+    """Return the labels' own bins, decoded as the network's would be."""
     config = experiment.model
     heatmaps, _ = axis_targets(batch, config, experiment.loss.axis_sigma_bins)
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _output_shapes(experiment, batch))
@@ -61,7 +61,7 @@ def _output_shapes(experiment: Experiment, batch: Batch) -> Predictions:
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the floor of what the flags say."""
+    """Print the floor of what the flags say."""
     if arguments:
         raise ValueError(f"bins_floor takes flags only, not {arguments[0]!r}")
     experiment = command_line.experiment_of(CONFIG)

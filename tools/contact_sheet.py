@@ -24,7 +24,7 @@ _FIXED_POINT_BITS = 4
 
 
 def main() -> None:
-    """Draws the sheet and writes it."""
+    """Draw the sheet and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", nargs="?", type=Path, default=OUTPUT)
     parser.add_argument("--split", default="train")
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def tile(example: Example, with_skeleton: bool = True) -> np.ndarray:
-    """One example's picture (BGR) with the skeletons of its hands."""
+    """Return one example's picture (BGR) with the skeletons of its hands."""
     picture = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError(f"the image of example {example['key']} can't be decoded")

@@ -65,9 +65,9 @@ def made_records(rng: np.random.Generator, rows: np.ndarray) -> Records:
 
 
 def _column(rng: np.random.Generator, name: str, count: int) -> np.ndarray:
-    """Masks that hold for most, and numbers between 0 and 1."""
+    """Return masks that hold for most, and numbers between 0 and 1."""
     slots = {"keypoints_px": (TOKENS, 2), "keypoint_valid": (TOKENS,), "keypoint_class": (TOKENS,)}
-    shape = (count, *(SHAPES[name] if name in SHAPES else slots[name.removeprefix("predicted_")]))
+    shape = (count, *(slots.get(name.removeprefix("predicted_")) or (length or 1 for length in SHAPES[name])))
     if any(part in name for part in MASKS):
         return rng.random(shape) < 0.9
     if name.endswith(("_id", "symmetry", "class", "row")):

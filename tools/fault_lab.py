@@ -49,7 +49,7 @@ ALL = (
 
 
 def main(arguments: list[str]) -> int:
-    """Runs what was asked for; returns the exit status."""
+    """Run what was asked for; return the exit status."""
     parser = argparse.ArgumentParser(description="Breaks training runs, and says what became of them.")
     parser.add_argument("experiment", choices=(*ALL, "all"))
     parser.add_argument("--count", type=int, default=30, help="of kills")

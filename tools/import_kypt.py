@@ -33,7 +33,7 @@ OBJECT_BOX_PAD_PX = 10.0
 
 
 def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str]:
-    """Writes the checkpoint of step 0 and config.json into a workdir; returns what is worth telling the user.
+    """Write the checkpoint of step 0 and config.json into a workdir; return what is worth telling the user.
 
     Raises:
         ValueError: the file is not one of the released kinds, or damaged; MANO's files are missing; or the workdir
@@ -57,7 +57,7 @@ def import_file(path: Path, workdir: Path, mano: Path | None = None) -> list[str
 
 
 def experiment_of(state: dict, kind: kypt.Kind, mano: Path | None) -> Experiment:
-    """The network, crops and losses of a file, as Keypoint Transformer's code has them."""
+    """Return the network, crops and losses of a file, as Keypoint Transformer's code has them."""
     bone_vectors = 0.0 if kind is kypt.ANGLES else LossConfig.bone_vectors
     model = kypt.model_config(state, kind, mano)
     padding_px = OBJECT_BOX_PAD_PX if model.with_object else 0.0

@@ -20,7 +20,7 @@ FLAT_NAMES = {kind: f"test_interhand2.6m_{kind}.json" for kind in FILES}
 
 
 def lay_out(fixtures: Path, output: Path) -> int:
-    """Writes the official tree of the split "test" under `output`; returns the number of images.
+    """Write the official tree of the split "test" under `output`; return the number of images.
 
     The annotations are written last, so that an interrupted call leaves nothing that looks like a dataset.
 
@@ -40,7 +40,7 @@ def lay_out(fixtures: Path, output: Path) -> int:
 
 
 def official_name(image: dict[str, Any], source: Path) -> str:
-    """Path of an image below images/SPLIT/, from its record."""
+    """Return the path of an image below images/SPLIT/, from its record."""
     capture, sequence, camera, frame = (
         lookup(image, name, source=source) for name in ("capture", "seq_name", "camera", "frame_idx")
     )

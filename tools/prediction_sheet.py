@@ -22,7 +22,7 @@ JPEG_QUALITY = 88
 
 
 def main() -> None:
-    """Draws the sheet and writes it."""
+    """Draw the sheet and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", type=Path)
     parser.add_argument("output", type=Path)

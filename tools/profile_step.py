@@ -44,7 +44,7 @@ OPERATION = re.compile(r'%?([\w.-]+) = .*metadata=\{[^}]*op_name="([^"]*)"')
 
 
 def main(arguments: list[str]) -> None:
-    """Profiles what the flags say."""
+    """Profile what the flags say."""
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     experiment, folder = command_line.experiment_of(CONFIG), Path(OUTPUT.value)
@@ -75,12 +75,12 @@ def blank_batch(run: Run) -> PackedBatch:
 
 
 def parts_of_operations(program: str) -> dict[str, str]:
-    """The network's part that each operation of a compiled program belongs to."""
+    """Return the network's part that each operation of a compiled program belongs to."""
     return {name: part_of(scope) for name, scope in OPERATION.findall(program)}
 
 
 def part_of(scope: str) -> str:
-    """The outermost part in a name such as "jit(train_step)/transpose(jvp(OccRobNet))/ciet/block0/dot_general"."""
+    """Return the outermost part in a name such as "jit(train_step)/transpose(jvp(OccRobNet))/ciet/block0/dot_general"."""
     return next((word for word in re.split(r"[/()]", scope) if word in PARTS), "losses and optimiser")
 
 
@@ -99,7 +99,7 @@ def time_of_parts(trace: Path, parts: dict[str, str]) -> dict[str, float]:
 
 
 def own_times(operations: list[Event]) -> Iterator[tuple[Event, float]]:
-    """Each operation with its microseconds, less those of the operations within it on the same thread.
+    """Return each operation with its microseconds, less those of the operations within it on the same thread.
 
     A trace has an event for a loop, a call or a condition, and others for all that runs in it.
     """
@@ -119,12 +119,14 @@ def _thread(event: Event) -> tuple[int, int]:
 
 
 def _span(event: Event) -> tuple[float, float]:
-    """Sorts events by their start, and of those with the same start the longest first."""
+    """Sort events by their start, and of those with the same start the longest first."""
     return event["ts"], -event["dur"]
 
 
 def _is_within(inner: Event, outer: Event) -> bool:
-    """Whether an event that doesn't start before another one on its thread ends no later; sums of times are rounded."""
+    """Return whether an event that doesn't start before another one on its thread ends no later; sums of times are
+    rounded.
+    """
     late_us = inner["ts"] + inner["dur"] - outer["ts"] - outer["dur"]
     return _thread(inner) == _thread(outer) and late_us < RESOLUTION_US / 2
 

@@ -28,7 +28,7 @@ HEAD = (
 
 
 def row(name: str, arguments: str) -> list[str]:
-    """A config's cells: lengths in steps, epochs as they come out of them."""
+    """Return a config's cells: lengths in steps, epochs as they come out of them."""
     experiment = experiment_from(importlib.import_module(f"configs.{name}").get_config(arguments).to_dict())
     return [
         f"`{name}.py:{arguments}`",
@@ -44,12 +44,14 @@ def row(name: str, arguments: str) -> list[str]:
 
 
 def epochs(experiment: Experiment) -> float:
-    """How often the whole run sees each example."""
+    """Return how often the whole run sees each example."""
     return experiment.total_steps * experiment.global_batch_size / experiment.recipe.train_examples
 
 
 def table() -> str:
-    """The Markdown table: all batches of the three datasets, and their other versions at the recipe's own batch."""
+    """Return the Markdown table: all batches of the three datasets, and their other versions at the recipe's own
+    batch.
+    """
     rows = [HEAD, ["---"] + ["---:"] * (len(HEAD) - 1)]
     for name, others in DATASETS.items():
         rows += [row(name, f"batch={batch}") for batch in BATCHES]

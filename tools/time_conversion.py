@@ -32,7 +32,7 @@ SEQUENCE = "ROM01_No_Interaction_2_Hand"
 
 
 def generate(raw: Path, num_frames: int, *, photo: bytes) -> None:
-    """Writes the official tree of a train split with so many images, or without any where `photo` is empty."""
+    """Write the official tree of a train split with so many images, or without any where `photo` is empty."""
     rng = np.random.default_rng(0)
     images, folder = raw / "images" / "train", raw / "annotations" / "train"
     folder.mkdir(parents=True)
@@ -66,7 +66,7 @@ def _place(number: int) -> tuple[int, int, int]:
 
 
 def _photo(rng: np.random.Generator) -> bytes:
-    """A JPEG of about the size of the dataset's, 18 kB: something bright in the middle, and noise around it."""
+    """Return a JPEG of about the size of the dataset's, 18 kB: something bright in the middle, and noise around it."""
     image = rng.integers(0, 4, (SIZE_PX[1], SIZE_PX[0], 3), dtype=np.uint8)
     part = image[150:400, 80:250]
     part[:] = cv2.resize(rng.integers(0, 255, (20, 14, 3), dtype=np.uint8), part.shape[1::-1])
@@ -117,7 +117,7 @@ def _write(path: Path, content: Any) -> None:
 
 
 def measure(folder: Path, num_frames: int, num_processes: int, index_only: bool) -> dict[str, Any]:
-    """Times tables and conversion; cores are counted by the processor time that was used."""
+    """Time tables and conversion; cores are counted by the processor time that was used."""
     started, used = time.perf_counter(), _processor_s()
     source = InterHand26M(folder / "raw", folder / "index")
     result: dict[str, Any] = {"frames": num_frames, "processes": num_processes}

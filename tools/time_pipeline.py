@@ -39,7 +39,7 @@ class Photos:
         self.photo = photo
 
     def example(self, split: str, index: int) -> Example:
-        """Two hands half a metre away, and a box around them."""
+        """Return two hands half a metre away, and a box around them."""
         rng = np.random.default_rng(0)
         example = empty_example() | {"image": self.photo, "key": f"{split}/{index}", "sequence": "generated"}
         example |= {"width": np.int32(WIDTH_PX), "height": np.int32(HEIGHT_PX), "box_known": np.uint8(1)}
@@ -54,7 +54,9 @@ class Photos:
 
 
 def generated_photo() -> bytes:
-    """A JPEG of about the size of the dataset's, 18 kB: something bright in the middle, and faint noise around it."""
+    """Return a JPEG of about the size of the dataset's, 18 kB: something bright in the middle, and faint noise around
+    it.
+    """
     rng = np.random.default_rng(0)
     image = rng.integers(0, 4, (HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8)
     part = image[150:400, 80:250]
@@ -63,7 +65,7 @@ def generated_photo() -> bytes:
 
 
 def measure(experiment: Experiment, num_images: int) -> dict[str, Any]:
-    """Draws batches as a run does, after a first one that opens everything."""
+    """Draw batches as a run does, after a first one that opens everything."""
     stride = experiment.model.heatmap_stride
     batches = train_batches(experiment.data, heatmap_stride=stride, global_batch_size=BATCH, seed=0)
     next(batches)

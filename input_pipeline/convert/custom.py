@@ -190,7 +190,7 @@ class CustomDataset:
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]], np.float32)
 
     def _add_hand(self, example: Example, hand: int, labels: Any, place: str) -> None:
-        """Writes one hand's joints into the example; where both are given, the 3D ones count and the 2D ones check."""
+        """Write one hand's joints into the example; where both are given, the 3D ones count and the 2D ones check."""
         _check_keys(labels, HAND_KEYS, place)
         cam, in_3d = self._joints(labels.get("joints_cam"), 3, f"{place}: joints_cam")
         px, in_2d = self._joints(labels.get("joints_px"), 2, f"{place}: joints_px")
@@ -205,7 +205,7 @@ class CustomDataset:
         example["root_cam_m"][hand], example["root_known"][hand] = cam[WRIST], in_3d[WRIST]
 
     def _joints(self, values: Any, dimensions: int, place: str) -> tuple[np.ndarray, np.ndarray]:
-        """Joints in our order, zeros where there are none, and which are there."""
+        """Return joints in our order, zeros where there are none, and which are there."""
         joints, known = np.zeros((len(INTERHAND), dimensions)), np.zeros(len(INTERHAND), bool)
         if values is None:
             return joints, known
@@ -310,14 +310,14 @@ def _check_agreement(px: np.ndarray, projected_px: np.ndarray, both: np.ndarray,
 
 
 def _known_px(example: Example) -> tuple[np.ndarray, np.ndarray]:
-    """Joints in the photo, and which are known in it."""
+    """Return joints in the photo, and which are known in it."""
     in_3d, flat = example["joints_annotated"] > 0, example["joints_px_only"] > 0
     projected = project(example["joints_cam_m"], example["intrinsics"])
     return np.where(in_3d[..., None], projected, example["joints_px"]), in_3d | flat
 
 
 def _seen(example: Example) -> Example:
-    """Which joints lie inside the photo; more is not known of visibility."""
+    """Return which joints lie inside the photo; more is not known of visibility."""
     px, known = _known_px(example)
     size = np.array([example["width"], example["height"]])
     inside = known & ((px >= -0.5) & (px < size - 0.5)).all(-1)
@@ -327,7 +327,7 @@ def _seen(example: Example) -> Example:
 
 
 def _box(example: Example, image: dict[str, Any], place: str) -> Example:
-    """The box that is given, or the tight one around all joints."""
+    """Return the box that is given, or the tight one around all joints."""
     px, known = _known_px(example)
     if "box" in image:
         box = _numbers(image["box"], (4,), f"{place}: box").astype(np.float32)

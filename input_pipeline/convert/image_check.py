@@ -39,7 +39,7 @@ def _scan_start(encoded: bytes) -> int:
 
 
 def check_image(encoded: bytes, width: int, height: int, *, name: str) -> bool:
-    """Whether an encoded image is black, after a check that it is complete and of the given size.
+    """Return whether an encoded image is black, after a check that it is complete and of the given size.
 
     Raises:
         ValueError: it is truncated, corrupt, not an image, or of another size.
@@ -58,7 +58,7 @@ def check_image(encoded: bytes, width: int, height: int, *, name: str) -> bool:
 
 
 def _shows_something(encoded: bytes, width: int, height: int) -> bool:
-    """Whether it is, without any doubt, a JPEG of this size with more content than a black one.
+    """Return whether it is, without any doubt, a JPEG of this size with more content than a black one.
 
     EXIF data are a doubt, since they may turn it.
     """

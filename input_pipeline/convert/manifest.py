@@ -21,7 +21,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def make_manifest(source: Source, shards: dict[str, list[dict[str, Any]]], files: list[dict[str, Any]]) -> Any:
-    """The manifest of a dataset.
+    """Return the manifest of a dataset.
 
     Args:
         source: what was converted.
@@ -45,7 +45,7 @@ def make_manifest(source: Source, shards: dict[str, list[dict[str, Any]]], files
 
 
 def report(folder: Path) -> str:
-    """The counts of a prepared dataset beside the published ones, and what was left out and why."""
+    """Return the counts of a prepared dataset beside the published ones, and what was left out and why."""
     manifest = read_manifest(folder)
     lines = [f"{'split':<12}{'examples':>12}{'two hands':>12}{'occlusion':>12}{'black':>8}{'left out':>10}"]
     for split, facts in manifest["splits"].items():
@@ -89,7 +89,7 @@ def _split_facts(split: str, num_rows: int, shards: list[dict[str, Any]]) -> dic
 
 
 def _partial(source: Source, splits: dict[str, Any]) -> list[str]:
-    """What an incomplete dataset lacks, a sentence each."""
+    """Return what an incomplete dataset lacks, a sentence each."""
     absent = [f"{source.name}: the split {split} is absent" for split in getattr(source, "absent_splits", ())]
     short = [
         f"{source.name}: {split} lacks {count:,} of {facts['source_examples']:,} examples: {reason}"

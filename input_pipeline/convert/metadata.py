@@ -18,12 +18,12 @@ _FILE_FORMAT = "array_record"
 
 
 def split_template(folder: Path, name: str, split: str) -> tfds.core.ShardedFileTemplate:
-    """Names of a split's files."""
+    """Name of a split's files."""
     return tfds.core.ShardedFileTemplate(data_dir=folder, dataset_name=name, split=split, filetype_suffix=_FILE_FORMAT)
 
 
 def write_settings(folder: Path, source: Source) -> None:
-    """Writes what the examples depend on, or compares it with what is there.
+    """Write what the examples depend on, or compares it with what is there.
 
     Raises:
         ValueError: the folder can't be written, or holds a dataset made with other settings.

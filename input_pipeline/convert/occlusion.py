@@ -75,7 +75,7 @@ class Occlusion:
         return {"occlusion_sha256": self._sha256, "mask_reduction": MASK_REDUCTION}
 
     def check(self, name: str, examples: Iterable[Example]) -> None:
-        """Compares the joints of posed hands with the annotated ones.
+        """Compare the joints of posed hands with the annotated ones.
 
         Args:
             name: of the dataset, for the message.
@@ -118,7 +118,7 @@ class Occlusion:
         }
 
     def _fit_error_m(self, example: Example) -> float | None:
-        """Mean distance of the worse hand's annotated joints to the posed model's; None where nothing compares."""
+        """Return mean distance of the worse hand's annotated joints to the posed model's; None where nothing compares."""
         annotated = (example["joints_annotated"] > 0) & (example["hand_pose_known"] > 0)[:, None]
         errors_m = []
         for hand in np.flatnonzero(annotated.any(-1)).tolist():
@@ -135,7 +135,7 @@ class Occlusion:
 
 
 def with_object(masks: bytes, authors: bytes) -> bytes:
-    """The drawn masks of hands, and the object as the authors' segmentation has it, where there is one.
+    """Return the drawn masks of hands, and the object as the authors' segmentation has it, where there is one.
 
     Conventions of evaluation are told by the authors' object; it lies before a drawn hand, and nowhere else.
 
@@ -158,7 +158,7 @@ def spread(count: int) -> list[int]:
 
 
 def usable(labels: Callable[[int], Example], rows: Iterable[int]) -> Iterator[Example]:
-    """The labels of those rows that have some."""
+    """Return the labels of those rows that have some."""
     for row in rows:
         with contextlib.suppress(UnusableExample):
             yield labels(row)

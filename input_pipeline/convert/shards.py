@@ -50,12 +50,12 @@ class Shard:
         return self.path.with_name(f"{self.path.name}.facts.json")
 
     def is_finished(self) -> bool:
-        """Whether it was written as a whole."""
+        """Return whether it was written as a whole."""
         return self.path.exists() and self.facts_path.exists()
 
 
 def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, progress: bool = True) -> Path:
-    """Writes what is missing of a source's shards and returns the dataset's folder, `data_dir/NAME/VERSION`.
+    """Write what is missing of a source's shards and return the dataset's folder, `data_dir/NAME/VERSION`.
 
     Raises:
         ValueError: the folder can't be written, holds a dataset made with other settings, or no example of a split
@@ -73,12 +73,12 @@ def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, 
 
 
 def dataset_folder(source: Source, data_dir: str | Path) -> Path:
-    """Where a source's dataset goes."""
+    """Return where a source's dataset goes."""
     return Path(data_dir).expanduser() / source.name / source.version
 
 
 def start(source: Source, data_dir: str | Path) -> Path:
-    """Makes the folder of a source's dataset and clears away what an interrupted run left in it.
+    """Make the folder of a source's dataset and clears away what an interrupted run left in it.
 
     Raises:
         ValueError: see `write_dataset`.
@@ -91,14 +91,14 @@ def start(source: Source, data_dir: str | Path) -> Path:
 
 
 def missing_shards(source: Source, folder: Path) -> list[Shard]:
-    """The shards that are still to be written."""
+    """Return the shards that are still to be written."""
     if _is_dataset(folder):
         return []
     return [shard for split in source.splits for shard in _shards(folder, split, source) if not shard.is_finished()]
 
 
 def write_shard(source: Source, shard: Shard) -> int:
-    """Writes one shard and its facts; returns the number of rows that it stands for."""
+    """Write one shard and its facts; return the number of rows that it stands for."""
     # No other process, here or on another machine, has the same name.
     unfinished = shard.path.with_name(f"{shard.path.name}.incomplete-{secrets.token_hex(8)}")
     writer = array_record_module.ArrayRecordWriter(str(unfinished), "group_size:1")
@@ -113,7 +113,7 @@ def write_shard(source: Source, shard: Shard) -> int:
 
 
 def finish(source: Source, folder: Path) -> None:
-    """Writes manifest and metadata, once all shards are there; then removes the shards' own facts.
+    """Write manifest and metadata, once all shards are there; then removes the shards' own facts.
 
     Raises:
         ValueError: no example of a split could be used.
@@ -132,7 +132,7 @@ def _is_dataset(folder: Path) -> bool:
 
 
 def _written(source: Source, shards: list[Shard], num_processes: int) -> Iterator[int]:
-    """Writes shards, in this process or in several, and yields the number of rows of each one as it is done."""
+    """Write shards, in this process or in several, and yield the number of rows of each one as it is done."""
     if num_processes <= 1 or len(shards) <= 1:
         for shard in shards:
             yield write_shard(source, shard)
@@ -154,7 +154,7 @@ def _single_threaded() -> None:
 
 
 def _write_examples(source: Source, shard: Shard, writer: Any) -> dict[str, Any]:
-    """Writes the examples of a shard that can be used; returns counts, and what was left out and why."""
+    """Write the examples of a shard that can be used; returns counts, and what was left out and why."""
     counts = {"examples": 0, "two_hands": 0, "black": 0, "occlusion_known": 0}
     left_out: collections.Counter[str] = collections.Counter()
     named: list[str] = []
@@ -181,7 +181,7 @@ def _write_examples(source: Source, shard: Shard, writer: Any) -> dict[str, Any]
 
 
 def _check_official(example: Example) -> bool:
-    """Checks an example of others' files; returns whether its image is black."""
+    """Check an example of others' files; return whether its image is black."""
     try:
         validate_example(example)
     except ValueError as error:
@@ -204,7 +204,7 @@ def _refuse_empty_splits(facts: dict[str, list[dict[str, Any]]], folder: Path) -
 
 
 def _shards(folder: Path, split: str, source: Source) -> list[Shard]:
-    """All shards of a split: equal ones, at most _SHARDS_PER_SPLIT of at least _FEWEST_PER_SHARD examples."""
+    """Return all shards of a split: equal ones, at most _SHARDS_PER_SPLIT of at least _FEWEST_PER_SHARD examples."""
     count = source.splits[split]
     num_shards = max(1, min(_SHARDS_PER_SPLIT, count // _FEWEST_PER_SHARD))
     edges = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(count), num_shards))])

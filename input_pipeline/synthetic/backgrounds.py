@@ -33,7 +33,7 @@ def noise(rng: np.random.Generator, size: int, octaves: int = 4) -> Float[np.nda
 
 
 def background(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s s 3"]:
-    """A room-like picture, linear intensities 0 to 1: surfaces, things out of focus, grain."""
+    """Return a room-like picture, linear intensities 0 to 1: surfaces, things out of focus, grain."""
     blur = rng.choice([0.9, 2.5, 6.0])
     if blur > 1:  # what is out of focus anyway is drawn at half the size
         return cv2.resize(_room(rng, size // 2, blur / 2 * size / 256), (size, size), interpolation=cv2.INTER_LINEAR)
@@ -55,7 +55,7 @@ def _room(rng: np.random.Generator, size: int, blur_px: float) -> Float[np.ndarr
 
 
 def print_image(rng: np.random.Generator, size: int = 128) -> Float[np.ndarray, "s s 3"]:
-    """The print on an object, linear: plain, grained, banded, or a label with blocks and lines of writing."""
+    """Return the print on an object, linear: plain, grained, banded, or a label with blocks and lines of writing."""
     colours = palette(rng, 6)
     picture = np.tile(colours[0], (size, size, 1)).astype(np.float32)
     kind = rng.choice(5, p=[0.25, 0.15, 0.2, 0.3, 0.1])

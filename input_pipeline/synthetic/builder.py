@@ -27,7 +27,7 @@ class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version(VERSION)
 
     def __init__(self, *, source: SyntheticHands | None = None, **options: Any) -> None:
-        """Takes TFDS's usual options besides the source."""
+        """Take TFDS's usual options besides the source."""
         self._source = source or SyntheticHands()
         super().__init__(**options)
 

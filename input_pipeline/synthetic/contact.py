@@ -13,14 +13,16 @@ _SHORTEST_STEP_M = 0.0015
 
 
 def penetration_m(first: Float[np.ndarray, "*#batch 21 3"], second: Float[np.ndarray, "*#batch 21 3"]) -> Any:
-    """How deep two hands enter each other, measured between the capsules around their bones; negative when apart."""
+    """Return how deep two hands enter each other, measured between the capsules around their bones; negative when
+    apart.
+    """
     radius = load_hand().bone_radius_m
     distance = _segment_distance(*_segments(first, 1), *_segments(second, 0))
     return (radius[:, None] + radius - distance).max((-2, -1))
 
 
 def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> Any:
-    """How deep fingers of one hand enter each other or the palm; negative when all are apart."""
+    """Return how deep fingers of one hand enter each other or the palm; negative when all are apart."""
     radius = load_hand().bone_radius_m
     distance = _segment_distance(*_segments(joints, 1), *_segments(joints, 0))
     overlap = radius[:, None] + radius - distance
@@ -28,7 +30,7 @@ def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> Any:
 
 
 def advanced(clearance_m: Callable[[float], float], start_m: float, end_m: float) -> float | None:
-    """How far something can move along a line, from start to end, until its clearance is used up.
+    """Return how far something can move along a line, from start to end, until its clearance is used up.
 
     No point moves faster than the thing itself, so a step as long as the clearance is safe (sphere tracing).
 
@@ -53,13 +55,13 @@ def advanced(clearance_m: Callable[[float], float], start_m: float, end_m: float
 
 
 def _segments(joints: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends of the 20 bones, ready for pairing: (..., 20, 1, 3) for axis 1, (..., 1, 20, 3) for axis 0."""
+    """Return both ends of the 20 bones, ready for pairing: (..., 20, 1, 3) for axis 1, (..., 1, 20, 3) for axis 0."""
     ends = [np.expand_dims(joints[..., [bone[end] for bone in BONES], :], -3 + axis) for end in (0, 1)]
     return ends[0], ends[1]
 
 
 def _segment_distance(p: np.ndarray, p_end: np.ndarray, q: np.ndarray, q_end: np.ndarray) -> np.ndarray:
-    """Distance between segments; closest points of the lines, each clamped in turn (Ericson, 5.1.9)."""
+    """Return distance between segments; closest points of the lines, each clamped in turn (Ericson, 5.1.9)."""
     u, v, w = p_end - p, q_end - q, p - q
     a, b, c = (u * u).sum(-1), (u * v).sum(-1), (v * v).sum(-1)
     d, e = (u * w).sum(-1), (v * w).sum(-1)

@@ -16,7 +16,7 @@ class FingerChains:
     """Skin samples of the fingers of a right hand of one shape, in the hand's frame with the wrist at the origin."""
 
     def __init__(self, shape: Float[np.ndarray, " 10"]) -> None:
-        """Brings the samples into the shape."""
+        """Bring the samples into the shape."""
         asset = load_hand()
         model = asset.models[0]
         bones = np.array([[3 * BONE_FINGERS.index(finger) + k for k in (1, 2, 3)] for finger in FINGERS])
@@ -35,7 +35,7 @@ class FingerChains:
         self.palm_m = palm.shaped(shape) - pivots[0]  # as if it were stiff
 
     def points_m(self, angles: Float[np.ndarray, "t 5 4"]) -> Float[np.ndarray, "t 5 k 3"]:
-        """The samples for each set of finger angles (radians)."""
+        """Return the samples for each set of finger angles (radians)."""
         angles = angles.astype(np.float32)
         turn = _turn(self._spread, angles[..., 0]) @ _turn(self._hinge[0], angles[..., 1])
         shift = self._pivots[:, 0] - _apply(turn, self._pivots[:, 0])
@@ -57,7 +57,7 @@ def _skew(axes: np.ndarray) -> np.ndarray:
 
 
 def _turn(skew: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Rotations (t, 5, 3, 3) by an angle (t, 5) about each finger's axis."""
+    """Return rotations (t, 5, 3, 3) by an angle (t, 5) about each finger's axis."""
     sine, cosine = np.sin(angle)[..., None, None], np.cos(angle)[..., None, None]
     return np.eye(3, dtype=np.float32) + sine * skew + (1 - cosine) * (skew @ skew)
 

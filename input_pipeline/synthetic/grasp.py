@@ -44,7 +44,7 @@ class Grasp:
 
 
 def grasp(solid: Solid, pose: Pose, rng: np.random.Generator, beside: PosedHand | None = None) -> Grasp | None:
-    """One attempt to take hold of the object with the hand of a pose, whose finger angles are replaced.
+    """Return one attempt to take hold of the object with the hand of a pose, whose finger angles are replaced.
 
     Args:
         solid: the object, in rest pose.
@@ -81,7 +81,9 @@ def _checked(solid: Solid, hand: PosedHand, least_touching: int) -> Grasp | None
 
 
 def release(solid: Solid, held: Grasp, rng: np.random.Generator) -> Grasp | None:
-    """The same grasp with some fingers moved away from the object on their own; None if they would hit something."""
+    """Return the same grasp with some fingers moved away from the object on their own; None if they would hit
+    something.
+    """
     angles = held.hand.pose.angles
     free = rng.random((len(FINGERS), 1)) < rng.uniform(0.2, 0.8)
     opened = angles * (1 - rng.uniform(0.2, 1.1, (len(FINGERS), 1))) + np.deg2rad(rng.normal(0, 8, angles.shape))
@@ -122,7 +124,9 @@ def _palm_rotation(solid: Solid, side: int, rng: np.random.Generator, beside: Po
 def _pushed_to_palm(
     solid: Solid, hand: PosedHand, skin_m: Float[np.ndarray, "k 3"], rng: np.random.Generator
 ) -> PosedHand:
-    """The hand moved along its palm's normal until the object touches it; `skin_m` are samples of the right hand."""
+    """Return the hand moved along its palm's normal until the object touches it; `skin_m` are samples of the right
+    hand.
+    """
     mirror = _mirror(hand.side)
     centre = hand.rotation @ (_PALM_CENTRE_M * mirror)
     slide = rng.uniform(-0.35, 0.35) * solid.half_extent_m[2] * np.array([0, 0, 1.0])
@@ -138,7 +142,7 @@ def _pushed_to_palm(
 def _free_thumb(
     solid: Solid, hand: PosedHand, angles: np.ndarray, chains: FingerChains, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Angles of a thumb that is clear of the object, lifted to oppose the fingers as far as there is room."""
+    """Return the angles of a thumb that is clear of the object, lifted to oppose the fingers as far as there is room."""
     candidates = np.broadcast_to(angles, (_THUMB_TRIALS, 5, 4)).copy()
     lowest, highest = np.deg2rad(LIMITS_DEG[0]).T
     share = rng.uniform([0, 0, 0.1, 0.1], [1, 0.6, 0.3, 0.25], (_THUMB_TRIALS - 1, 4))
@@ -161,7 +165,7 @@ def _closed(solid: Solid, hand: PosedHand, angles: np.ndarray, chains: FingerCha
 def _first_contact(
     solid: Solid, hand: PosedHand, start: np.ndarray, goal: np.ndarray, chains: FingerChains
 ) -> Float[np.ndarray, " 5"]:
-    """The share of the way from start to goal that each finger can go before it touches."""
+    """Return the share of the way from start to goal that each finger can go before it touches."""
     low, high = np.zeros(len(FINGERS)), np.ones(len(FINGERS))
     fingers = np.arange(len(FINGERS))
     for steps in (_CLOSING_STEPS, _REFINING_STEPS):

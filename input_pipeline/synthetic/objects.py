@@ -47,7 +47,7 @@ class Solid:
         return np.where(bits, high, low).astype(np.float32)
 
     def signed_distance_m(self, points_m: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-        """Distance to the surface, negative inside."""
+        """Return distance to the surface, negative inside."""
         if self.profile_m is None:
             outside = np.abs(points_m) - self.half_extent_m
             inner = np.minimum(outside.max(-1), 0)
@@ -58,7 +58,7 @@ class Solid:
 
 
 def make_solid(family: str, rng: np.random.Generator, two_hands: bool = False) -> Solid:
-    """An object of the family with random proportions that one hand, or two, can hold."""
+    """Return an object of the family with random proportions that one hand, or two, can hold."""
     large = 1.35 if two_hands else 1.0
     if family == "box":
         return _box(_distinct_lengths(rng, large))
@@ -79,7 +79,7 @@ def _distinct_lengths(rng: np.random.Generator, large: float) -> np.ndarray:
 
 
 def _cylinder_profile(rng: np.random.Generator, large: float) -> np.ndarray:
-    """A can whose lid is narrower than its body, so that its ends differ."""
+    """Return a can whose lid is narrower than its body, so that its ends differ."""
     radius, height = rng.uniform(0.018, 0.04) * large, rng.uniform(0.07, 0.18) * large
     neck, lid = rng.uniform(0.75, 0.92) * radius, rng.uniform(0.06, 0.2) * height
     return np.array(
@@ -93,7 +93,7 @@ def _sphere_profile(rng: np.random.Generator, large: float) -> np.ndarray:
 
 
 def _capsule_profile(rng: np.random.Generator, large: float) -> np.ndarray:
-    """Two round ends of different radius."""
+    """Return two round ends of different radius."""
     low, length = rng.uniform(0.02, 0.034) * large, rng.uniform(0.05, 0.14) * large
     high = low * rng.uniform(0.5, 0.85)
     tilt = np.arcsin((low - high) / length)
@@ -103,7 +103,7 @@ def _capsule_profile(rng: np.random.Generator, large: float) -> np.ndarray:
 
 
 def _cone_profile(rng: np.random.Generator, large: float) -> np.ndarray:
-    """A tumbler, wider above."""
+    """Return a tumbler, wider above."""
     low, height = rng.uniform(0.02, 0.03) * large, rng.uniform(0.08, 0.15) * large
     high = low * rng.uniform(1.25, 1.6)
     return np.array(

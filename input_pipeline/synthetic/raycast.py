@@ -35,7 +35,7 @@ class RayCaster:
     """A scene that rays can be shot into."""
 
     def __init__(self, verts_m: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> None:
-        """Builds the search tree.
+        """Build the search tree.
 
         Raises:
             ValueError: this machine has no ray caster.
@@ -52,7 +52,7 @@ class RayCaster:
         TriangleMesh(self._scene, verts_m.astype(np.float32), faces.astype(np.int32))
 
     def nearest(self, origins: Float[np.ndarray, "r 3"], directions: Float[np.ndarray, "r 3"]) -> Hits:
-        """The first triangle on each ray; distances in units of the direction's length."""
+        """Return the first triangle on each ray; distances in units of the direction's length."""
         found = self._scene.run(_rows(origins), _rows(directions), output=True)
         u, v = found["u"], found["v"]
         return Hits(found["primID"], np.stack([1 - u - v, u, v], -1), found["tfar"])
@@ -64,7 +64,7 @@ class RayCaster:
         directions: Float[np.ndarray, "r 3"],
         reach_m: float = _FAR_M,
     ) -> np.ndarray:
-        """Whether anything lies in a direction from points on surfaces, within reach."""
+        """Return whether anything lies in a direction from points on surfaces, within reach."""
         reach = np.full(len(points), reach_m, np.float32)
         origins = _rows(points + _OFFSET_M * normals)
         return self._scene.run(origins, _rows(directions), dists=reach, query="OCCLUDED") >= 0

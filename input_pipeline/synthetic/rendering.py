@@ -29,7 +29,7 @@ _NORMAL = np.array([statistics.NormalDist().inv_cdf((k + 0.5) / 256) for k in ra
 def draw(
     scene: Scene, stage: Stage, look: Look, size: int, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
-    """The picture (RGB) and its segmentation (0 background, 1 right hand, 2 left hand, 3 object)."""
+    """Return the picture (RGB) and its segmentation (0 background, 1 right hand, 2 left hand, 3 object)."""
     rows, columns = np.nonzero(_covered(stage, scene.intrinsics, size))
     rays = _rays(np.stack([columns, rows], -1), scene.intrinsics)
     hits = stage.caster.nearest(np.zeros_like(rays), rays)
@@ -63,7 +63,7 @@ def draw(
 def _antialias(
     image: np.ndarray, backdrop: np.ndarray, edge: np.ndarray, scene: Scene, stage: Stage, look: Look
 ) -> None:
-    """Replaces edge pixels by the mean of four samples each, in place."""
+    """Replace edge pixels by the mean of four samples each, in place."""
     rows, columns = np.nonzero(edge)
     centres = np.stack([columns, rows], -1).astype(np.float32)
     rays = _rays((centres[:, None] + _EDGE_SAMPLES).reshape(-1, 2), scene.intrinsics)
@@ -76,7 +76,9 @@ def _antialias(
 
 
 def _backdrop_light(scene: Scene, stage: Stage, look: Look, size: int) -> np.ndarray:
-    """How much of the light reaches the wall behind the scene, for each pixel (cast at a quarter of the resolution)."""
+    """Return how much of the light reaches the wall behind the scene, for each pixel (cast at a quarter of the
+    resolution).
+    """
     small = max(size // 4, 16)
     step = size / small
     centres = (np.arange(small) + 0.5) * step - 0.5
@@ -123,7 +125,7 @@ def _labels(stage: Stage, hits: Hits) -> np.ndarray:
 
 
 def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Pixels beside another surface or a jump in depth."""
+    """Return pixels beside another surface or a jump in depth."""
     edge = np.zeros(surface.shape, bool)
     for axis in (0, 1):
         jump = (np.diff(surface, axis=axis) != 0) | (np.abs(np.diff(depth, axis=axis)) > 0.006)
@@ -137,7 +139,7 @@ def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _covered(stage: Stage, intrinsics: np.ndarray, size: int) -> np.ndarray:
-    """Pixels in those tiles of the image that the triangles' bounding boxes touch."""
+    """Return pixels in those tiles of the image that the triangles' bounding boxes touch."""
     if stage.verts_m[:, 2].min() < _NEAR_M:
         return np.ones((size, size), bool)
     pixels = stage.verts_m @ intrinsics.T.astype(np.float32)
@@ -156,7 +158,7 @@ def _covered(stage: Stage, intrinsics: np.ndarray, size: int) -> np.ndarray:
 
 
 def _verts_around(faces: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray:
-    """Whether each vertex belongs to one of the triangles or to a neighbour of them."""
+    """Return whether each vertex belongs to one of the triangles or to a neighbour of them."""
     touched = np.zeros(count, bool)
     touched[faces[triangles]] = True
     touched[faces[touched[faces[:, 0]] | touched[faces[:, 1]] | touched[faces[:, 2]]]] = True

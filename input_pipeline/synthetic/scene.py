@@ -44,7 +44,7 @@ class Scene:
     intrinsics: Float[np.ndarray, "3 3"]
 
     def moved(self, rotation: np.ndarray, shift_m: np.ndarray) -> "Scene":
-        """The scene turned about the origin, then shifted."""
+        """Return the scene turned about the origin, then shifted."""
         return dataclasses.replace(
             self,
             hands=tuple(hand.moved(rotation, shift_m) for hand in self.hands),
@@ -53,7 +53,7 @@ class Scene:
         )
 
     def object_verts_m(self) -> Float[np.ndarray, "v 3"]:
-        """The object's vertices in the camera's frame."""
+        """Return the object's vertices in the camera's frame."""
         if self.solid is None:
             return np.zeros((0, 3))
         return self.solid.verts_m @ self.object_rotation.T + self.object_translation_m
@@ -62,7 +62,7 @@ class Scene:
 def sample_scene(
     kind: str, shape: np.ndarray, solid: Solid | None, image_size_px: int, rng: np.random.Generator
 ) -> Scene | None:
-    """One attempt at a scene of a kind of skeleton.SCENE_KINDS; None where it turned out impossible."""
+    """Return one attempt at a scene of a kind of skeleton.SCENE_KINDS; None where it turned out impossible."""
     if solid is None:
         hands = {"one_hand": _one_hand, "two_hands": _two_hands}[kind](shape, rng)
     else:
@@ -94,7 +94,7 @@ def free_angles(rng: np.random.Generator) -> np.ndarray:
 
 
 def _thumb_drift(together: float, rng: np.random.Generator) -> np.ndarray:
-    """The thumb's angles, as shares of their ranges, away from their means: it bends a little with the fingers."""
+    """Return the thumb's angles, as shares of their ranges, away from their means: it bends a little with the fingers."""
     return 0.3 * (together - 0.4) * np.array([0.5, 0.5, 1.0, 1.0]) + rng.normal(0, 0.17, 4)
 
 
@@ -123,7 +123,7 @@ def _hand_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> H
 def _held(
     solid: Solid, side: int, shape: np.ndarray, rng: np.random.Generator, beside: PosedHand | None = None
 ) -> PosedHand | None:
-    """A hand that holds the object, in some scenes with fingers released."""
+    """Return a hand that holds the object, in some scenes with fingers released."""
     held = grasp(solid, Pose(side, _FLAT, shape, _forearm(rng)), rng, beside)
     if held is not None and rng.random() < 0.35:
         held = release(solid, held, rng)
@@ -131,7 +131,7 @@ def _held(
 
 
 def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> PosedHand | None:
-    """A hand whose fingers know nothing of the object, moved towards it from anywhere until they nearly touch."""
+    """Return a hand whose fingers know nothing of the object, moved towards it from anywhere until they nearly touch."""
     hand = hand.moved(_random_rotation(rng), np.zeros(3))
     verts = hand.verts_m
     centre = hand.joints_m[rng.integers(20)]
@@ -153,7 +153,7 @@ def _two_hands(shape: np.ndarray, rng: np.random.Generator) -> Hands | None:
 
 
 def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.ndarray]:
-    """The left hand turned against the right one's frame, and the direction from which it will come near."""
+    """Return the left hand turned against the right one's frame, and the direction from which it will come near."""
     kind = rng.choice(4, p=[0.25, 0.25, 0.25, 0.25])
     turned, in_front, side = _about(_Y, 180.0), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0])
     if kind == 0:  # palms towards each other, fingers parallel or crossed
@@ -177,7 +177,7 @@ def _arranged(left: PosedHand, rng: np.random.Generator) -> tuple[PosedHand, np.
 def _approached(
     right: PosedHand, left: PosedHand, approach: np.ndarray, rng: np.random.Generator, solid: Solid | None = None
 ) -> PosedHand | None:
-    """The left hand moved along a direction until it touches the right one (or the object) or nearly does."""
+    """Return the left hand moved along a direction until it touches the right one (or the object) or nearly does."""
     joints, moving = right.joints_m, left.joints_m
     offset = joints[rng.integers(20)] - moving[rng.integers(20)] + rng.normal(0, 0.01, 3)
     skin = left.verts_m[load_hand().hand_verts[::8]] if solid is not None else None
@@ -213,14 +213,14 @@ def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator)
 
 
 def _apart(first: PosedHand, second: PosedHand, solid: Solid) -> bool:
-    """Whether two hands and an object do not enter each other more than touching flesh does."""
+    """Return whether two hands and an object do not enter each other more than touching flesh does."""
     if penetration_m(first.joints_m, second.joints_m) > MAX_HANDS_PENETRATION_M:
         return False
     return float(solid.signed_distance_m(second.verts_m).min()) > -MAX_PENETRATION_M
 
 
 def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene turned so that one of its hands is seen in a natural way, with the fingers of both roughly up."""
+    """Return the scene turned so that one of its hands is seen in a natural way, with the fingers of both roughly up."""
     hand = scene.hands[rng.integers(len(scene.hands))]
     palm = hand.rotation[:, 2]
     fingers = hand.rotation[:, 1] + sum(0.8 * other.rotation[:, 1] for other in scene.hands if other is not hand)
@@ -233,7 +233,7 @@ def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene | None:
-    """The scene at a distance from the camera, and intrinsics under which it fills part of the image."""
+    """Return the scene at a distance from the camera, and intrinsics under which it fills part of the image."""
     points = np.concatenate([hand.verts_m[load_hand().hand_verts] for hand in scene.hands])
     shown = np.concatenate([points, scene.object_verts_m()])
     centre = (shown.min(0) + shown.max(0)) / 2
@@ -256,7 +256,7 @@ def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene 
 
 
 def _aimed(scene: Scene, aim: np.ndarray) -> Scene:
-    """The scene turned about the camera so that the direction (x, y, 1) becomes the optical axis."""
+    """Return the scene turned about the camera so that the direction (x, y, 1) becomes the optical axis."""
     forward = np.array([aim[0], aim[1], 1.0]) / np.sqrt(1 + aim @ aim)
     right = np.cross([0, 1.0, 0], forward)
     right /= np.linalg.norm(right)

@@ -48,7 +48,7 @@ def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[np.n
 
 
 def _interpolated(values: np.ndarray, corner: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-    """Values (v, c) of vertices at points of triangles: (c, n)."""
+    """Return values (v, c) of vertices at points of triangles: (c, n)."""
     total = values.take(corner[:, 0], axis=0) * barycentric[:, :1]
     for k in (1, 2):
         total += values.take(corner[:, k], axis=0) * barycentric[:, k, None]
@@ -71,7 +71,7 @@ def _surface(value: np.ndarray, is_object: np.ndarray, stage: Stage, look: Look)
 
 
 def _printed(rest: np.ndarray, stage: Stage, look: Look) -> np.ndarray:
-    """The object's colour at points of its rest surface: the print wrapped around z."""
+    """Return the object's colour at points of its rest surface: the print wrapped around z."""
     half = np.abs(stage.attributes[stage.faces[stage.owner == OBJECT].ravel()][:, REST]).max(0)
     across = np.arctan2(rest[:, 1] / half[1], rest[:, 0] / half[0]) / (2 * np.pi) + 0.5
     along = rest[:, 2] / (2 * half[2]) + 0.5

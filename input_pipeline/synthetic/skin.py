@@ -26,7 +26,9 @@ class Subject:
 
 
 def make_subject(rng: np.random.Generator) -> Subject:
-    """A random person. The shape numbers are weights of MakeHuman's ten right-hand morph targets, in their order."""
+    """Return a random person. The shape numbers are weights of MakeHuman's ten right-hand morph targets, in their
+    order.
+    """
     shape = np.zeros(10)
     for less, more, low, high in ((0, 1, 0.35, 0.35), (2, 3, 0.5, 0.5), (4, 5, 0.12, 0.08), (6, 7, 0.32, 0.16)):
         amount = rng.uniform(-low, high)
@@ -52,7 +54,7 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
 
 @functools.cache
 def _palm_and_redness() -> tuple[np.ndarray, np.ndarray]:
-    """How much each vertex belongs to the palm side, and how red it is (fingertips and knuckles)."""
+    """Return how much each vertex belongs to the palm side, and how red it is (fingertips and knuckles)."""
     asset = load_hand()
     model = asset.models[0]
     normal = vertex_normals(model.skin.rest_m, model.faces)

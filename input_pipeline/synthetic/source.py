@@ -47,7 +47,7 @@ class SyntheticHands:
         return {"seed": self.seed, "image_size_px": self.image_size_px}
 
     def __post_init__(self) -> None:
-        """Checks the settings."""
+        """Check the settings."""
         unknown = set(self.splits) - set(SPLITS)
         if unknown:
             raise ValueError(f"splits {sorted(unknown)} do not exist; synthetic_hands has {SPLITS}")
@@ -90,7 +90,7 @@ class SyntheticHands:
         return example
 
     def _object(self, split: str, two_hands: bool, rng: np.random.Generator) -> tuple[int, Solid]:
-        """An object of the split; test has all families, the held-out one in every second scene."""
+        """Return an object of the split; test has all families, the held-out one in every second scene."""
         known = [family for family in FAMILIES if family != HELD_OUT_FAMILY]
         family = known[rng.integers(len(known))]
         if split == "test" and rng.random() < 0.5:

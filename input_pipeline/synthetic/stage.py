@@ -30,7 +30,7 @@ class Stage:
 
 
 def build_stage(scene: Scene, subject: Subject) -> Stage:
-    """Puts the scene's meshes together."""
+    """Put the scene's meshes together."""
     verts, faces, owners, attributes, spans, count = [], [], [], [], [], 0
     for hand in scene.hands:
         model = load_hand().models[hand.side]

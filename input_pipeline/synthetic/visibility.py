@@ -50,7 +50,7 @@ class Scene:
 
 
 def make_scene(skins: Mapping[int, Skin], solid: Mesh | None) -> Scene:
-    """The scene of the hands that are there (0 right, 1 left) and the object, if there is one."""
+    """Return the scene of the hands that are there (0 right, 1 left) and the object, if there is one."""
     meshes = {hand: Mesh(skin.verts_m, skin.faces) for hand, skin in skins.items()}
     if solid is not None:
         meshes[OBJECT] = solid
@@ -88,7 +88,7 @@ def scene_visibility(
 def scene_masks(
     scene: Scene, intrinsics: Float[np.ndarray, "3 3"], size_px: tuple[int, int], reduction: int
 ) -> UInt8[np.ndarray, "h w"]:
-    """What each pixel of a smaller image shows: 0 nothing of the scene, 1 right hand, 2 left hand, 3 object.
+    """Return what each pixel of a smaller image shows: 0 nothing of the scene, 1 right hand, 2 left hand, 3 object.
 
     Args:
         scene: hands and object, in front of the camera.
@@ -157,7 +157,7 @@ def joint_visibility(
 def inside_image(
     points_m: Float[np.ndarray, "p 3"], intrinsics: Float[np.ndarray, "3 3"], size_px: tuple[int, int]
 ) -> Bool[np.ndarray, " p"]:
-    """Whether points of the camera's frame are projected into the image, of which pixel 0 begins at -0.5."""
+    """Return whether points of the camera's frame are projected into the image, of which pixel 0 begins at -0.5."""
     in_front = points_m[:, 2] > 0
     pixels = points_m @ intrinsics.T
     pixels = pixels[:, :2] / np.where(in_front, pixels[:, 2], 1.0)[:, None]

@@ -22,5 +22,5 @@ def joint_colour(hand: int, joint: int) -> Colour:
 
 
 def css(colour: Colour) -> str:
-    """The colour as "#rrggbb"."""
+    """Return the colour as "#rrggbb"."""
     return "#" + bytes(colour).hex()

@@ -62,7 +62,7 @@ def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, Points]) -> None:
 
 
 def _inline_svg(figure: Figure) -> str:
-    """The figure without XML head, metadata and namespaces, none of which HTML needs."""
+    """Return the figure without XML head, metadata and namespaces, none of which HTML needs."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()

@@ -8,13 +8,13 @@ from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
 
 
 def predicted_hands(hand_probability: Float[np.ndarray, "2"]) -> Bool[np.ndarray, "2"]:
-    """The hands that are drawn: those more probable than not, or the more probable one."""
+    """Return the hands that are drawn: those more probable than not, or the more probable one."""
     likely = hand_probability > 0.5
     return likely if likely.any() else np.arange(2) == hand_probability.argmax()
 
 
 def reference_hand(present: Bool[np.ndarray, "2"]) -> int:
-    """The hand whose wrist the object's translation starts from: the right one unless the left is alone."""
+    """Return the hand whose wrist the object's translation starts from: the right one unless the left is alone."""
     return RIGHT if present[RIGHT] else LEFT
 
 
@@ -23,7 +23,9 @@ def placed_joints_m(
     relative_translation_m: Float[np.ndarray, "3"],
     present: Bool[np.ndarray, "2"],
 ) -> Float[np.ndarray, "2 21 3"]:
-    """Both hands from the reference wrist; the other hand is placed by the relative translation, left minus right."""
+    """Return both hands from the reference wrist; the other hand is placed by the relative translation, left minus
+    right.
+    """
     step = relative_translation_m if reference_hand(present) == RIGHT else -relative_translation_m
     other = LEFT if reference_hand(present) == RIGHT else RIGHT
     placed = joints_rel_m.copy()
@@ -37,6 +39,6 @@ def predicted_figure(
     visibility_probability: Float[np.ndarray, "2 21"],
     corners_px: Float[np.ndarray, "8 2"] | None = None,
 ) -> Figure:
-    """What a network says, for drawing; joints that it takes for hidden are hollow (none without that head)."""
+    """Return what a network says, for drawing; joints that it takes for hidden are hollow (none without that head)."""
     shown = np.repeat(predicted_hands(hand_probability)[:, None], NUM_JOINTS, axis=1)
     return Figure(joints_px, shown, visibility_probability < 0.5, corners_px)  # NaN is not below 0.5

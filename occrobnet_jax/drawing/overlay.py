@@ -32,13 +32,13 @@ class Figure:
 
 
 def enlarged(image: Canvas, factor: int) -> Canvas:
-    """The picture in `factor` times as many pixels along each side."""
+    """Return the picture in `factor` times as many pixels along each side."""
     height, width = image.shape[:2]
     return cv2.resize(image, (factor * width, factor * height), interpolation=cv2.INTER_CUBIC)
 
 
 def draw_figure(image: Canvas, figure: Figure, factor: int = 1) -> Canvas:
-    """A copy of the picture, enlarged `factor` times, with the figure drawn over it."""
+    """Return a copy of the picture, enlarged `factor` times, with the figure drawn over it."""
     canvas = enlarged(image, factor)
     thickness = _thickness(canvas)
     if figure.corners_px is not None:
@@ -52,8 +52,9 @@ def draw_figure(image: Canvas, figure: Figure, factor: int = 1) -> Canvas:
 def draw_keypoints(
     image: Canvas, keypoints_px: Float[np.ndarray, "t 2"], classes: Int[np.ndarray, " t"], factor: int = 1
 ) -> Canvas:
-    """A copy of the picture, enlarged `factor` times, with detected keypoints in the colours of the joints they are
-    taken for; rings are those taken for nothing."""
+    """Return a copy of the picture, enlarged `factor` times, with detected keypoints in the colours of the joints they
+    are taken for; rings are those taken for nothing.
+    """
     canvas = enlarged(image, factor)
     radius = max(2, round(min(canvas.shape[:2]) / 90))
     for point, kind in zip(_scaled(keypoints_px, factor), classes, strict=True):
@@ -70,7 +71,7 @@ def class_colour(kind: int) -> Colour:
 
 
 def draw_axes(image: Canvas, origin_px: Float[np.ndarray, "2"], ends_px: Float[np.ndarray, "3 2"]) -> Canvas:
-    """A copy of the picture with the x, y and z axis of an object in red, green and blue."""
+    """Return a copy of the picture with the x, y and z axis of an object in red, green and blue."""
     canvas = image.copy()
     thickness = _thickness(canvas)
     for end, colour in zip(ends_px, AXIS_COLOURS, strict=True):
@@ -80,7 +81,7 @@ def draw_axes(image: Canvas, origin_px: Float[np.ndarray, "2"], ends_px: Float[n
 
 
 def draw_rectangle(image: Canvas, box_px: Float[np.ndarray, "4"]) -> Canvas:
-    """A copy of the picture with the box x0, y0, x1, y1 drawn in it."""
+    """Return a copy of the picture with the box x0, y0, x1, y1 drawn in it."""
     canvas = image.copy()
     x0, y0, x1, y1 = box_px
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
@@ -97,17 +98,17 @@ def side_by_side(panels: list[Canvas], gap_px: int = 4) -> Canvas:
 
 
 def encode_jpeg(image: Canvas, quality: int = 88) -> bytes:
-    """The picture as a JPEG file."""
+    """Return the picture as a JPEG file."""
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def encode_png(image: Canvas) -> bytes:
-    """The picture as a PNG file."""
+    """Return the picture as a PNG file."""
     return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
 
 
 def legend() -> list[tuple[str, str]]:
-    """Names and CSS colours of what is drawn."""
+    """Name and CSS colours of what is drawn."""
     fingers = [
         (f"{hand} {finger}", css(joint_colour(i, JOINTS_PER_FINGER * f)))
         for i, hand in enumerate(HAND_NAMES)
@@ -121,7 +122,7 @@ def _thickness(canvas: Canvas) -> int:
 
 
 def _scaled(points_px: Float[np.ndarray, "*n 2"], factor: int) -> Float[np.ndarray, "*n 2"]:
-    """The same places in a picture enlarged `factor` times; pixel centres lie at integers in both."""
+    """Return the same places in a picture enlarged `factor` times; pixel centres lie at integers in both."""
     return (points_px + 0.5) * factor - 0.5
 
 

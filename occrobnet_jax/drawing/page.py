@@ -12,7 +12,7 @@ _HERE = Path(__file__).parent
 
 
 def render_page(template: Path, context: Mapping[str, Any]) -> str:
-    """Fills a Jinja template, which extends `base.html` and may import `parts.html`.
+    """Fill a Jinja template, which extends `base.html` and may import `parts.html`.
 
     Everything in the context is escaped but `Markup`.
     """
@@ -28,5 +28,5 @@ def render_page(template: Path, context: Mapping[str, Any]) -> str:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture for the `src` of an image; `kind` is "jpeg" or "png"."""
+    """Return a picture for the `src` of an image; `kind` is "jpeg" or "png"."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

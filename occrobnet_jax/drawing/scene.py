@@ -21,7 +21,7 @@ def scene_group(
     *,
     dashed: bool = False,
 ) -> dict[str, Any]:
-    """One set of hands (and an object's box) that the viewer can show or hide; thin and dashed for reference."""
+    """Return one set of hands (and an object's box) that the viewer can show or hide; thin and dashed for reference."""
     lines = [
         _line(joints_m[hand, parent], joints_m[hand, child], css(joint_colour(hand, child)))
         for hand in range(2)
@@ -34,7 +34,7 @@ def scene_group(
 
 
 def scene_json(groups: list[dict[str, Any]]) -> str:
-    """The scene as JSON that may stand inside a script element."""
+    """Return the scene as JSON that may stand inside a script element."""
     return json.dumps({"groups": groups}, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -22,7 +22,7 @@ LISTED = 5  # of the numbers that differ
 def write_card(
     folder: AnyPath, config: Mapping[str, Any], step: int, checkpoint_sha256: str, versions: Mapping[str, str]
 ) -> None:
-    """Writes the card of an evaluation whose metrics and predictions are in `folder`."""
+    """Write the card of an evaluation whose metrics and predictions are in `folder`."""
     metrics = read_json(folder / METRICS)
     protocol = metrics.pop("protocol")
     content = {
@@ -46,7 +46,7 @@ _DATA = {"name": "", "version": "_version", "content_sha256": "_sha256"}
 
 
 def contradictions(folder: AnyPath) -> list[str]:
-    """What about an evaluation is not as its card says; nothing if the card is true.
+    """Return what about an evaluation is not as its card says; nothing if the card is true.
 
     The metrics are computed again from the stored predictions. Config and checkpoint are compared where the folder
     still lies in the workdir that has them.
@@ -64,7 +64,7 @@ def contradictions(folder: AnyPath) -> list[str]:
 
 
 def checked_parts(folder: AnyPath) -> list[str]:
-    """What `contradictions` can look at, in words."""
+    """Return what `contradictions` can look at, in words."""
     parts = ["metrics from the stored predictions", "hash of the predictions", "hash of the config"]
     step = lookup(read_json(folder / CARD), "checkpoint", "step", source=folder / CARD)
     return parts + (["checkpoint"] if _sealed(folder, step) else [])
@@ -78,7 +78,7 @@ def _about_predictions(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
 
 
 def _about_metrics(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
-    """Numbers of the card and of metrics.json that the predictions don't give."""
+    """Return the numbers of the card and of metrics.json that the predictions don't give."""
     stored = read_json(folder / METRICS)
     if not isinstance(stored, dict):
         raise ValueError(f"{folder / METRICS} is not an object of names and numbers")
@@ -133,6 +133,6 @@ def _about_checkpoint(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
 
 
 def _sealed(folder: AnyPath, step: Any) -> AnyPath | None:
-    """The checkpoint in the workdir around an eval/SPLIT folder (or eval/DATASET/SPLIT), if it is there."""
+    """Return the checkpoint in the workdir around an eval/SPLIT folder (or eval/DATASET/SPLIT), if it is there."""
     directories = [around / "checkpoints" / str(step) for around in absolute(folder).parents[1:3]]
     return next((directory for directory in directories if (directory / CHECKSUMS_FILE).is_file()), None)

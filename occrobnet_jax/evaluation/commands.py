@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def command_parser(name: str, words: str | None) -> argparse.ArgumentParser:
-    """The parser of `python -m occrobnet_jax.evaluation.NAME`; `words`, the module's own, are its help."""
+    """Return the parser of `python -m occrobnet_jax.evaluation.NAME`; `words`, the module's own, are its help."""
     return argparse.ArgumentParser(
         prog=f"python -m occrobnet_jax.evaluation.{name}",
         description=words,
@@ -15,7 +15,7 @@ def command_parser(name: str, words: str | None) -> argparse.ArgumentParser:
 
 
 def exit_status(command: Callable[[argparse.Namespace], int | None], options: argparse.Namespace) -> int:
-    """Runs a command; a mistake of the user's becomes one sentence on standard error, and status 1."""
+    """Run a command; a mistake of the user's becomes one sentence on standard error, and status 1."""
     try:
         return command(options) or 0
     except (ValueError, OSError) as error:

@@ -47,12 +47,12 @@ class Run(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compares what the command line names; returns the exit status."""
+    """Compare what the command line names; return the exit status."""
     return exit_status(_compare, _parser().parse_args(arguments))
 
 
 def read_run(path: Path, protocols: Sequence[str]) -> Run:
-    """The scores of a run.
+    """Return the scores of a run.
 
     Raises:
         ValueError: there are none, or the file is damaged.
@@ -115,7 +115,7 @@ def check_same_data(runs: Sequence[Run], protocols: Sequence[str]) -> None:
 
 
 def table(runs: Sequence[Run], protocol: str, published: Sequence[Published]) -> list[str]:
-    """Lines of one protocol: runs, comparable published rows, and why the others aren't."""
+    """Return the lines of one protocol: runs, comparable published rows, and why the others aren't."""
     names = [name for name in runs[0].scores[protocol]["numbers"] if not is_of_a_joint(name)]
     rows = [(run.name, {name: _with_interval(run, protocol, name) for name in names}) for run in runs]
     refused = []
@@ -188,7 +188,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _is_meant(name: str, wanted: str) -> bool:
-    """Whether a resolved name is what somebody asked for: the same, more precise, or of that benchmark."""
+    """Return whether a resolved name is what somebody asked for: the same, more precise, or of that benchmark."""
     return name == wanted or name.startswith((f"{wanted}+", f"{wanted}/"))
 
 

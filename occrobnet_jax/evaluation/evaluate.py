@@ -80,14 +80,14 @@ def make_evaluate(
 
 
 def _keeping(chunks: Iterable[Records], wanted: np.ndarray, kept: list[Records]) -> Iterator[Records]:
-    """The chunks; the wanted examples of each are put into `kept` on the way."""
+    """Return the chunks; the wanted examples of each are put into `kept` on the way."""
     for records in chunks:
         kept.append(records_of.select(records, np.isin(records["example_index"], wanted)))
         yield records
 
 
 def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> PredictStep:
-    """The compiled function from variables and a placed batch to poses, at the depth that the experiment says."""
+    """Return the compiled function from variables and a placed batch to poses, at the depth that the experiment says."""
     config, input_size_px = experiment.model, experiment.data.input_size_px
 
     def predict(variables: Variables, packed: PackedBatch) -> Pose:
@@ -106,7 +106,7 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
 def make_predict(
     experiment: Experiment, model: nn.Module, mesh: Mesh, split: str, must_end: MustEnd = never
 ) -> Predict:
-    """A function from variables to the records of a split, in chunks; it compiles once.
+    """Return a function from variables to the records of a split, in chunks; it compiles once.
 
     All hosts must call it and go through all chunks, of which only the lead gets any; or Interrupted, where `must_end`
     says so between batches.
@@ -136,7 +136,7 @@ def make_predict(
 
 
 def make_setting(experiment: Experiment, split: str) -> Callable[[], Setting]:
-    """A function that says what is the same for all examples; it reads the mean pose once, when first called.
+    """Return a function that says what is the same for all examples; it reads the mean pose once, when first called.
 
     Raises:
         ValueError: the split or the training split can't be read.
@@ -196,18 +196,20 @@ def gather(
 
 
 def columns(pose: Pose) -> dict[str, Array]:
-    """What the network says about a batch, under the names that records have for it."""
+    """Return what the network says about a batch, under the names that records have for it."""
     said = {name: getattr(pose, name) for name in (*records_of.POSE, *records_of.ANGLES)}
     return {f"predicted_{name}": values for name, values in said.items() if values is not None}
 
 
 def _one_behind(items: Iterable[Any]) -> Iterator[Any]:
-    """Each item once the next has been made: the devices work on a batch while the host reads the one before."""
+    """Return each item once the next has been made: the devices work on a batch while the host reads the one before."""
     return (item for item, _ in itertools.pairwise(itertools.chain(items, [None])))
 
 
 def _of_all_hosts(fields: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.ndarray]:
-    """The rows of all hosts, as one array of bytes: text and 64-bit integers don't travel over devices otherwise."""
+    """Return the rows of all hosts, as one array of bytes: text and 64-bit integers don't travel over devices
+    otherwise.
+    """
     rows = [np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8) for values in fields.values()]
     everywhere = hosts.fetch(place_batch(np.concatenate(rows, axis=1), mesh))
     ends = np.cumsum([row.shape[1] for row in rows])
@@ -237,7 +239,7 @@ def write_metrics(path: AnyPath, metrics: Metrics, setting: Setting, step: int) 
 
 
 def _hand_switches(experiment: Experiment) -> dict[str, Any]:
-    """Which points of which hand model the joints of a network of angles are."""
+    """Return which points of which hand model the joints of a network of angles are."""
     model = experiment.model
     if model.representation != "angles":
         return {}

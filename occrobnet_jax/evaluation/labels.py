@@ -24,7 +24,7 @@ STRIDE = 2  # of the segmentation, of which only the object's share is kept
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes what the command line says; returns the exit status."""
+    """Write what the command line says; return the exit status."""
     return exit_status(_write, _parser().parse_args(arguments))
 
 

@@ -31,7 +31,7 @@ def typical_and_worst(errors_mm: Float[np.ndarray, " n"], count: int) -> tuple[l
 
 
 def crops(records: Records, rows: list[int], data: DataConfig, split: str) -> list[UInt8[np.ndarray, "s s 3"]]:
-    """The crops of some rows of the records, read again from the split that they were made of."""
+    """Return the crops of some rows of the records, read again from the split that they were made of."""
     examples = open_split(data, split)
     # The smallest possible segmentation: it isn't drawn.
     return [
@@ -60,7 +60,7 @@ def overlays(records: Records, data: DataConfig, split: str) -> list[UInt8[np.nd
 
 
 def scene(records: Records, row: int) -> list[dict[str, Any]]:
-    """Groups for `viewer.js`: prediction and truth in camera axes, each from its own reference wrist."""
+    """Return groups for `viewer.js`: prediction and truth in camera axes, each from its own reference wrist."""
     annotated = records["joint_annotated"][row]
     true_root = records["root_cam_m"][row][reference_hand(records["hand_present"][row])]
     corners = _true_corners_m(records, row)
@@ -82,7 +82,7 @@ def scene(records: Records, row: int) -> list[dict[str, Any]]:
 
 
 def caption(records: Records, row: int) -> str:
-    """Key of the example, its error, and which hands the network takes to be there."""
+    """Return key of the example, its error, and which hands the network takes to be there."""
     right, left = records["predicted_hand_probability"][row]
     return (
         f"{records['key'][row].decode(errors='replace')}: MPJPE {example_errors_mm(select(records, [row]))[0]:.1f} mm, "

@@ -94,7 +94,7 @@ def report_html(
     history: Sequence[Mapping[str, Any]] = (),
     origin: str = "",
 ) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         metrics: of the predictions.

@@ -22,7 +22,7 @@ from occrobnet_jax.files.hashes import file_sha256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Scores what the command line says; returns the exit status."""
+    """Score what the command line says; return the exit status."""
     options = _parser().parse_args(arguments)
     if options.list:
         print(in_words())

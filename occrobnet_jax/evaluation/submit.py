@@ -17,7 +17,7 @@ from occrobnet_jax.files.readers import read_bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes what the command line says; returns the exit status."""
+    """Write what the command line says; return the exit status."""
     return exit_status(_submit, _parser().parse_args(arguments))
 
 

@@ -14,7 +14,7 @@ from occrobnet_jax.evaluation.commands import command_parser, exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verifies the folder that the command line names; returns the exit status."""
+    """Verify the folder that the command line names; return the exit status."""
     return exit_status(_verify, _parser().parse_args(arguments))
 
 

@@ -12,7 +12,7 @@ from occrobnet_jax.files.paths import AnyPath, in_bucket
 
 
 def write_atomically(path: AnyPath, content: bytes | str) -> None:
-    """Writes a file beside its final place and renames it; makes the folders that are missing.
+    """Write a file beside its final place and rename it; make the folders that are missing.
 
     Raises:
         OSError: it can't be written; says which file, and why.
@@ -23,7 +23,7 @@ def write_atomically(path: AnyPath, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: AnyPath) -> Iterator[IO[bytes]]:
-    """A file to write into, which gets its name when the block ends, and vanishes where the block fails.
+    """Yield a file to write into, which gets its name when the block ends, and vanishes where the block fails.
 
     Raises:
         OSError: it can't be written; says which file, and why.

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def upload(source: Path, target: epath.Path) -> None:
-    """Copies a file into a bucket.
+    """Copy a file into a bucket.
 
     Raises:
         OSError: the bucket can't be written.
@@ -29,7 +29,7 @@ def upload(source: Path, target: epath.Path) -> None:
 
 
 def download(source: epath.Path, target: Path, sha256: str = "") -> None:
-    """Copies an object here; it gets its name when it is whole, and, where a checksum is given, has that.
+    """Copy an object here; it gets its name when it is whole, and, where a checksum is given, has that.
 
     Raises:
         OSError: it can't be read, or not be written here.
@@ -47,7 +47,7 @@ def download(source: epath.Path, target: Path, sha256: str = "") -> None:
 
 
 def remove(folder: AnyPath) -> None:
-    """Removes a folder with everything in it, if it is there."""
+    """Remove a folder with everything in it, if it is there."""
     if not in_bucket(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
@@ -58,7 +58,7 @@ def remove(folder: AnyPath) -> None:
 
 
 def move(folder: AnyPath, target: AnyPath) -> None:
-    """Gives a folder another name. In a bucket, which can't, all is copied first, then removed."""
+    """Give a folder another name. In a bucket, which can't, all is copied first, then removed."""
     if not (in_bucket(folder) and in_bucket(target)):
         os.replace(folder, target)
         return
@@ -70,7 +70,7 @@ def move(folder: AnyPath, target: AnyPath) -> None:
 
 
 def several(function: Callable[[T], None], items: Iterable[T]) -> None:
-    """Calls a function, which copies something, for each item, several at a time; raises the first error."""
+    """Call a function, which copies something, for each item, several at a time; raise the first error."""
     with ThreadPoolExecutor(THREADS, "copy") as pool:
         try:
             for done in [pool.submit(function, item) for item in items]:

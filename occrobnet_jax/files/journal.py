@@ -30,7 +30,7 @@ class Journal:
         self._last_size = len(before.splitlines(keepends=True)[-1]) if before else 0
 
     def add(self, line: str) -> None:
-        """Adds a line.
+        """Add a line.
 
         Raises:
             OSError: it can't be written.
@@ -51,7 +51,7 @@ class Journal:
         self.add(line)
 
     def flush(self) -> None:
-        """Returns when all lines are where the path says.
+        """Return when all lines are where the path says.
 
         Raises:
             OSError: they can't be written.

@@ -17,7 +17,8 @@ _STEP[[ord("["), ord("{")]], _STEP[[ord("]"), ord("}")]] = 1, -1
 
 
 def json_items(path: Path, key: str, *, progress: bool = False) -> Iterator[Any]:
-    """The elements of the list under `key` of the outermost dictionary, one after the other; "" is the outermost list.
+    """Return the elements of the list under `key` of the outermost dictionary, one after the other; "" is the outermost
+    list.
 
     Raises:
         ValueError: the file can't be read or isn't JSON.
@@ -26,7 +27,7 @@ def json_items(path: Path, key: str, *, progress: bool = False) -> Iterator[Any]
 
 
 def json_entries(path: Path, *, progress: bool = False) -> Iterator[tuple[str, Any]]:
-    """The entries of the outermost dictionary, one after the other.
+    """Return the entries of the outermost dictionary, one after the other.
 
     Raises:
         ValueError: the file can't be read or isn't JSON.
@@ -58,14 +59,14 @@ class _Guarded:
         self._depth, self._in_string, self._kept = 0, False, b""
 
     def read(self, size: int = -1) -> bytes:
-        """The next part of the file; the parser's own wish is smaller than what is fast."""
+        """Return the next part of the file; the parser's own wish is smaller than what is fast."""
         content = self._file.read(_BUFFER_BYTES if size else 0)
         self._bar.update(len(content))
         self._measure(content)
         return content
 
     def _measure(self, content: bytes) -> None:
-        """Follows the depth of brackets outside of strings."""
+        """Follow the depth of brackets outside of strings."""
         content = _ESCAPED.sub(b"", self._kept + content) if b"\\" in content or self._kept else content
         self._kept, content = (b"\\", content[:-1]) if content.endswith(b"\\") else (b"", content)
         if not content:

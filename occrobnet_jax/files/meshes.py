@@ -21,7 +21,7 @@ class Mesh(NamedTuple):
 
 
 def numbered_files(folder: Path, suffixes: tuple[str, ...]) -> dict[int, list[Path]]:
-    """Files by YCB number: `003_cracker_box.obj` and the like, or those in folders of such names.
+    """Return files by YCB number: `003_cracker_box.obj` and the like, or those in folders of such names.
 
     Args:
         folder: that holds the files or folders.
@@ -42,7 +42,7 @@ def numbered_files(folder: Path, suffixes: tuple[str, ...]) -> dict[int, list[Pa
 
 
 def read_mesh(path: Path) -> Mesh:
-    """The mesh of a Wavefront or Stanford file; no other file is read, whatever it refers to.
+    """Return the mesh of a Wavefront or Stanford file; no other file is read, whatever it refers to.
 
     Raises:
         ValueError: it can't be read, or isn't a finite surface.

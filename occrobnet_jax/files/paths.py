@@ -26,7 +26,7 @@ for _library in ("gs", "gcs", "s3"):  # other machines write to the same bucket:
 
 
 def path_of(text: str | os.PathLike[str]) -> AnyPath:
-    """The path that a user means: a local one, `gs://BUCKET/FOLDER` or `s3://BUCKET/FOLDER`.
+    """Return the path that a user means: a local one, `gs://BUCKET/FOLDER` or `s3://BUCKET/FOLDER`.
 
     Raises:
         ValueError: the scheme is another one, its library isn't installed, or the path leaves the bucket.
@@ -48,7 +48,7 @@ def path_of(text: str | os.PathLike[str]) -> AnyPath:
 
 
 def local_path_of(text: str | os.PathLike[str]) -> Path:
-    """The path that a user means where only this machine's files will do.
+    """Return the path that a user means where only this machine's files will do.
 
     Raises:
         ValueError: it names a scheme.
@@ -59,17 +59,17 @@ def local_path_of(text: str | os.PathLike[str]) -> Path:
 
 
 def in_bucket(path: AnyPath) -> TypeGuard[epath.Path]:
-    """Whether a path is one of a bucket."""
+    """Return whether a path is one of a bucket."""
     return isinstance(path, epath.Path)
 
 
 def absolute(path: AnyPath) -> AnyPath:
-    """The one name of a place; a bucket's objects have no other."""
+    """Return the one name of a place; a bucket's objects have no other."""
     return path if in_bucket(path) else path.resolve()
 
 
 def inner(name: str) -> str:
-    """A name that was read from a file, if it stays in the folder that it is joined to.
+    """Return a name that was read from a file, if it stays in the folder that it is joined to.
 
     Raises:
         ValueError: it leads out of any folder.
@@ -81,7 +81,7 @@ def inner(name: str) -> str:
 
 
 def size_of(path: AnyPath) -> int:
-    """Bytes of a file.
+    """Return bytes of a file.
 
     Raises:
         OSError: it isn't there.
@@ -90,7 +90,7 @@ def size_of(path: AnyPath) -> int:
 
 
 def copy_of(path: epath.Path) -> Path:
-    """Where this machine keeps its copy of a bucket's folder: $OCCROBNET_CACHE/buckets/SCHEME/BUCKET/FOLDER."""
+    """Return where this machine keeps its copy of a bucket's folder: $OCCROBNET_CACHE/buckets/SCHEME/BUCKET/FOLDER."""
     return Path(os.environ.get(CACHE_VARIABLE, CACHE)).expanduser() / "buckets" / Path(*path.parts[1:])
 
 
@@ -102,13 +102,13 @@ def here(folder: AnyPath) -> Path:
 
 
 def opened(path: epath.Path) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The library's file system for a bucket's path, and the path as it knows it."""
+    """Return the library's file system for a bucket's path, and the path as it knows it."""
     return fsspec.filesystem(path.parts[1]), "/".join(path.parts[2:])
 
 
 @contextlib.contextmanager
 def reaching(path: AnyPath) -> Iterator[None]:
-    """Makes an OSError that names the path of whatever a bucket's library raises in the block."""
+    """Make an OSError that names the path of whatever a bucket's library raises in the block."""
     try:
         yield
     except Exception as error:  # those of aiohttp, botocore and google.auth have nothing in common

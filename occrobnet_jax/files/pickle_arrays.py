@@ -23,12 +23,12 @@ class ElementType:
     order: str = "<"
 
     def numpy(self) -> np.dtype:
-        """The type as NumPy's own."""
+        """Return the type as NumPy's own."""
         return np.dtype(self.order + self.code)
 
 
 def element_type(arguments: tuple[Any, ...]) -> ElementType:
-    """What a call of numpy.dtype stands for."""
+    """Return what a call of numpy.dtype stands for."""
     code = arguments[0] if arguments else None
     code = code.decode("latin-1") if isinstance(code, bytes) else code
     if not (isinstance(code, str) and _DTYPE_CODE.fullmatch(code)):
@@ -42,14 +42,14 @@ def numpy_type(dtype: Any) -> np.dtype:
 
 
 def as_bytes(value: Any) -> bytes:
-    """Bytes of a value that has to be bytes, or a text of Python 2."""
+    """Return bytes of a value that has to be bytes, or a text of Python 2."""
     if isinstance(value, str):
         return value.encode("latin-1")
     return bytes(value) if isinstance(value, (bytes, bytearray)) else refuse("has an array without content")
 
 
 def exact_array(shape: Any, dtype: np.dtype, raw: bytes, *, is_fortran: bool) -> np.ndarray:
-    """An array of exactly the bytes that are there."""
+    """Return an array of exactly the bytes that are there."""
     plain = isinstance(shape, tuple) and all(type(length) is int and 0 <= length < 2**31 for length in shape)
     if not plain or len(shape) > MAX_DIMENSIONS or math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"has an array of shape {shown(shape)} and type {dtype} with {len(raw):,} bytes of content")
@@ -59,5 +59,5 @@ def exact_array(shape: Any, dtype: np.dtype, raw: bytes, *, is_fortran: bool) ->
 
 
 def refuse(reason: str) -> Any:
-    """Raises, where an expression is needed."""
+    """Raise, where an expression is needed."""
     raise ValueError(reason)

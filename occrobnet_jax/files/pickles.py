@@ -248,7 +248,7 @@ class _Machine:
         self._stack.append(self._made(function.name, arguments))
 
     def _made(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        """What a call of one of the known names stands for."""
+        """Return what a call of one of the known names stands for."""
         if name in _RECONSTRUCT:
             return np.zeros(0, np.uint8)  # BUILD gives it its content
         if name == _DTYPE:

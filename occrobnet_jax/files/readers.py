@@ -27,7 +27,7 @@ BLACK_BELOW = 10  # an image without any brighter value shows nothing, though In
 
 
 def read_bytes(path: AnyPath, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
-    """Content of a file that must not be larger than `max_bytes`.
+    """Return the content of a file that must not be larger than `max_bytes`.
 
     Raises:
         ValueError: it isn't there, can't be read, or is too large.
@@ -42,7 +42,7 @@ def read_bytes(path: AnyPath, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
 
 
 def read_json(path: AnyPath, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         ValueError: it can't be read, is too large or isn't JSON.
@@ -55,7 +55,8 @@ def read_json(path: AnyPath, max_bytes: int = MAX_JSON_BYTES) -> Any:
 
 
 def read_pickle(path: Path, max_bytes: int = MAX_PICKLE_BYTES) -> dict[str, Any]:
-    """Content of a pickled dictionary of plain data and numpy arrays, as HO-3D and H2O-3D have them; runs no code.
+    """Return the content of a pickled dictionary of plain data and numpy arrays, as HO-3D and H2O-3D have them; runs no
+    code.
 
     Raises:
         ValueError: it can't be read, is too large, or is anything else than that.
@@ -121,7 +122,7 @@ def _lengths(shape: tuple[int, ...]) -> list[int]:
 
 
 def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
-    """Whether nested lists have a shape; looks at no more of them than the shape has elements."""
+    """Return whether nested lists have a shape; looks at no more of them than the shape has elements."""
     if not shape:
         return isinstance(value, (bool, int, float, np.number))
     return isinstance(value, (list, tuple)) and len(value) == shape[0] and all(_has_shape(v, shape[1:]) for v in value)
@@ -142,12 +143,12 @@ def decode_image(encoded: bytes, *, name: str, reduction: int = 1) -> UInt8[np.n
 
 
 def is_jpeg(encoded: bytes) -> bool:
-    """Whether an encoded image is a JPEG, by its first bytes."""
+    """Return whether an encoded image is a JPEG, by its first bytes."""
     return encoded.startswith(b"\xff\xd8")
 
 
 def decode_segmentation(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
-    """Labels stored as the grey values of a lossless image.
+    """Return labels stored as the grey values of a lossless image.
 
     Raises:
         ValueError: it is truncated, corrupt, or not an image.

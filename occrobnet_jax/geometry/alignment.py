@@ -14,7 +14,7 @@ _TINY = 1e-12
 
 
 def root_relative(joints: Float[Any, "*batch j 3"], root: int = WRIST) -> Float[Any, "*batch j 3"]:
-    """Joints seen from the joint number `root`."""
+    """Return joints seen from the joint number `root`."""
     return joints - joints[..., root : root + 1, :]
 
 
@@ -24,7 +24,7 @@ def scale_translation_align(
     root: int = WRIST,
     reference: int = MIDDLE_BASE,
 ) -> Float[Any, "*batch j 3"]:
-    """Scales `joints` so that the bone from `root` to `reference` is as long as the target's, and joins the roots.
+    """Scale `joints` so that the bone from `root` to `reference` is as long as the target's, and join the roots.
 
     The second of HO-3D's three alignments. Joints of which that bone has no length keep their scale.
     """
@@ -42,7 +42,7 @@ def procrustes_align(
     *,
     allow_reflection: bool = False,
 ) -> Float[Any, "*batch j 3"]:
-    """Brings `joints` onto `target` by the similarity (rotation, scale, translation) of least squared distance.
+    """Bring `joints` onto `target` by the similarity (rotation, scale, translation) of least squared distance.
 
     Both sets are centred and divided by their Frobenius norm, the orthogonal Procrustes problem is solved, and the
     sum of its singular values gives the scale.
@@ -74,7 +74,7 @@ def procrustes_align(
 def _standardise(
     joints: Float[Any, "*batch j 3"], weight: Float[Any, "*batch j 1"]
 ) -> tuple[Float[Any, "*batch j 3"], Float[Any, "*batch 1 3"], Float[Any, "*batch 1 1"]]:
-    """Joints about their weighted centre, that centre, and their weighted Frobenius norm (at least `_TINY`)."""
+    """Return joints about their weighted centre, that centre, and their weighted Frobenius norm (at least `_TINY`)."""
     xp = joints.__array_namespace__()
     centre = xp.sum(weight * joints, axis=-2, keepdims=True) / xp.maximum(xp.sum(weight, axis=-2, keepdims=True), _TINY)
     centred = joints - centre
@@ -85,6 +85,8 @@ def _standardise(
 def from_right_wrist(
     points_rel_m: Float[np.ndarray, "n 2 p 3"], step_m: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 2 p 3"]:
-    """Both hands seen from the right wrist: the left one is shifted by the step from the right to the left wrist."""
+    """Return both hands seen from the right wrist: the left one is shifted by the step from the right to the left
+    wrist.
+    """
     shift = np.stack([np.zeros_like(step_m), step_m], axis=1)
     return points_rel_m + shift[:, :, None]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 
 def project(points_cam_m: Float[Any, "*points 3"], intrinsics: Float[Any, "*batch 3 3"]) -> Float[Any, "*points 2"]:
-    """Pixels under which a camera sees points.
+    """Return pixels under which a camera sees points.
 
     A point at depth 0, as joints without annotation are stored, counts as one at 1 m, so that values and gradients
     stay finite: mask it.
@@ -29,25 +29,25 @@ def project(points_cam_m: Float[Any, "*points 3"], intrinsics: Float[Any, "*batc
 def back_project(
     px: Float[Any, "*points 2"], depth_m: Float[Any, "*points"], intrinsics: Float[Any, "*batch 3 3"]
 ) -> Float[Any, "*points 3"]:
-    """Points at the given depths under the given pixels; inverse of `project`."""
+    """Return points at the given depths under the given pixels; inverse of `project`."""
     xp = px.__array_namespace__()
     rays = transform_points(invert_affine(intrinsics[..., :2, :]), px)
     return xp.concat([rays * depth_m[..., None], depth_m[..., None]], axis=-1)
 
 
 def transform_points(affine: Float[Any, "*batch 2 3"], px: Float[Any, "*points 2"]) -> Float[Any, "*points 2"]:
-    """Applies affine maps to points of the plane."""
+    """Apply affine maps to points of the plane."""
     affine = _spread(affine, px)
     return _multiply(affine[..., :2], px) + affine[..., 2]
 
 
 def transform_vectors(matrix: Float[Any, "*batch d d"], vectors: Float[Any, "*points d"]) -> Float[Any, "*points d"]:
-    """Applies linear maps, rotations of the camera frame for example, to vectors."""
+    """Apply linear maps, rotations of the camera frame for example, to vectors."""
     return _multiply(_spread(matrix, vectors), vectors)
 
 
 def invert_affine(affine: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch 2 3"]:
-    """The affine map that undoes `affine`."""
+    """Return the affine map that undoes `affine`."""
     xp = affine.__array_namespace__()
     a, b, c, d = affine[..., 0, 0], affine[..., 0, 1], affine[..., 1, 0], affine[..., 1, 1]
     adjugate = xp.stack([d, -b, -c, a], axis=-1).reshape(*a.shape, 2, 2)
@@ -56,7 +56,7 @@ def invert_affine(affine: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch 2 3"]:
 
 
 def compose_affine(outer: Float[Any, "*batch 2 3"], inner: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch 2 3"]:
-    """The affine map that applies `inner` first and `outer` to its result."""
+    """Return the affine map that applies `inner` first and `outer` to its result."""
     xp = outer.__array_namespace__()
     product = outer[..., :1] * inner[..., :1, :] + outer[..., 1:2] * inner[..., 1:, :]
     return xp.concat([product[..., :2], product[..., 2:] + outer[..., 2:]], axis=-1)
@@ -78,7 +78,7 @@ def change_camera(
 
 
 def _spread(matrix: Float[Any, "*batch r c"], points: Float[Any, "*points d"]) -> Any:
-    """Inserts the axes of `points` that `matrix` lacks after its leading ones."""
+    """Insert the axes of `points` that `matrix` lacks after its leading ones."""
     missing = points.ndim - (matrix.ndim - 1)
     return matrix.reshape(*matrix.shape[:-2], *(1,) * missing, *matrix.shape[-2:])
 

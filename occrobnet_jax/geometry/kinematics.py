@@ -20,7 +20,9 @@ def bone_vectors(joints: Float[Any, "*batch 21 d"]) -> Float[Any, "*batch 20 d"]
 
 
 def accumulate_bones(vectors: Float[Any, "*batch 20 d"]) -> Float[Any, "*batch 21 d"]:
-    """Joints relative to the wrist from parent-to-child vectors; inverse of `bone_vectors` up to the wrist's place."""
+    """Return joints relative to the wrist from parent-to-child vectors; inverse of `bone_vectors` up to the wrist's
+    place.
+    """
     xp = vectors.__array_namespace__()
     leading, dimensions = vectors.shape[:-2], vectors.shape[-1]
     tip_to_base = xp.reshape(vectors, (*leading, len(FINGERS), JOINTS_PER_FINGER, dimensions))

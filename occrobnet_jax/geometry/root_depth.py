@@ -112,13 +112,13 @@ def root_depth_from_bones(
 
 
 def _normalised(weights: Float[Any, "*batch j"]) -> Float[Any, "*batch j"]:
-    """Weights that sum to 1, or to 0 where they all are 0."""
+    """Return weights that sum to 1, or to 0 where they all are 0."""
     xp = weights.__array_namespace__()
     return weights / xp.maximum(xp.sum(weights, axis=-1, keepdims=True), _TINY)
 
 
 def _in_front(root_depth_m: Float[Any, "*batch"], depths_rel_m: Float[Any, "*batch j"]) -> Float[Any, "*batch"]:
-    """The depth, raised until every joint is in front of the camera."""
+    """Return the depth, raised until every joint is in front of the camera."""
     xp = root_depth_m.__array_namespace__()
     return xp.maximum(root_depth_m, NEAREST_M - xp.min(depths_rel_m, axis=-1))
 

@@ -12,7 +12,7 @@ _SMALL = 1e-12
 
 
 def axis_angle_to_matrix(axis_angle: Float[Any, "*batch 3"]) -> Float[Any, "*batch 3 3"]:
-    """Rotation matrices of axis-angle vectors (radians), by Rodrigues' formula."""
+    """Return rotation matrices of axis-angle vectors (radians), by Rodrigues' formula."""
     xp = axis_angle.__array_namespace__()
     squared = (axis_angle**2).sum(-1)
     small = squared < _SMALL
@@ -39,7 +39,7 @@ def matrix_to_axis_angle(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batch
 
 
 def rotation_6d_to_matrix(rotation_6d: Float[Any, "*batch 6"]) -> Float[Any, "*batch 3 3"]:
-    """Rotation matrices whose first two columns are the Gram-Schmidt form of the two given vectors.
+    """Return rotation matrices whose first two columns are the Gram-Schmidt form of the two given vectors.
 
     Source: Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019.
     """
@@ -51,7 +51,7 @@ def rotation_6d_to_matrix(rotation_6d: Float[Any, "*batch 6"]) -> Float[Any, "*b
 
 
 def matrix_to_rotation_6d(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batch 6"]:
-    """The first two columns of rotation matrices, one after the other."""
+    """Return the first two columns of rotation matrices, one after the other."""
     xp = matrix.__array_namespace__()
     return xp.concat([matrix[..., 0], matrix[..., 1]], axis=-1)
 

@@ -56,7 +56,7 @@ class HandAsset:
 
 @functools.cache
 def load_hand() -> HandAsset:
-    """The asset that tools/build_hand_asset.py wrote."""
+    """Return the asset that tools/build_hand_asset.py wrote."""
     with np.load(Path(__file__).with_name("embedded_hand.npz")) as stored:
         arrays = dict(stored)
     arrays["verts_m"] = _long_arm(arrays["verts_m"])
@@ -92,7 +92,7 @@ def load_hand() -> HandAsset:
 
 
 def finger_pose(angles: Float[np.ndarray, "*batch 5 4"]) -> Float[np.ndarray, "*batch 48"]:
-    """The right hand's pose (no global rotation) for finger angles in radians."""
+    """Return the right hand's pose (no global rotation) for finger angles in radians."""
     asset = load_hand()
     angle = angles[..., _ANGLE_ROWS, :].astype(np.float32)[..., None]
     hinge, spread = asset.hinge.reshape(5, 3, 3), asset.spread.reshape(5, 3, 3)
@@ -173,17 +173,17 @@ class PosedHand:
         return whole, self.pose.shape, (self.wrist_m - self.pose.pivot_m).astype(np.float32)
 
     def moved(self, rotation: np.ndarray, shift_m: np.ndarray) -> "PosedHand":
-        """The hand after the scene was turned, then shifted."""
+        """Return the hand after the scene was turned, then shifted."""
         return PosedHand(self.pose, rotation @ self.rotation, rotation @ self.wrist_m + shift_m)
 
 
 def resting(pose: Pose) -> PosedHand:
-    """The hand in its own frame: fingers along y, palm towards z, wrist at the origin."""
+    """Return the hand in its own frame: fingers along y, palm towards z, wrist at the origin."""
     return PosedHand(pose, np.eye(3), np.zeros(3))
 
 
 def _long_arm(verts: np.ndarray) -> np.ndarray:
-    """The skin with a longer arm, so that its open end stays outside the picture."""
+    """Return the skin with a longer arm, so that its open end stays outside the picture."""
     end = verts[verts[:, 1] < verts[:, 1].min() + 0.02].mean(0)
     direction = end / np.linalg.norm(end)
     beyond = np.maximum(verts @ direction - _ARM_STRETCHED_FROM_M, 0)

@@ -25,12 +25,12 @@ class SkinnedPoints:
     pose_m: Float[np.ndarray, "r p 3"] | None = None  # displacement for each entry of R - 1 of the finger joints (MANO)
 
     def shaped(self, shape: Float[Any, "*batch s"]) -> Float[Any, "*batch p 3"]:
-        """The points in rest pose, of a hand of the given shape."""
+        """Return the points in rest pose, of a hand of the given shape."""
         xp = shape.__array_namespace__()
         return _shaped(xp, self.rest_m, self.shape_m, shape)
 
     def __getitem__(self, rows: Any) -> "SkinnedPoints":
-        """The same for some of the points only."""
+        """Return the same for some of the points only."""
         pose_m = None if self.pose_m is None else self.pose_m[:, rows]
         return SkinnedPoints(self.rest_m[rows], self.shape_m[:, rows], self.weights[rows], pose_m)
 
@@ -54,13 +54,13 @@ class HandModel:
     def joints_m(
         self, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"], translation_m: Float[Any, "*batch 3"]
     ) -> Float[Any, "*batch 21 3"]:
-        """The 21 joints of the posed hand."""
+        """Return the 21 joints of the posed hand."""
         return self.turned_joints_m(_matrices(pose), shape) + translation_m[..., None, :]
 
     def verts_m(
         self, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"], translation_m: Float[Any, "*batch 3"]
     ) -> Float[Any, "*batch v 3"]:
-        """The skin vertices of the posed hand."""
+        """Return the skin vertices of the posed hand."""
         return self.skinned(self.skin, pose, shape) + translation_m[..., None, :]
 
     def skinned(
@@ -72,7 +72,7 @@ class HandModel:
     def turned_joints_m(
         self, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]
     ) -> Float[Any, "*batch 21 3"]:
-        """The 21 joints of a hand whose first k bones are turned by rotation matrices; not translated."""
+        """Return the 21 joints of a hand whose first k bones are turned by rotation matrices; not translated."""
         joints = self.turned(self.joints, rotations, shape)
         if self.joint_regressor is None:
             return joints
@@ -98,7 +98,9 @@ class HandModel:
         return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
 
     def _bone_transforms(self, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]) -> tuple[Any, Any]:
-        """Rotation (..., bone, 3, 3) and shift (..., bone, 3) that take each bone from the rest pose to the pose."""
+        """Return rotation (..., bone, 3, 3) and shift (..., bone, 3) that take each bone from the rest pose to the
+        pose.
+        """
         xp = rotations.__array_namespace__()
         pivots = _shaped(xp, self.pivots_m, self.shape_pivots_m, shape)
         missing = len(self.parents) - rotations.shape[-3]
@@ -126,7 +128,7 @@ class HandModel:
 
 
 def mirrored(model: HandModel) -> HandModel:
-    """The other hand: the model reflected in the plane x = 0, with the faces turned so that they look outwards."""
+    """Return the other hand: the model reflected in the plane x = 0, with the faces turned so that they look outwards."""
     flip = np.array([-1.0, 1.0, 1.0], dtype=model.pivots_m.dtype)
 
     def points(source: SkinnedPoints) -> SkinnedPoints:
@@ -146,14 +148,14 @@ def mirrored(model: HandModel) -> HandModel:
 
 
 def mirrored_pose(pose: Float[Any, "*batch r"]) -> Float[Any, "*batch r"]:
-    """The pose that makes the mirrored model the mirror image: axis-angle (x, y, z) becomes (x, -y, -z)."""
+    """Return the pose that makes the mirrored model the mirror image: axis-angle (x, y, z) becomes (x, -y, -z)."""
     xp = pose.__array_namespace__()
     vectors = pose.reshape(*pose.shape[:-1], -1, 3)
     return (vectors * xp.asarray([1.0, -1.0, -1.0], dtype=pose.dtype)).reshape(pose.shape)
 
 
 def _matrices(pose: Float[Any, "*batch r"]) -> Float[Any, "*batch k 3 3"]:
-    """Rotation matrices of a pose in axis-angle."""
+    """Return rotation matrices of a pose in axis-angle."""
     return axis_angle_to_matrix(pose.reshape(*pose.shape[:-1], -1, 3))
 
 

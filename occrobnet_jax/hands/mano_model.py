@@ -47,7 +47,7 @@ class Mano:
     mean_pose: Float[np.ndarray, "2 45"]
 
     def flat_pose(self, hand: int, pose: Float[np.ndarray, "*batch 48"]) -> Float[np.ndarray, "*batch 48"]:
-        """A pose of flat_hand_mean=False (fingers measured from MANO's mean pose), measured from the flat hand."""
+        """Return a pose of flat_hand_mean=False (fingers measured from MANO's mean pose), measured from the flat hand."""
         return np.concatenate([pose[..., :3], pose[..., 3:] + self.mean_pose[hand]], axis=-1)
 
 
@@ -80,7 +80,7 @@ def load_mano(folder: Path, joints: str = "manopth") -> Mano:
 
 
 def _checked(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, whose tree of joints, weights and faces are those of a MANO hand."""
+    """Return the arrays of a file, whose tree of joints, weights and faces are those of a MANO hand."""
     arrays = read_mano_pickle(path)
     parents = tuple(arrays["kintree_table"][0, 1:].tolist())  # the root's is 2**32 - 1 in the real files
     if parents != PARENTS[1:]:
@@ -95,7 +95,7 @@ def _checked(path: Path) -> dict[str, np.ndarray]:
 
 
 def _regressor(path: Path) -> Float[np.ndarray, "21 778"]:
-    """Weights of the skin for each joint in InterHand2.6M's order."""
+    """Return the weights of the skin for each joint in InterHand2.6M's order."""
     content = read_bytes(path)
     try:
         regressor = np.load(io.BytesIO(content), allow_pickle=False)
@@ -138,7 +138,7 @@ def _model(
 def _joints(
     skin: SkinnedPoints, pivots_m: np.ndarray, shape_pivots_m: np.ndarray, tip_verts: tuple[int, ...]
 ) -> SkinnedPoints:
-    """The bones' pivots, each moved by its own bone alone, and the fingertips' skin, in our order."""
+    """Return the bones' pivots, each moved by its own bone alone, and the fingertips' skin, in our order."""
     tips = skin[np.array(tip_verts)]
     assert skin.pose_m is not None
     assert tips.pose_m is not None

@@ -46,7 +46,7 @@ def read_mano_pickle(path: Path) -> dict[str, np.ndarray]:
 
 
 def mano_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of `SHAPES` from the content of a MANO file, as float64 (faces and tree as int64).
+    """Return the arrays of `SHAPES` from the content of a MANO file, as float64 (faces and tree as int64).
 
     Raises:
         ValueError: it isn't such a file; says which key is missing or wrong.
@@ -68,7 +68,7 @@ def mano_arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _plain(value: Any, key: str) -> np.ndarray:
-    """The array that an entry stands for."""
+    """Return the array that an entry stands for."""
     if isinstance(value, np.ndarray):
         return value
     if not isinstance(value, Inert):
@@ -87,7 +87,7 @@ def _plain(value: Any, key: str) -> np.ndarray:
 
 
 def _dense(state: dict[str, Any], kind: str, shape: tuple[int, ...], key: str) -> np.ndarray:
-    """A dense matrix from scipy's compressed columns (csc) or rows (csr)."""
+    """Return a dense matrix from scipy's compressed columns (csc) or rows (csr)."""
     if state.get("_shape", state.get("shape")) != shape:
         raise ValueError(f"{key} is not a sparse matrix of shape {shape}")
     data, indices, starts = (_member(state, name, key) for name in ("data", "indices", "indptr"))

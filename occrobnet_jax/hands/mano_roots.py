@@ -48,7 +48,7 @@ class ManoRoots:
 
 
 def load_mano_roots(folder: Path) -> ManoRoots:
-    """What is needed of MANO_RIGHT.pkl and MANO_LEFT.pkl.
+    """Return what is needed of MANO_RIGHT.pkl and MANO_LEFT.pkl.
 
     Raises:
         ValueError: a file is missing or isn't MANO's.

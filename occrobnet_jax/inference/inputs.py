@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 
 
 def find_images(inputs: Sequence[str]) -> list[AnyPath]:
-    """The named files, and the images in the named folders (not in folders inside them), sorted.
+    """Return the named files, and the images in the named folders (not in folders inside them), sorted.
 
     Raises:
         ValueError: nothing is named, an input doesn't exist, is a video, or is a folder without images.
@@ -23,7 +23,7 @@ def find_images(inputs: Sequence[str]) -> list[AnyPath]:
 
 
 def parse_box(text: str) -> Box:
-    """The hand box "x0,y0,x1,y1" in pixels of the photo.
+    """Return the hand box "x0,y0,x1,y1" in pixels of the photo.
 
     Raises:
         ValueError: it isn't four numbers with x0 < x1 and y0 < y1.
@@ -38,7 +38,7 @@ def parse_box(text: str) -> Box:
 
 
 def output_names(images: Sequence[AnyPath]) -> list[str]:
-    """A name for the results of each image: its own without the ending, numbered where it occurs again."""
+    """Return a name for the results of each image: its own without the ending, numbered where it occurs again."""
     names: list[str] = []
     for path in images:
         name, number = path.stem, 2

@@ -72,7 +72,7 @@ class Predictor:
     run: Callable[[UInt8[Array, "b h w 3"], Float[Array, "b 3 3"]], Pose]
 
     def predict(self, encoded: bytes, name: str, box: Box | None = None, focal_px: float | None = None) -> Prediction:
-        """Predicts the hands in a photo.
+        """Predict the hands in a photo.
 
         Args:
             encoded: the file's content.
@@ -102,7 +102,7 @@ class Predictor:
 
 
 def load_predictor(checkpoint: AnyPath, step: int | None = None) -> Predictor:
-    """The network of a run's newest checkpoint, or of that of `step`.
+    """Return the network of a run's newest checkpoint, or of that of `step`.
 
     Args:
         checkpoint: workdir of the run, or the folder of one of its checkpoints.
@@ -128,7 +128,7 @@ def load_predictor(checkpoint: AnyPath, step: int | None = None) -> Predictor:
 def photo_example(
     encoded: bytes, photo: UInt8[np.ndarray, "h w 3"], name: str, box: Box | None, focal_px: float | None, scale: float
 ) -> Example:
-    """A photo in the form in which datasets are stored, without labels.
+    """Return a photo in the form in which datasets are stored, without labels.
 
     Args:
         encoded: the file's content.
@@ -162,13 +162,13 @@ def photo_example(
 
 
 def _of_the_only_one(pose: Pose) -> dict[str, np.ndarray]:
-    """The fields that there are, without the batch axis."""
+    """Return the fields that there are, without the batch axis."""
     fields = {field.name: getattr(pose, field.name) for field in dataclasses.fields(Pose)}
     return {name: values[0] for name, values in jax.device_get(fields).items() if values is not None}
 
 
 def _in_photo(values: dict[str, np.ndarray], fields: Fields) -> dict[str, np.ndarray]:
-    """A pose with its pixels moved from the crop to the photo. The camera frame is the photo's already."""
+    """Return a pose with its pixels moved from the crop to the photo. The camera frame is the photo's already."""
     crop_from_image = fields["crop_from_image"].astype(np.float64)
     image_from_crop = invert_affine(crop_from_image)
     crop_px_per_px = math.sqrt(abs(np.linalg.det(crop_from_image[:, :2])))

@@ -52,7 +52,7 @@ NUMBERS = r"\[[-\d.,e\s]*\]"  # the innermost arrays in JSON
 
 
 def prediction_json(prediction: Prediction, image: str, checkpoint: str, step: int) -> str:
-    """The JSON described above."""
+    """Return the JSON described above."""
     height, width = prediction.photo.shape[:2]
     guess = f"guess: {GUESSED_FOCAL_LENGTH} x the photo's long side"
     content = {
@@ -75,7 +75,7 @@ def prediction_json(prediction: Prediction, image: str, checkpoint: str, step: i
 
 
 def overlay(prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo with the hands, and the axes of an object, drawn over it."""
+    """Return the photo with the hands, and the axes of an object, drawn over it."""
     figure = predicted_figure(prediction.joints_px, prediction.hand_probability, prediction.visibility_probability)
     canvas = draw_figure(prediction.photo, figure)
     if prediction.num_object_keypoints and np.isfinite(prediction.object_translation_m).all():
@@ -87,7 +87,7 @@ def overlay(prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def page_entry(prediction: Prediction, picture: UInt8[np.ndarray, "h w 3"], image: str) -> dict[str, Any]:
-    """What the page shows of one photo; `picture` is its overlay."""
+    """Return what the page shows of one photo; `picture` is its overlay."""
     width = min(PAGE_WIDTH_PX, picture.shape[1])
     size = (width, max(1, round(picture.shape[0] * width / picture.shape[1])))
     present = predicted_hands(prediction.hand_probability)
@@ -103,12 +103,12 @@ def page_entry(prediction: Prediction, picture: UInt8[np.ndarray, "h w 3"], imag
 
 
 def failed_entry(image: str, error: str) -> dict[str, Any]:
-    """What the page shows of a photo that could not be predicted."""
+    """Return what the page shows of a photo that could not be predicted."""
     return {"image": image, "error": error}
 
 
 def page_html(entries: list[dict[str, Any]], checkpoint: str, step: int) -> str:
-    """The page with all photos."""
+    """Return the page with all photos."""
     context = {
         "title": f"{len(entries)} photo{'s' if len(entries) != 1 else ''}",
         "subtitle": f"OccRobNet of {checkpoint}, step {step:,}. Drag the 3D views; ctrl + wheel zooms.",

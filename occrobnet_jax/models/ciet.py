@@ -40,7 +40,7 @@ class SpatialGate(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w 1"]:
-        """Returns the mask M in (0, 1); it gets no supervision of its own."""
+        """Return the mask M in (0, 1); it gets no supervision of its own."""
         pooled = jnp.stack([x.max(-1), x.mean(-1)], axis=-1)
         logits = Conv(1, 7, dtype=self.dtype, name="conv")(pooled)
         norm = nn.BatchNorm(not train, momentum=0.99, epsilon=BATCH_NORM_EPSILON, dtype=self.dtype, name="norm")
@@ -231,7 +231,7 @@ class TokenCiet(nn.Module):
 
 
 def _count(keys: Float[Array, "b n ..."], valid: Bool[Array, "b n"] | None) -> Float[Array, "b 1"]:
-    """How many positions of each example are drawn on."""
+    """Return how many positions of each example are drawn on."""
     if valid is None:
         return jnp.full((len(keys), 1), float(keys.shape[1]))
     return valid.sum(-1, keepdims=True).astype(jnp.float32)

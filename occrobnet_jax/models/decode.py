@@ -24,7 +24,7 @@ def decode(
     config: ModelConfig,
     root_depth_m: Float[Array, "b n"] | None = None,
 ) -> Pose:
-    """Decodes the last layer's outputs.
+    """Decode the last layer's outputs.
 
     Args:
         predictions: of the network.
@@ -63,7 +63,7 @@ def decode(
 def _decode_vectors(
     predictions: Predictions, intrinsics: Float[Array, "b 3 3"], input_size_px: int, config: ModelConfig
 ) -> dict[str, Array]:
-    """Sums the vectors along the fingers, and fits the wrist's place to the network's own 2D points.
+    """Sum the vectors along the fingers, and fit the wrist's place to the network's own 2D points.
 
     In "angles" the vectors are those of the posed hand.
     """
@@ -115,7 +115,7 @@ def _decode_2p5d(
     config: ModelConfig,
     root_depth_m: Float[Array, "b n"] | None,
 ) -> dict[str, Array]:
-    """Reads pixels and parent-relative depths off the axis heatmaps and back-projects them."""
+    """Read pixels and parent-relative depths off the axis heatmaps and back-project them."""
     assert predictions.axis_heatmaps is not None
     bins = axis_positions(predictions.axis_heatmaps[-1], config.axis_decoding)
     joints_px = bins[..., :2] * (input_size_px / config.bins)
@@ -170,7 +170,7 @@ def _hand_probability(predictions: Predictions, config: ModelConfig) -> Float[Ar
 def _decode_object(
     predictions: Predictions, hand_probability: Float[Array, "b n"]
 ) -> tuple[Float[Array, "b 3 3"], Float[Array, "b 3"]]:
-    """Rotation, and the translation from the reference wrist: the right one's, or the left's where it is alone."""
+    """Return rotation, and the translation from the reference wrist: the right one's, or the left's where it is alone."""
     batch = hand_probability.shape[0]
     if predictions.object_rotation_6d is None or predictions.object_translation_m is None:
         return jnp.full((batch, 3, 3), jnp.nan), jnp.full((batch, 3), jnp.nan)

@@ -30,7 +30,7 @@ class Hands(NamedTuple):
 
 @functools.cache
 def load_hands(folder: str, joints: str) -> Hands:
-    """The hands of `model.hand_model` and `model.hand_joints`.
+    """Return the hands of `model.hand_model` and `model.hand_joints`.
 
     Raises:
         ValueError: the folder has no MANO files, or damaged ones.
@@ -45,12 +45,12 @@ def load_hands(folder: str, joints: str) -> Hands:
 
 
 def rotation_size(config: ModelConfig) -> int:
-    """Numbers that one rotation is predicted as."""
+    """Return numbers that one rotation is predicted as."""
     return len(IDENTITY_6D) if config.rotation_form == "6d" else 3
 
 
 def rotation_matrices(rotations: Float[Array, "*b n k r"], config: ModelConfig) -> Float[Array, "*b n k 3 3"]:
-    """Rotation of each posed joint, of the whole hand first; fingers from the flat hand."""
+    """Return rotation of each posed joint, of the whole hand first; fingers from the flat hand."""
     if config.rotation_form == "6d":
         identity = jnp.broadcast_to(jnp.array(IDENTITY_6D), rotations.shape)
         return rotation_6d_to_matrix(rotations + identity)
@@ -58,7 +58,7 @@ def rotation_matrices(rotations: Float[Array, "*b n k r"], config: ModelConfig) 
 
 
 def flat_axis_angle(rotations: Float[Array, "*b n k r"], config: ModelConfig) -> Float[Array, "*b n k 3"]:
-    """The same as axis-angle vectors."""
+    """Return the same as axis-angle vectors."""
     if config.rotation_form == "6d":
         return matrix_to_axis_angle(rotation_matrices(rotations, config))
     if config.rotation_form == "axis_angle":
@@ -71,7 +71,7 @@ def flat_axis_angle(rotations: Float[Array, "*b n k r"], config: ModelConfig) ->
 def posed_joints_rel_m(
     rotations: Float[Array, "l b n k r"], shape: Float[Array, "l b s"], config: ModelConfig
 ) -> Float[Array, "l b n 21 3"]:
-    """Joints of both hands, each relative to its own wrist, camera axes.
+    """Return the joints of both hands, each relative to its own wrist, camera axes.
 
     Raises:
         ValueError: see `load_hands`.

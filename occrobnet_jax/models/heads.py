@@ -62,7 +62,7 @@ class PoseHeads(nn.Module):
 
     @nn.compact
     def __call__(self, decoded: Float[Array, "layers b q d"]) -> dict[str, Any]:
-        """The fields of Predictions that come from queries."""
+        """Return the fields of Predictions that come from queries."""
         layout = QueryLayout.of(self.config)
         joints, camera = decoded[:, :, layout.joints], decoded[:, :, layout.camera]
         outputs: dict[str, Any] = {"relative_translation_m": self._mlp("relative_translation", camera, 3)}
@@ -75,7 +75,7 @@ class PoseHeads(nn.Module):
         return outputs
 
     def _hands(self, joints: Array, camera: Array) -> dict[str, Any]:
-        """What the representation says of both hands."""
+        """Return what the representation says of both hands."""
         outputs = dict.fromkeys(("axis_heatmaps", "bone_vectors_m", "hand_rotations", "hand_shape"))
         if self.config.representation == "2.5d":
             return outputs | self._axis_heatmaps(joints)
@@ -85,7 +85,7 @@ class PoseHeads(nn.Module):
         return outputs | {"bone_vectors_m": vectors.reshape(*vectors.shape[:2], NUM_HANDS, WRIST, 3)}
 
     def _angles(self, joints: Array, camera: Array) -> dict[str, Any]:
-        """Rotations and shape, and the bones of the hand that they pose."""
+        """Return rotations and shape, and the bones of the hand that they pose."""
         rotations = self._mlp("rotations", joints, rotation_size(self.config))
         rotations = rotations.reshape(*rotations.shape[:2], NUM_HANDS, -1, rotations.shape[-1])
         shape = self._mlp("shape", camera, SHAPE_NUMBERS)
@@ -119,7 +119,7 @@ class PoseHeads(nn.Module):
         }
 
     def _per_joint(self, name: str, joints: Array, camera: Array, features: int) -> Float[Array, "layers b n j f"]:
-        """One output a joint.
+        """Return one output a joint.
 
         In "vectors" the wrist has no query, so that the camera query speaks for both wrists; in "angles" the tips have
         none, so that a finger's last joint speaks for its tip too.

@@ -17,7 +17,7 @@ from occrobnet_jax.types import Batch, Keypoints
 def select_keypoints(
     heatmap: Float[Array, "b hh ww"], object_map: Float[Array, "b hh ww"] | None, config: ModelConfig
 ) -> Keypoints:
-    """Takes the strongest joints, and points on the object, each list ordered by strength.
+    """Take the strongest joints, and points on the object, each list ordered by strength.
 
     No gradient flows through the locations.
     """
@@ -51,7 +51,7 @@ def empty_keypoints(batch_size: int, config: ModelConfig) -> Keypoints:
 
 
 def _object_points(batch: Batch, config: ModelConfig) -> tuple[Array, Array]:
-    """Points at least a suppression radius apart on the object's mask.
+    """Return points at least a suppression radius apart on the object's mask.
 
     A flat mask is all ties, which greedy suppression would pack in raster order from the top left; a fixed noise
     breaks them, so that the points spread over the object.
@@ -110,7 +110,9 @@ def greedy_peaks(
 
 
 def _first_maximum(maps: Float[Array, "b hh ww"]) -> tuple[Float[Array, " b"], Int[Array, " b"]]:
-    """Value and raster index of each map's maximum: two plain reductions, which vectorise where argmax does not."""
+    """Return value and raster index of each map's maximum: two plain reductions, which vectorise where argmax does
+    not.
+    """
     strength = maps.max((1, 2))
     raster = jnp.arange(maps[0].size).reshape(1, *maps.shape[1:])
     return strength, jnp.where(maps == strength[:, None, None], raster, maps[0].size - 1).min((1, 2))

@@ -37,7 +37,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"]) -> Float[Array, "b h2 w2 cout"]:
-        """Convolves."""
+        """Convolve."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         weights = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -64,7 +64,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"], *, train: bool) -> Float[Array, "*b c"]:
-        """Normalises by the batch's statistics in training, else by the running ones."""
+        """Normalize by the batch's statistics in training, else by the running ones."""
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=self.momentum,
@@ -85,7 +85,7 @@ class ConvBnRelu(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
-        """Applies the three in turn."""
+        """Apply the three in turn."""
         conv = Conv(self.features, self.kernel, self.stride, self.use_bias, dtype=self.dtype, name="conv")
         return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(conv(x), train=train))
 
@@ -98,7 +98,7 @@ class UpConvBnRelu(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
-        """Applies the three in turn."""
+        """Apply the three in turn."""
         weights = self.param("kernel", he_normal, (4, 4, x.shape[-1], self.features), jnp.float32)
         y = transposed_conv_4x4(x.astype(self.dtype), weights.astype(self.dtype))
         return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(y, train=train))
@@ -115,7 +115,7 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b cin"]) -> Float[Array, "*b cout"]:
-        """Applies the layers in turn."""
+        """Apply the layers in turn."""
         for i, width in enumerate((*self.hidden, self.features)):
             last = i == len(self.hidden)
             init = self.final_init if last else initializers.lecun_normal()
@@ -126,7 +126,7 @@ class Mlp(nn.Module):
 
 
 def dense(features: int, kernel_init: nn.initializers.Initializer, dtype: Any, name: str) -> nn.Dense:
-    """A linear layer with bias, on rows."""
+    """Return a linear layer with bias, on rows."""
     return nn.Dense(features, kernel_init=kernel_init, dtype=dtype, dot_general=row_products, name=name)
 
 
@@ -136,12 +136,12 @@ def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
 
 
 def upsample_2x(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    """Doubles the map bilinearly (half-pixel centres, PyTorch's `align_corners=False`)."""
+    """Double the map bilinearly (half-pixel centres, PyTorch's `align_corners=False`)."""
     return _double_axis(_double_axis(x, 1), 2)
 
 
 def _double_axis(x: Array, axis: int) -> Array:
-    """Each sample becomes two, at a quarter of the distance to its left and its right neighbour."""
+    """Return each sample becomes two, at a quarter of the distance to its left and its right neighbour."""
     part, size = functools.partial(jax.lax.slice_in_dim, x, axis=axis), x.shape[axis]
     before = jnp.concatenate([part(0, 1), part(0, size - 1)], axis)  # slices: the gradient of a gather is a scatter
     after = jnp.concatenate([part(1, size), part(size - 1, size)], axis)

@@ -31,7 +31,7 @@ class FeaturePyramid(nn.Module):
 
     @nn.compact
     def __call__(self, taps: Maps) -> Pyramid:
-        """Builds the pyramid from the backbone's taps at strides 2 to 32 (the first one is not used here)."""
+        """Build the pyramid from the backbone's taps at strides 2 to 32 (the first one is not used here)."""
         level, levels = None, []
         for name, tap in zip(("lateral5", "lateral4", "lateral3", "lateral2"), taps[:0:-1], strict=True):
             lateral = Conv(self.channels, 1, use_bias=True, dtype=self.dtype, name=name)(tap)
@@ -51,7 +51,7 @@ class FinestLevel(nn.Module):
     def __call__(
         self, p2: Float[Array, "b h4 w4 c"], stem: Float[Array, "b h2 w2 cs"], *, train: bool
     ) -> Float[Array, "b hh ww cf"]:
-        """Builds the map (Keypoint Transformer's last decoder stage, after the FPN)."""
+        """Build the map (Keypoint Transformer's last decoder stage, after the FPN)."""
         channels = self.config.heatmap_channels
         if self.config.heatmap_stride == 4:
             return ConvBnRelu(channels, dtype=self.dtype, name="conv")(p2, train=train)
@@ -98,7 +98,7 @@ class MapHead(nn.Module):
 
     @nn.compact
     def __call__(self, finest: Float[Array, "b hh ww c"], *, train: bool) -> Float[Array, "b hh ww maps"]:
-        """Applies 1 x 1 convolutions; the last has no activation."""
+        """Apply 1 x 1 convolutions; the last has no activation."""
         x = finest
         for i, features in enumerate(self.hidden):
             x = ConvBnRelu(features, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
@@ -124,7 +124,7 @@ class RebuiltPyramid(nn.Module):
 
     @nn.compact
     def __call__(self, enhanced: Float[Array, "b h w c"], pyramid: Pyramid) -> Pyramid:
-        """Replaces the levels of the pyramid."""
+        """Replace the levels of the pyramid."""
         if self.config.ciet_stride == 8:
             n3 = enhanced
             n4 = self._down("down4")(n3) + pyramid.p4

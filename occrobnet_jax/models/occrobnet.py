@@ -49,7 +49,7 @@ class OccRobNet(nn.Module):
         forced: Keypoints | None = None,
         use_forced: Bool[Array, " b"] | None = None,
     ) -> Predictions:
-        """Predicts pose from an image.
+        """Predict pose from an image.
 
         Args:
             image: RGB crop; width and height are multiples of 32.

@@ -24,7 +24,9 @@ class QueryLayout:
 
     @classmethod
     def of(cls, config: ModelConfig) -> "QueryLayout":
-        """The layout of a representation: 21 joints in 2.5D, their 20 vectors, or the 16 joints that a pose turns."""
+        """Return the layout of a representation: 21 joints in 2.5D, their 20 vectors, or the 16 joints that a pose
+        turns.
+        """
         if config.representation == "angles":
             return cls(tuple(joint.rstrip("123") for joint in POSED_JOINTS), config.with_object, config.with_object)
         fingers = [finger_of(joint) for joint in range(WRIST)]
@@ -62,7 +64,7 @@ class QueryLayout:
         return self.camera + (3 if self.with_object else 1)
 
     def query_mask(self) -> Bool[np.ndarray, "q q"]:
-        """Which queries (columns) each query (row) sees.
+        """Return which queries (columns) each query (row) sees.
 
         A finger's queries see that finger only, the camera query itself only; 2.5D's wrists and the object see
         everything. In angles the rotation of a whole hand sees itself only, and all of these see the object's queries.
@@ -78,7 +80,8 @@ class QueryLayout:
         return mask
 
     def memory_mask(self, keypoints: Keypoints) -> Bool[Array, "b q t"]:
-        """Which tokens each query sees: the object's rotation its own tokens only, if there are any, the rest all.
+        """Return which tokens each query sees: the object's rotation its own tokens only, if there are any, the rest
+        all.
 
         Where no slot holds a keypoint those for joints are let through, so that no softmax runs over nothing.
         """

@@ -27,7 +27,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
-        """Applies the block."""
+        """Apply the block."""
         y = Conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(x)
         y = nn.relu(BatchNorm(self.momentum, self.dtype, name="bn1")(y, train=train))
         y = Conv(self.width, 3, dtype=self.dtype, name="conv2")(y)
@@ -46,7 +46,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
-        """Applies the block."""
+        """Apply the block."""
         y = Conv(self.width, 1, dtype=self.dtype, name="conv1")(x)
         y = nn.relu(BatchNorm(self.momentum, self.dtype, name="bn1")(y, train=train))
         y = Conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(y)
@@ -68,7 +68,7 @@ class Shortcut(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
-        """Brings the block's input to the shape of its output."""
+        """Bring the block's input to the shape of its output."""
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
         x = Conv(self.features, 1, self.stride, dtype=self.dtype, name="conv")(x)

@@ -24,7 +24,7 @@ class Tokens(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Maps, keypoints: Keypoints, map_size: tuple[int, int]) -> Float[Array, "b t width"]:
-        """Builds the tokens.
+        """Build the tokens.
 
         Args:
             levels: finest first; each is sampled bilinearly with aligned corners.
@@ -45,7 +45,7 @@ class Tokens(nn.Module):
 
 
 def sample_levels(levels: Maps, xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int]) -> list[Float[Array, "b t _"]]:
-    """Samples each level where the heatmap's pixels lie on it (corners aligned with corners)."""
+    """Sample each level where the heatmap's pixels lie on it (corners aligned with corners)."""
     share = xy_hm / (jnp.array(map_size, jnp.float32) - 1)[None, None]
     return [
         sample_bilinear(level, share * jnp.array([[[level.shape[2] - 1, level.shape[1] - 1]]], jnp.float32))

@@ -41,7 +41,7 @@ class EncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], mask: Bool[Array, "b 1 1 t"], *, train: bool) -> Float[Array, "b t d"]:
-        """Applies the layer."""
+        """Apply the layer."""
         drop = nn.Dropout(self.config.dropout, deterministic=not train)
         attended = attention(self.config, self.dtype, train, "self_attention")(x, x, x, mask=mask)
         x = layer_norm("norm1", self.dtype)(x + drop(attended))
@@ -102,7 +102,7 @@ class DecoderLayer(nn.Module):
         *,
         train: bool,
     ) -> Float[Array, "b q d"]:
-        """Applies the layer; the query embedding is added to queries and keys, never to values."""
+        """Apply the layer; the query embedding is added to queries and keys, never to values."""
         drop = nn.Dropout(self.config.dropout, deterministic=not train)
         key = x + queries
         attended = attention(self.config, self.dtype, train, "self_attention")(key, key, x, mask=query_mask)
@@ -121,7 +121,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], *, train: bool) -> Float[Array, "b t d"]:
-        """Applies the block."""
+        """Apply the block."""
         init = initializers.xavier_uniform()
         drop = nn.Dropout(self.config.dropout, deterministic=not train)
         hidden = dense(self.config.feed_forward, init, self.dtype, "linear1")(x)

@@ -20,19 +20,19 @@ _names: dict[int, str] = {}
 
 
 def host_name(host: int) -> str:
-    """How a host is called in messages: "host 1 (node7, process 4242)"."""
+    """Return how a host is called in messages: "host 1 (node7, process 4242)"."""
     return f"host {host} ({_names[host]})" if host in _names else f"host {host}"
 
 
 def introduce(name: str) -> list[str]:
-    """Tells the other hosts this one's name, for messages; returns all names."""
+    """Tell the other hosts this one's name, for messages; return all names."""
     names = exchange("names", name)
     _names.update(enumerate(names))
     return names
 
 
 def exchange(name: str, value: str, limit_s: float = LIMIT_S) -> list[str]:
-    """Every host's value, in the order of the hosts; a barrier too, since nobody returns before all have come.
+    """Return every host's value, in the order of the hosts; a barrier too, since nobody returns before all have come.
 
     Raises:
         TimeoutError: a host didn't come within `limit_s` seconds; says which, and to what.
@@ -46,7 +46,7 @@ def exchange(name: str, value: str, limit_s: float = LIMIT_S) -> list[str]:
 
 
 def barrier(name: str, limit_s: float = LIMIT_S) -> None:
-    """Waits until every host has come here.
+    """Wait until every host has come here.
 
     Raises:
         TimeoutError: as `exchange`.
@@ -55,7 +55,7 @@ def barrier(name: str, limit_s: float = LIMIT_S) -> None:
 
 
 def from_lead(name: str, value: Any, limit_s: float = LIMIT_S) -> Any:
-    """What the first host passed as `value` (plain JSON), on every host.
+    """Return what the first host passed as `value` (plain JSON), on every host.
 
     Raises:
         TimeoutError: as `exchange`.
@@ -64,7 +64,7 @@ def from_lead(name: str, value: Any, limit_s: float = LIMIT_S) -> Any:
 
 
 def check_same(name: str, facts: Mapping[str, Any]) -> None:
-    """Compares facts (plain JSON) over all hosts.
+    """Compare facts (plain JSON) over all hosts.
 
     Raises:
         ValueError: they differ; names each fact, and which hosts have which value. Every host raises it.
@@ -77,7 +77,7 @@ def check_same(name: str, facts: Mapping[str, Any]) -> None:
 
 
 def _differences(everywhere: list[dict[str, Any]]) -> list[str]:
-    """One phrase for each fact that some host has otherwise than the first."""
+    """Return one phrase for each fact that some host has otherwise than the first."""
     first, phrases = everywhere[0], []
     for host, facts in enumerate(everywhere[1:], 1):
         phrases += [
@@ -89,7 +89,7 @@ def _differences(everywhere: list[dict[str, Any]]) -> list[str]:
 
 
 def _store() -> Any:
-    """The client of the coordination service, which knows short texts by name."""
+    """Return the client of the coordination service, which knows short texts by name."""
     return distributed.global_state.client
 
 

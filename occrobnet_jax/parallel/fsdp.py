@@ -19,7 +19,7 @@ def as_they_are(params: PyTree[Array]) -> PyTree[Array]:
 
 
 def gather_over(mesh: Mesh, placed: PyTree[NamedSharding], dtype: Any) -> Gather:
-    """A function that makes parameters whole on every device, and in its backward pass slices of their gradient.
+    """Return a function that makes parameters whole on every device, and in its backward pass slices of their gradient.
 
     Left to itself XLA gathers activations where it finds that cheaper, and exchanges them to get at slices of the
     gradient. What is divided travels in `dtype`, the type in which layers use it anyway: half the bytes in bfloat16.

@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
-    """Lets this process keep what it frees, if it computes on the CPU; call it before JAX looks for devices.
+    """Let this process keep what it frees, if it computes on the CPU; call it before JAX looks for devices.
 
     Programs run in the thread that calls them then. The others' arenas hold no more than 64 MB, so that a large array
     of theirs would come from the system each time; and all in one arena they would wait for each other.
@@ -47,7 +47,7 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def computes_on_cpu() -> bool:
-    """Whether JAX is told to, or has nothing else installed; asking JAX itself would start its threads."""
+    """Return whether JAX is told to, or has nothing else installed; asking JAX itself would start its threads."""
     platforms = jax.config.jax_platforms  # type: ignore[attr-defined, unused-ignore]  # typed in JAX 0.12
     if platforms:
         return bool(platforms == "cpu")

@@ -55,7 +55,7 @@ class HostsConfig:
 
 
 def initialise(config: HostsConfig, given: Mapping[str, str] | None = None, *, saves_on_sigterm: bool = False) -> None:
-    """Joins the other processes where there are any; call it before anything asks for devices.
+    """Join the other processes where there are any; call it before anything asks for devices.
 
     Args:
         config: how long to wait for a sign of life.
@@ -81,27 +81,27 @@ def initialise(config: HostsConfig, given: Mapping[str, str] | None = None, *, s
 
 
 def host_index() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return jax.process_index()
 
 
 def num_hosts() -> int:
-    """How many processes run together."""
+    """Return how many processes run together."""
     return jax.process_count()
 
 
 def num_machines() -> int:
-    """How many machines the processes run on."""
+    """Return how many machines the processes run on."""
     return _num_machines
 
 
 def is_lead() -> bool:
-    """Whether this process writes the files and talks to the user."""
+    """Return whether this process writes the files and talks to the user."""
     return jax.process_index() == 0
 
 
 def leave(error: BaseException) -> None:
-    """Ends this process after an error that has been shown, where there are others; returns where it is alone.
+    """End this process after an error that has been shown, where there are others; return where it is alone.
 
     An orderly end would wait for them, while they wait for it in a collective. Where the error may come from another
     host's loss, the coordination service gets the time to say who was lost; that ends the process, too.
@@ -118,7 +118,7 @@ def leave(error: BaseException) -> None:
 
 
 def fetch(tree: PyTree[Any]) -> PyTree[np.ndarray]:
-    """The whole of every array of a tree, as NumPy, on every host; all hosts must call it."""
+    """Return the whole of every array of a tree, as NumPy, on every host; all hosts must call it."""
     if num_hosts() == 1:
         return jax.device_get(tree)  # all at once, instead of waiting for one array after the other
     return jax.tree.map(_fetch_array, tree)
@@ -131,12 +131,12 @@ def _fetch_array(array: jax.Array) -> np.ndarray:
 
 
 def _machine() -> str:
-    """A name for this machine that no other has."""
+    """Return a name for this machine that no other has."""
     return BOOT_ID.read_text() if BOOT_ID.exists() else socket.gethostname()
 
 
 def _address(variables: Mapping[str, str]) -> dict[str, Any] | None:
-    """Arguments of `jax.distributed.initialize`; None where this process is alone."""
+    """Return the arguments of `jax.distributed.initialize`; None where this process is alone."""
     given = {name: variables[name] for name in (ADDRESS, COUNT, INDEX) if variables.get(name)}
     if given == {ADDRESS: AUTO} or (not given and _is_one_of_a_cluster(variables)):
         os.environ.pop(ADDRESS, None)  # JAX reads it as well
@@ -156,7 +156,8 @@ def _address(variables: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _gpus_of_task(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The argument `local_device_ids` for a task of SLURM, whom JAX by itself gives one GPU, of its number on the node.
+    """Return the argument `local_device_ids` for a task of SLURM, whom JAX by itself gives one GPU, of its number on
+    the node.
 
     Here the tasks of a node share its GPUs evenly, and one alone has all of them; [] is what JAX takes for "all that
     are visible". Nothing is said where SLURM doesn't say how many there are, or the user has (JAX_LOCAL_DEVICE_IDS).
@@ -182,7 +183,7 @@ def _gpus_of_task(variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _tasks_on_node(variables: Mapping[str, str]) -> int:
-    """How many tasks of this step run on this node; SLURM writes those of all nodes as "2(x3),1"."""
+    """Return how many tasks of this step run on this node; SLURM writes those of all nodes as "2(x3),1"."""
     listed = variables.get("SLURM_STEP_TASKS_PER_NODE") or variables.get("SLURM_TASKS_PER_NODE") or "0"
     groups = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", group) for group in listed.split(",")]
     counts = [int(group[1]) for group in groups if group for _ in range(int(group[2] or 1))]
@@ -191,7 +192,9 @@ def _tasks_on_node(variables: Mapping[str, str]) -> int:
 
 
 def _is_one_of_a_cluster(variables: Mapping[str, str]) -> bool:
-    """Whether SLURM's srun or GKE started this process as one of several; of several slices each may have one alone."""
+    """Return whether SLURM's srun or GKE started this process as one of several; of several slices each may have one
+    alone.
+    """
     by_srun = "SLURM_STEP_NODELIST" in variables and variables.get("SLURM_NTASKS", "1") not in ("", "1")
     workers = variables.get("TPU_PROCESS_ADDRESSES") or variables.get("TPU_WORKER_HOSTNAMES", "")  # as JAX reads them
     several_slices = variables.get("MEGASCALE_NUM_SLICES", "1") not in ("", "1")

@@ -38,7 +38,7 @@ class MeshConfig:
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Arranges `devices` (by default all of them, of all hosts) in a grid of data x fsdp.
+    """Arrange `devices` (by default all of them, of all hosts) in a grid of data x fsdp.
 
     Raises:
         ValueError: the grid does not have as many places as there are devices, or slices differ in size.
@@ -59,12 +59,13 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
 
 
 def slice_sizes(devices: Iterable[jax.Device]) -> dict[int, int]:
-    """How many of the devices are in each slice; a process alone has one on platforms that know of none."""
+    """Return how many of the devices are in each slice; a process alone has one on platforms that know of none."""
     return dict(collections.Counter(getattr(device, "slice_index", 0) for device in devices))
 
 
 def arrange_slices(fsdp: int, devices: Sequence[jax.Device]) -> np.ndarray:
-    """The grid of several slices: as much of `fsdp`, which divides the devices, as goes into one lies within a slice.
+    """Return the grid of several slices: as much of `fsdp`, which divides the devices, as goes into one lies within a
+    slice.
 
     Raises:
         ValueError: slices differ in size.
@@ -84,7 +85,7 @@ def arrange_slices(fsdp: int, devices: Sequence[jax.Device]) -> np.ndarray:
 
 
 def describe(mesh: Mesh, num_machines: int) -> str:
-    """The layout in words: platform and kind of device, processes, machines, slices, and the size of each axis."""
+    """Return the layout in words: platform and kind of device, processes, machines, slices, and the size of each axis."""
     devices = list(mesh.devices.flat)
     kinds = ", ".join(sorted({device.device_kind for device in devices}))
     processes = len({device.process_index for device in devices})
@@ -101,12 +102,12 @@ def _count(number: int, noun: str, plural: str = "s") -> str:
 
 
 def platform_of(mesh: Mesh) -> str:
-    """What JAX calls the kind of the mesh's devices: "cpu", "gpu" or "tpu"."""
+    """Return what JAX calls the kind of the mesh's devices: "cpu", "gpu" or "tpu"."""
     return str(mesh.devices.flat[0].platform)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same array on every device."""
+    """Return the same array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -116,7 +117,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def state_sharding(state: PyTree[Any], mesh: Mesh, min_elements: int) -> PyTree[NamedSharding]:
-    """Where each leaf of a training state (arrays or their `jax.ShapeDtypeStruct`) lives.
+    """Return where each leaf of a training state (arrays or their `jax.ShapeDtypeStruct`) lives.
 
     A leaf of at least `min_elements` is split over "fsdp" along its longest axis that divides evenly; others, those
     without such an axis, and vectors are copied to every device. The optimiser's moments of a large parameter have its
@@ -135,7 +136,7 @@ def _leaf_sharding(shape: tuple[int, ...], mesh: Mesh, min_elements: int) -> Nam
 
 
 def place_batch(batch: PyTree[np.ndarray], mesh: Mesh) -> PyTree[jax.Array]:
-    """The global batch on the mesh, put together from the share that each host holds."""
+    """Return the global batch on the mesh, put together from the share that each host holds."""
     sharding = batch_sharding(mesh)
     if jax.process_count() == 1:
         return jax.device_put(batch, sharding)  # all arrays at once: half the host's time
@@ -143,7 +144,7 @@ def place_batch(batch: PyTree[np.ndarray], mesh: Mesh) -> PyTree[jax.Array]:
 
 
 def check_batch_size(global_batch_size: int, mesh: Mesh, accumulation_steps: int = 1) -> None:
-    """Raises a ValueError where a batch can't be split evenly over the devices, and there into microbatches."""
+    """Raise a ValueError where a batch can't be split evenly over the devices, and there into microbatches."""
     parts = mesh.size * accumulation_steps
     if global_batch_size < 1 or global_batch_size % parts:
         near = max(1, round(global_batch_size / parts)) * parts

@@ -33,7 +33,7 @@ class PackedBatch:
 
     @classmethod
     def of(cls, fields: Mapping[str, np.ndarray]) -> "PackedBatch":
-        """Packs what `input_pipeline` yields, without the keys, which are text.
+        """Pack what `input_pipeline` yields, without the keys, which are text.
 
         Raises:
             ValueError: a field has more than 32 bits a number.
@@ -51,7 +51,7 @@ class PackedBatch:
         return cls({name: fields[name] for name in MAPS}, np.concatenate(rows, axis=1), tuple(layout))
 
     def unpacked(self) -> Batch:
-        """The batch; to be called where the devices compute."""
+        """Return the batch; to be called where the devices compute."""
         return Batch(**self.maps, **{field.name: self._field(field) for field in self.layout})
 
     def _field(self, field: Field) -> jax.Array:

@@ -13,7 +13,7 @@ REMEDIES = {
 
 
 def start_on(wanted: str | None) -> None:
-    """Starts JAX's backend; `wanted` is one of NAMES, None takes what JAX finds.
+    """Start JAX's backend; `wanted` is one of NAMES, None takes what JAX finds.
 
     JAX by itself goes on on the CPU where it can't reach an accelerator. The CPU that is asked for is taken where
     there is an accelerator, too. After `hosts.initialise`, which JAX wants to come before any backend.

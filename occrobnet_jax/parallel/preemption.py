@@ -40,7 +40,9 @@ class Preemption:
             signal.signal(number, handler)
 
     def is_due(self) -> bool:
-        """Whether to save and end: the same on all hosts, which must call it equally often. Once due, it stays so."""
+        """Return whether to save and end: the same on all hosts, which must call it equally often. Once due, it stays
+        so.
+        """
         self._calls += 1
         if hosts.num_hosts() > 1 and not self._is_due:
             self._is_due = multihost_utils.reached_preemption_sync_point(self._calls)

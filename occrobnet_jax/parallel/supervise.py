@@ -53,7 +53,7 @@ WATCHDOG = re.compile(r"^Timeout \((.*)\)!", re.MULTILINE)
 
 
 def main(arguments: list[str]) -> int:
-    """Runs what the command line says; returns the exit status."""
+    """Run what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description="Runs a program, and says why it ended.")
     parser.add_argument("--restarts", type=int, default=0, help="so many times at most")
     parser.add_argument("--pause_s", type=float, default=30.0, help="before a restart; more than hosts.heartbeat_s")
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def supervise(command: list[str], restarts: int, pause_s: float, asked_status: int = 0) -> int:
-    """Runs the command, again where that may help; returns the exit status of the last time."""
+    """Run the command, again where that may help; return the exit status of the last time."""
     request = EndRequest()
     for left in range(restarts, -1, -1):
         child = Child(command)
@@ -109,7 +109,7 @@ class EndRequest:
             send(number)
 
     def comes_within(self, limit_s: float) -> bool:
-        """Waits so long at most."""
+        """Wait so long at most."""
         end_s = time.monotonic() + limit_s
         while not self.came and (left_s := end_s - time.monotonic()) > 0:
             time.sleep(min(left_s, LOOK_S))
@@ -147,11 +147,11 @@ class Child:
         return status
 
     def last_lines(self) -> str:
-        """The end of what it said on standard error."""
+        """Return the end of what it said on standard error."""
         return "".join(self._lines)
 
     def hosts(self) -> tuple[int, list[str]]:
-        """The child's number and the names of all hosts, as far as it came to know them; once."""
+        """Return the child's number and the names of all hosts, as far as it came to know them; once."""
         known = read_hosts(self._hosts_file)
         self._hosts_file.unlink(missing_ok=True)
         return known
@@ -163,21 +163,21 @@ class Child:
 
 
 def _say(text: str) -> None:
-    """Writes to standard error; what nobody can take is left out, since a child waits for who empties its pipe."""
+    """Write to standard error; what nobody can take is left out, since a child waits for who empties its pipe."""
     with contextlib.suppress(OSError):  # an ssh that broke off, a full disk
         sys.stderr.write(text)
         sys.stderr.flush()
 
 
 def _ends_with_its_parent() -> Callable[[], object] | None:
-    """What a child does at its start: on Linux it then gets SIGTERM where SIGKILL ends this process."""
+    """Return what a child does at its start: on Linux it then gets SIGTERM where SIGKILL ends this process."""
     if sys.platform != "linux":
         return None
     return functools.partial(ctypes.CDLL(None).prctl, SEND_AT_PARENTS_DEATH, signal.SIGTERM)
 
 
 def _is_at_a_terminal() -> bool:
-    """Whether Ctrl-C of a terminal reaches this process; then it has reached the child as well."""
+    """Return whether Ctrl-C of a terminal reaches this process; then it has reached the child as well."""
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError, AttributeError):  # no terminal, or no standard input
@@ -185,7 +185,7 @@ def _is_at_a_terminal() -> bool:
 
 
 def read_hosts(path: Path) -> tuple[int, list[str]]:
-    """What `hosts.initialise` has left in a file: the host's own number, and the names of all."""
+    """Return what `hosts.initialise` has left in a file: the host's own number, and the names of all."""
     try:
         known = json.loads(path.read_text())
         return int(known["host"]), [str(name) for name in known["names"]]
@@ -221,7 +221,7 @@ def diagnose(status: int, said: str, hosts: tuple[int, list[str]]) -> tuple[str,
 
 
 def lost_hosts(said: str, own: int) -> list[int]:
-    """Numbers of the hosts that JAX's runtime says were lost."""
+    """Return the numbers of the hosts that JAX's runtime says were lost."""
     found = {int(number) for number in HOST_LOST.findall(said)}
     for block in HOSTS_LOST.findall(said):
         found |= {int(number) for number in re.findall(r"(\d+)$", block, re.MULTILINE)}

@@ -23,7 +23,7 @@ APPEARS_WITHIN_S, POLL_S = 60.0, 0.5  # network file systems keep what they knew
 
 
 def check_hosts_agree(experiment: Experiment) -> None:
-    """Compares config, code, versions of the libraries, platform and content of the dataset over all hosts.
+    """Compare config, code, versions of the libraries, platform and content of the dataset over all hosts.
 
     All hosts must call it, and where it fails it fails on all of them.
 
@@ -40,7 +40,7 @@ def check_hosts_agree(experiment: Experiment) -> None:
 
 
 def check_workdir_is_shared(workdir: AnyPath, limit_s: float = APPEARS_WITHIN_S) -> None:
-    """Looks whether all hosts see the same folder: in folders of their own each would keep a part of every checkpoint.
+    """Look whether all hosts see the same folder: in folders of their own each would keep a part of every checkpoint.
 
     All hosts must call it, and where it fails it fails on all of them.
 
@@ -67,7 +67,7 @@ def check_workdir_is_shared(workdir: AnyPath, limit_s: float = APPEARS_WITHIN_S)
 
 
 def _leave_mark(workdir: AnyPath) -> str | None:
-    """Name of a new file in the workdir; None where it can't be written."""
+    """Return the name of a new file in the workdir; None where it can't be written."""
     mark = workdir / f".seen_by_all_{uuid.uuid4().hex}"
     try:
         write_atomically(mark, "")
@@ -86,7 +86,9 @@ def _appears(path: AnyPath, limit_s: float) -> bool:
 
 
 def source_sha256(repository: Path = REPOSITORY) -> str:
-    """One checksum for our Python files, programs and packages: a commit doesn't tell apart two trees with changes."""
+    """Return one checksum for our Python files, programs and packages: a commit doesn't tell apart two trees with
+    changes.
+    """
     digest = hashlib.sha256()
     packages = [path for package in SOURCES for path in (repository / package).rglob("*.py")]
     for path in sorted([*repository.glob("*.py"), *packages]):

@@ -36,7 +36,7 @@ class BucketCheckpointWriter:
     """Saves to a bucket in the background, as `CheckpointWriter` to a disk."""
 
     def __init__(self, workdir: epath.Path, keep: int, **rule: Any):
-        """Prepares for saving, on all hosts; what stays, see `CheckpointWriter`. What a killed run left is removed."""
+        """Prepare for saving, on all hosts; what stays, see `CheckpointWriter`. What a killed run left is removed."""
         self._workdir = workdir
         self._kept = Retention(keep, metrics_of=lambda step: metrics_of(workdir, step), **rule).kept
         self._disk = tempfile.TemporaryDirectory(prefix="occrobnet_checkpoints_")
@@ -45,7 +45,7 @@ class BucketCheckpointWriter:
             self._remove_unfinished()
 
     def save(self, state: TrainState, meta: CheckpointMeta) -> None:
-        """Copies the whole state to every host's memory and starts to write it; all hosts must call it.
+        """Copy the whole state to every host's memory and start to write it; all hosts must call it.
 
         Raises:
             OSError: this checkpoint, or the one before, could not be written; those before that are as they were.
@@ -66,7 +66,7 @@ class BucketCheckpointWriter:
             write_metrics(checkpoint_directory(self._workdir, step), metrics)
 
     def wait(self) -> None:
-        """Waits, on the first host, until the checkpoint that is being written is in the bucket.
+        """Wait, on the first host, until the checkpoint that is being written is in the bucket.
 
         Raises:
             OSError: it could not be written.
@@ -80,13 +80,13 @@ class BucketCheckpointWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Waits until everything is written, whatever ended the run."""
+        """Wait until everything is written, whatever ended the run."""
         with self._disk, self._told():
             if self._writer:
                 self._writer.__exit__(*error)
 
     def _publish(self, directory: Path) -> None:
-        """Brings a complete checkpoint to the bucket, then removes those that shall not stay."""
+        """Bring a complete checkpoint to the bucket, then removes those that shall not stay."""
         target = checkpoint_directory(self._workdir, int(directory.name.split(".")[0]))
         assert in_bucket(target)
         several(lambda name: upload(directory / name, target / name), read_checksums(directory))
@@ -105,7 +105,7 @@ class BucketCheckpointWriter:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Names the bucket in what the user hears where a checkpoint could not be written."""
+        """Name the bucket in what the user hears where a checkpoint could not be written."""
         try:
             yield
         except OSError as error:
@@ -120,7 +120,9 @@ AnyCheckpointWriter: TypeAlias = CheckpointWriter | BucketCheckpointWriter
 
 
 def checkpoint_writer(workdir: AnyPath, keep: int, **rule: Any) -> AnyCheckpointWriter:
-    """What saves checkpoints to a workdir; the newest `keep` stay, and what else the fields `rule` of `Retention` say."""
+    """Return what saves checkpoints to a workdir; the newest `keep` stay, and what else the fields `rule` of
+    `Retention` say.
+    """
     if in_bucket(workdir):
         return BucketCheckpointWriter(workdir, keep, **rule)
     return CheckpointWriter(workdir, keep, **rule)
@@ -128,7 +130,8 @@ def checkpoint_writer(workdir: AnyPath, keep: int, **rule: Any) -> AnyCheckpoint
 
 @contextlib.contextmanager
 def at_hand(directory: AnyPath) -> Iterator[Path]:
-    """A checkpoint's folder, or, of one in a bucket, a copy for the time of the block; what is missing stays so."""
+    """Yield a checkpoint's folder, or, of one in a bucket, a copy for the time of the block; what is missing stays so.
+    """
     if not in_bucket(directory):
         yield directory
         return

@@ -62,7 +62,7 @@ class CheckpointWriter:
     """Saves in the background; a checkpoint gets its final name when everything, its checksums too, is on disk."""
 
     def __init__(self, workdir: Path, keep: int, when_sealed: Callable[[Path], None] | None = None, **rule: Any):
-        """Prepares for saving; the newest `keep` stay, and what else the fields `rule` of `Retention` say.
+        """Prepare for saving; the newest `keep` stay, and what else the fields `rule` of `Retention` say.
 
         What a killed run has left unfinished is removed. With `when_sealed` only the first host saves, whole arrays of
         NumPy; it is called with the folder of each checkpoint when that is complete.
@@ -90,7 +90,7 @@ class CheckpointWriter:
         )
 
     def save(self, state: TrainState, meta: CheckpointMeta) -> None:
-        """Copies the state from the device and starts to write it; all hosts must call it.
+        """Copy the state from the device and start to write it; all hosts must call it.
 
         Raises:
             OSError: this checkpoint, or the one before, could not be written; those before that are as they were.
@@ -118,7 +118,7 @@ class CheckpointWriter:
             write_metrics(checkpoint_directory(self._folder.parent, step), metrics)
 
     def wait(self) -> None:
-        """Waits for the checkpoint that is being written.
+        """Wait for the checkpoint that is being written.
 
         Raises:
             OSError: it could not be written.
@@ -133,12 +133,12 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Waits until everything is written, whatever ended the run."""
+        """Wait until everything is written, whatever ended the run."""
         self.wait()
         self._manager.close()
 
     def _failure(self, error: Exception) -> OSError:
-        """What the user hears where a checkpoint could not be written; gives its space back."""
+        """Return what the user hears where a checkpoint could not be written; give its space back."""
         for unfinished in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
             shutil.rmtree(unfinished, ignore_errors=True)
         others = [step for step in checkpoint_steps(self._folder.parent) if step != self._saving]
@@ -158,7 +158,7 @@ class CheckpointWriter:
 
 
 def checkpoint_steps(workdir: AnyPath) -> list[int]:
-    """Steps of the checkpoints in a workdir, damaged ones too, in ascending order.
+    """Return the steps of the checkpoints in a workdir, damaged ones too, in ascending order.
 
     In a bucket, where a folder can't get its name when it is complete, the file of checksums says that it is.
     """
@@ -169,12 +169,12 @@ def checkpoint_steps(workdir: AnyPath) -> list[int]:
 
 
 def checkpoint_directory(workdir: AnyPath, step: int) -> AnyPath:
-    """The folder of a step's checkpoint."""
+    """Return the folder of a step's checkpoint."""
     return absolute(workdir / FOLDER / str(step))
 
 
 def metrics_of(workdir: AnyPath, step: int) -> dict[str, float | int]:
-    """What an evaluated checkpoint says of itself; a damaged number must not make it the best one."""
+    """Return what an evaluated checkpoint says of itself; a damaged number must not make it the best one."""
     directory = checkpoint_directory(workdir, step)
     with contextlib.suppress(OSError):  # another host removes it
         if not find_damage(directory, META):
@@ -183,7 +183,7 @@ def metrics_of(workdir: AnyPath, step: int) -> dict[str, float | int]:
 
 
 def read_meta(directory: AnyPath) -> CheckpointMeta:
-    """The metadata in a checkpoint's folder.
+    """Return the metadata in a checkpoint's folder.
 
     Raises:
         OSError, ValueError, TypeError: they are missing or damaged.
@@ -203,7 +203,7 @@ def write_metrics(directory: AnyPath, metrics: Mapping[str, float | int]) -> Non
 
 
 def _read_metrics(path: AnyPath) -> dict[str, float | int]:
-    """What `write_metrics` wrote; nothing where it didn't, or where that is damaged."""
+    """Return what `write_metrics` wrote; nothing where it didn't, or where that is damaged."""
     with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
         content = json.loads(path.read_text())
         metrics: dict[str, float | int] = content["metrics"]
@@ -217,13 +217,15 @@ def _sha256(metrics: Mapping[str, float | int]) -> str:
 
 
 def variables_of(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint keeps of a state as its variables: weights, batch statistics and averaged weights, if any."""
+    """Return what a checkpoint keeps of a state as its variables: weights, batch statistics and averaged weights, if
+    any.
+    """
     averaged = {} if state.averaged is None else {"averaged": state.averaged}
     return {"params": state.params, "batch_stats": state.batch_stats} | averaged
 
 
 def _array_writer(hosts_of: ocp.options.MultiprocessingOptions) -> ocp.PyTreeCheckpointHandler:
-    """Writes every array from one of the devices that have it.
+    """Write every array from one of the devices that have it.
 
     By default orbax lets each copy write a slice, and compiles the slicing for every shape: half a minute at the first
     save on 8 CPU devices. On GPUs, too, it leaves that out.
@@ -235,7 +237,7 @@ def _array_writer(hosts_of: ocp.options.MultiprocessingOptions) -> ocp.PyTreeChe
 
 
 def cause(error: BaseException) -> str:
-    """The reason in an error of the libraries below, in one line."""
+    """Return the reason in an error of the libraries below, in one line."""
     if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
         return "no space left on the device"
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

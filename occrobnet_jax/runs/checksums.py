@@ -11,7 +11,7 @@ CHECKSUMS_FILE = "checksums.json"
 
 
 def write_checksums(directory: Path) -> None:
-    """Seals a directory: writes the checksum of each file in its folders, by its relative path, into `CHECKSUMS_FILE`.
+    """Seal a directory: writes the checksum of each file in its folders, by its relative path, into `CHECKSUMS_FILE`.
 
     Files beside that one are left out: they are orbax's notes about the writing, complete only after it.
     """
@@ -21,7 +21,9 @@ def write_checksums(directory: Path) -> None:
 
 
 def find_damage(directory: AnyPath, item: str = "") -> list[str]:
-    """What is wrong with a sealed directory, or one folder of it, one phrase a file; nothing if it is as written."""
+    """Return what is wrong with a sealed directory, or one folder of it, one phrase a file; nothing if it is as
+    written.
+    """
     try:
         expected = read_checksums(directory)
     except FileNotFoundError:
@@ -35,12 +37,12 @@ def find_damage(directory: AnyPath, item: str = "") -> list[str]:
 
 
 def is_sealed(directory: AnyPath) -> bool:
-    """Whether everything in a directory had been written when its checksums were."""
+    """Return whether everything in a directory had been written when its checksums were."""
     return (directory / CHECKSUMS_FILE).is_file()
 
 
 def read_checksums(directory: AnyPath) -> dict[str, str]:
-    """The checksum of each file of a sealed directory, by its relative path.
+    """Return the checksum of each file of a sealed directory, by its relative path.
 
     Raises:
         FileNotFoundError: it isn't sealed.
@@ -53,7 +55,7 @@ def read_checksums(directory: AnyPath) -> dict[str, str]:
 
 
 def seal_sha256(directory: AnyPath) -> str:
-    """One checksum for a sealed directory: that of the file of checksums.
+    """Return one checksum for a sealed directory: that of the file of checksums.
 
     Raises:
         OSError: it isn't sealed.

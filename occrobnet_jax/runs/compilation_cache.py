@@ -7,7 +7,7 @@ from occrobnet_jax.runs.experiment import Experiment
 
 
 def use_compilation_cache(experiment: Experiment) -> None:
-    """Lets XLA keep what it compiles for the next start."""
+    """Let XLA keep what it compiles for the next start."""
     if experiment.compilation_cache_dir:
         place = path_of(experiment.compilation_cache_dir)
         jax.config.update("jax_compilation_cache_dir", str(place if in_bucket(place) else place.expanduser()))

@@ -11,7 +11,7 @@ from occrobnet_jax.runs.experiment import Experiment
 
 
 def experiment_from(config: Mapping[str, Any]) -> Experiment:
-    """The record for a `ConfigDict` or what `config.json` holds.
+    """Return the record for a `ConfigDict` or what `config.json` holds.
 
     Raises:
         ValueError: a name that does not exist, with the nearest ones that do; a value of the wrong type, or one that
@@ -21,12 +21,12 @@ def experiment_from(config: Mapping[str, Any]) -> Experiment:
 
 
 def config_of(experiment: Experiment) -> dict[str, Any]:
-    """The inverse of `experiment_from`, as nested dictionaries of plain values."""
+    """Return the inverse of `experiment_from`, as nested dictionaries of plain values."""
     return dataclasses.asdict(experiment)
 
 
 def config_names(record: Any, prefix: str = "config") -> list[str]:
-    """Every name of a record and of those inside it, such as "config.model.ciet"."""
+    """Return every name of a record and of those inside it, such as "config.model.ciet"."""
     names = []
     for name, kind in typing.get_type_hints(record).items():
         inner = config_names(kind, f"{prefix}.{name}") if dataclasses.is_dataclass(kind) else []
@@ -35,7 +35,7 @@ def config_names(record: Any, prefix: str = "config") -> list[str]:
 
 
 def unknown_name(name: str) -> ValueError:
-    """The error for a name such as "config.modl.ciet"."""
+    """Return the error for a name such as "config.modl.ciet"."""
     names = config_names(Experiment)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     last = name.rsplit(".", 1)[-1]

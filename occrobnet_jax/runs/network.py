@@ -7,5 +7,5 @@ from occrobnet_jax.runs.experiment import Experiment
 
 
 def make_model(experiment: Experiment) -> OccRobNet:
-    """The network in the experiment's compute dtype; parameters are float32 in any case."""
+    """Return the network in the experiment's compute dtype; parameters are float32 in any case."""
     return OccRobNet(experiment.model, dtype=jnp.dtype(experiment.compute_dtype))

@@ -8,7 +8,7 @@ IMAGENET_WEIGHTS = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
 
 
 def check_lengths(recipe: RecipeConfig, global_batch_size: int, train_examples: int) -> None:
-    """Compares what steps and rates were derived from with what there is.
+    """Compare what steps and rates were derived from with what there is.
 
     Raises:
         ValueError: batch size or dataset are others; says how to derive them anew.
@@ -29,7 +29,7 @@ def check_lengths(recipe: RecipeConfig, global_batch_size: int, train_examples: 
 
 
 def check_weights(recipe: RecipeConfig, backbone_weights: str, init_from: str) -> None:
-    """Refuses to begin a run from drawn weights with a recipe for pretrained ones.
+    """Refuse to begin a run from drawn weights with a recipe for pretrained ones.
 
     Raises:
         ValueError: no weights are given.

@@ -46,7 +46,8 @@ class Restored(NamedTuple):
 
 
 def restore_state(workdir: AnyPath, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
-    """The newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is none.
+    """Return the newest sound checkpoint of a workdir, laid out as `state` (with shardings) says; None if there is
+    none.
 
     The lead checks, all hosts restore what it found. Newer ones that are damaged are reported and put aside under
     another name. All hosts must call it.
@@ -91,18 +92,18 @@ def restore_for_inference(path: AnyPath | str, step: int | None = None) -> Resto
 
 
 def checkpoint_sha256(workdir: AnyPath, step: int) -> str:
-    """The checksum of a workdir's checkpoint, over everything in it."""
+    """Return the checksum of a workdir's checkpoint, over everything in it."""
     return seal_sha256(checkpoint_directory(workdir, step))
 
 
 def _averaged_first(variables: dict[str, Any]) -> dict[str, Any]:
-    """What the network is evaluated with: the averaged weights in place of the others where there are any."""
+    """Return what the network is evaluated with: the averaged weights in place of the others where there are any."""
     params = variables.get("averaged", variables["params"])
     return {"params": params, "batch_stats": variables["batch_stats"]}
 
 
 def _find(path: AnyPath, step: int | None) -> AnyPath:
-    """The folder of the checkpoint that a user means by `path` and `step`."""
+    """Return the folder of the checkpoint that a user means by `path` and `step`."""
     if is_sealed(path):
         workdir, step = absolute(path).parents[1], int(absolute(path).name)
     else:
@@ -118,7 +119,7 @@ def _find(path: AnyPath, step: int | None) -> AnyPath:
 
 
 def _newest_sound(workdir: AnyPath) -> int | None:
-    """Step of the newest checkpoint without damage; None where there is none at all.
+    """Return step of the newest checkpoint without damage; None where there is none at all.
 
     Raises:
         ValueError: all of them are damaged; says how.
@@ -145,7 +146,7 @@ def _damage_of(directory: AnyPath) -> list[str]:
 
 @contextlib.contextmanager
 def _sound_copy(directory: AnyPath) -> Iterator[Path]:
-    """A checkpoint that was found sound, at hand; what is copied from a bucket is looked at again."""
+    """Yield a checkpoint that was found sound, at hand; what is copied from a bucket is looked at again."""
     with at_hand(directory) as copy:
         if in_bucket(directory) and (damage := find_damage(copy)):
             raise ValueError(f"{directory} is damaged: {_listed(damage)}")
@@ -158,7 +159,7 @@ def _listed(damage: list[str]) -> str:
 
 
 def _put_damaged_aside(workdir: AnyPath, newest_sound: int) -> None:
-    """Renames the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
+    """Rename the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
     for step in checkpoint_steps(workdir):
         if step > newest_sound:
             directory = checkpoint_directory(workdir, step)
@@ -173,7 +174,7 @@ def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
 
 
 def _stored(directory: Path) -> PyTree[Any]:
-    """Shapes and types of a checkpoint's variables."""
+    """Return shapes and types of a checkpoint's variables."""
     return ocp.StandardCheckpointHandler().metadata(directory / VARIABLES).tree
 
 

@@ -36,7 +36,7 @@ class TrainState:
 def create_state(
     model: nn.Module, optimiser: optax.GradientTransformation, seed: int, input_size_px: int, *, average: bool
 ) -> TrainState:
-    """The state before the first step; to be jitted, so that it is laid out on the mesh from the beginning."""
+    """Return the state before the first step; to be jitted, so that it is laid out on the mesh from the beginning."""
     image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
     variables = model.init(jax.random.key(seed), image, train=False)
     params = variables["params"]
@@ -50,7 +50,7 @@ def create_state(
 
 
 def abstract_variables(model: nn.Module, input_size_px: int) -> dict[str, Any]:
-    """Shapes of a network's parameters and batch statistics."""
+    """Return the shapes of a network's parameters and batch statistics."""
     image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
     return dict(jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False)))
 
@@ -71,6 +71,6 @@ def state_sha256(state: TrainState) -> str:
 
 
 def leaves_by_path(tree: PyTree[Any]) -> dict[str, Any]:
-    """Leaves of a tree under names such as "params/backbone/conv1/kernel"."""
+    """Leave of a tree under names such as "params/backbone/conv1/kernel"."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}

@@ -22,7 +22,7 @@ LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 
 def prepare_workdir(workdir: AnyPath) -> None:
-    """Makes the workdir where it is missing.
+    """Make the workdir where it is missing.
 
     Raises:
         ValueError: it can't be written.
@@ -45,12 +45,12 @@ def _try_to_write(path: AnyPath) -> None:
 
 
 def write_config(workdir: AnyPath, config: Mapping[str, Any]) -> None:
-    """Keeps the whole config as run."""
+    """Keep the whole config as run."""
     write_atomically(workdir / CONFIG_FILE, json.dumps(config, indent=1) + "\n")
 
 
 def config_changes(workdir: AnyPath, config: Mapping[str, Any]) -> list[str]:
-    """How `config` differs from what the workdir's earlier run kept, one phrase a setting."""
+    """Return how `config` differs from what the workdir's earlier run kept, one phrase a setting."""
     path = workdir / CONFIG_FILE
     if not path.is_file():
         return []
@@ -61,7 +61,7 @@ def config_changes(workdir: AnyPath, config: Mapping[str, Any]) -> list[str]:
 
 
 def write_summary(workdir: AnyPath, summary: Mapping[str, Any]) -> None:
-    """Keeps what the run came to, with the versions of everything that computed it."""
+    """Keep what the run came to, with the versions of everything that computed it."""
     write_atomically(workdir / SUMMARY_FILE, json.dumps({**summary, "versions": versions()}, indent=1) + "\n")
 
 
@@ -111,7 +111,8 @@ def versions() -> dict[str, str]:
 
 
 def git_sha() -> str:
-    """Commit of the code, with "+changes" where files differ from it; in an image what it was built from; else empty."""
+    """Commit of the code, with "+changes" where files differ from it; in an image what it was built from; else empty.
+    """
     if COMMIT_VARIABLE in os.environ:
         return os.environ[COMMIT_VARIABLE]
     repository = Path(occrobnet_jax.__file__).parents[1]

@@ -84,7 +84,8 @@ class EvaluationReport:
     """
 
     def __init__(self, workdir: AnyPath):
-        """Of a run, which need not have begun; one that was not trained here, such as an imported one, tells nothing."""
+        """Of a run, which need not have begun; one that was not trained here, such as an imported one, tells nothing.
+        """
         self._workdir = workdir
         self._waiting: list[KeptEvaluation] = []
         self._run: WandbRun | None = None
@@ -120,5 +121,5 @@ class EvaluationReport:
 
 
 def _artifact_name(split: str) -> str:
-    """A split such as "val[:100]" with the characters that an artifact's name may have."""
+    """Return a split such as "val[:100]" with the characters that an artifact's name may have."""
     return re.sub(r"[^\w.-]+", "-", split).strip("-")

@@ -41,7 +41,7 @@ class WandbRun:
     def __init__(
         self, config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any], *, joins: bool = False
     ):
-        """Starts the run, or the next part of it, with `run_config` shown beside its curves; see `open_run`."""
+        """Start the run, or the next part of it, with `run_config` shown beside its curves; see `open_run`."""
         self._run: Any = None
         self._exit_code = 0
         self._alive = config.mode != "disabled"
@@ -53,12 +53,12 @@ class WandbRun:
         self._order(lambda: self._start(config, workdir, run_config, joins))
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Sends numbers; "step" among them is their place on the axis."""
+        """Send numbers; "step" among them is their place on the axis."""
         row = dict(values)
         self._order(lambda: self._run.log(row))
 
     def log_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
-        """Sends lists of RGB images."""
+        """Send lists of RGB images."""
         self._order(lambda: self._log_images(step, images))
 
     def apply(self, action: Callable[[Any], None]) -> None:
@@ -66,7 +66,7 @@ class WandbRun:
         self._order(lambda: action(self._run))
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
-        """Sends what the run has come to."""
+        """Send what the run has come to."""
         self._order(lambda: self._run.summary.update(dict(summary)))
 
     def end_unfinished(self, status: int, *, preempted: bool) -> None:
@@ -76,7 +76,7 @@ class WandbRun:
             self._order(lambda: self._run.mark_preempting())
 
     def finish(self, *, failed: bool = False, limit_s: float | None = None) -> None:
-        """Ends the run, which is shown as finished, as preempted or as failed; waits FINISH_TIMEOUT_S by default."""
+        """End the run, which is shown as finished, as preempted or as failed; waits FINISH_TIMEOUT_S by default."""
         limit_s = FINISH_TIMEOUT_S if limit_s is None else limit_s
         exit_code = 1 if failed else self._exit_code
         self._order(lambda: self._run.finish(exit_code=exit_code))
@@ -98,7 +98,7 @@ class WandbRun:
         self._run.log({"step": step} | {name: [Image(image) for image in group] for name, group in images.items()})
 
     def _order(self, action: Callable[[], None] | None) -> None:
-        """Leaves work for the thread; None is its end."""
+        """Leave work for the thread; None is its end."""
         if not self._alive:
             return
         try:
@@ -176,7 +176,9 @@ def open_run(config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any
 
 
 def _path(config: WandbConfig, workdir: AnyPath) -> dict[str, Any]:
-    """Where the run is; in a sweep its agent has said so, and wandb ignores, with a warning, what else is given."""
+    """Return where the run is; in a sweep its agent has said so, and wandb ignores, with a warning, what else is
+    given.
+    """
     if SWEEP_VARIABLE in os.environ:
         return {}
     return {"project": config.project, "entity": config.entity or None, "id": run_id(workdir)}

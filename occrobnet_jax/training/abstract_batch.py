@@ -16,7 +16,7 @@ from occrobnet_jax.runs.experiment import Experiment
 
 
 def abstract_batch(experiment: Experiment, mesh: Mesh) -> PackedBatch:
-    """The global batch on a mesh, of `jax.ShapeDtypeStruct`s: what the input pipeline makes of a photo."""
+    """Return the global batch on a mesh, of `jax.ShapeDtypeStruct`s: what the input pipeline makes of a photo."""
     side = experiment.data.input_size_px
     photo = cv2.imencode(".png", np.zeros((side, side, 3), np.uint8))[1].tobytes()
     example = empty_example() | {"image": photo, "height": np.int32(side), "width": np.int32(side)}

@@ -20,7 +20,7 @@ BACKBONE = "backbone"
 
 
 def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState, str]:
-    """A new run's state with the weights that the config names, and which they are, with SHA-256.
+    """Return a new run's state with the weights that the config names, and which they are, with SHA-256.
 
     Raises:
         ValueError: see `with_backbone` and `initialise_from`.
@@ -36,7 +36,7 @@ def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState,
 
 
 def with_backbone(state: TrainState, path: Path) -> TrainState:
-    """The state with the backbone's weights and statistics from a file of torchvision's or timm's.
+    """Return the state with the backbone's weights and statistics from a file of torchvision's or timm's.
 
     Raises:
         ValueError: the file can't be read or doesn't fit the backbone.
@@ -47,7 +47,8 @@ def with_backbone(state: TrainState, path: Path) -> TrainState:
 
 
 def initialise_from(path: AnyPath | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
-    """A new run's state with the weights and batch statistics of another run's checkpoint, as far as both have them.
+    """Return a new run's state with the weights and batch statistics of another run's checkpoint, as far as both have
+    them.
 
     Args:
         path: workdir, or the folder of one checkpoint.
@@ -93,7 +94,9 @@ def initialise_from(path: AnyPath | str, state: TrainState, may_differ: tuple[st
 
 
 def _with_leaves(state: TrainState, leaves: dict[str, Any]) -> TrainState:
-    """The state with some of its variables replaced, laid out as they were; averages start from the same weights."""
+    """Return the state with some of its variables replaced, laid out as they were; averages start from the same
+    weights.
+    """
 
     def replaced(path: tuple, leaf: jax.Array) -> jax.Array:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -110,12 +113,12 @@ def _by_kind(variables: dict[str, Any]) -> list[tuple[str, str, Any]]:
 
 
 def _is_in(name: str, parts: tuple[str, ...]) -> bool:
-    """Whether an array, such as "params/decoder/queries", belongs to one of the parts."""
+    """Return whether an array, such as "params/decoder/queries", belongs to one of the parts."""
     module = name.split("/", 1)[1]
     return any(module == part or module.startswith(f"{part}/") for part in parts)
 
 
 def _listed(names: Any) -> str:
-    """The parts that arrays belong to, with how many of them each has."""
+    """Return the parts that arrays belong to, with how many of them each has."""
     parts = Counter("/".join(name.split("/")[1:3]) for name in names)
     return ", ".join(f"{part} ({count})" for part, count in sorted(parts.items())) or "nothing"

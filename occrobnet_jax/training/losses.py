@@ -33,7 +33,7 @@ LAST_JOINT = NUM_HANDS * NUM_JOINTS  # class of the last joint; the object's is 
 def losses(
     predictions: Predictions, batch: Batch, model_config: ModelConfig, loss_config: LossConfig
 ) -> dict[str, Term]:
-    """All terms that the predictions allow.
+    """Return all terms that the predictions allow.
 
     Returns:
         For each term its weighted sum and its count; `total` divides and adds them.
@@ -51,7 +51,7 @@ def losses(
 
 
 def total(terms: dict[str, Term], counts: dict[str, Float[Array, ""]] | None = None) -> Float[Array, ""]:
-    """The loss: the sum of all terms' means. A term without any element counts as 0.
+    """Return the loss: the sum of all terms' means. A term without any element counts as 0.
 
     Args:
         terms: of a batch.
@@ -179,7 +179,7 @@ def _vector_losses(
 def _angle_losses(
     predictions: Predictions, batch: Batch, mask: Float[Array, " b"], model_config: ModelConfig, config: LossConfig
 ) -> dict[str, Term]:
-    """Rotations and shape against the parameters of a fit, where there is one (KypT)."""
+    """Return rotations and shape against the parameters of a fit, where there is one (KypT)."""
     assert predictions.hand_rotations is not None
     assert predictions.hand_shape is not None
     known = batch.hand_pose_known * mask[:, None]
@@ -196,9 +196,9 @@ def _angle_losses(
 def _rotation_errors(
     rotations: Float[Array, "l b n k r"], batch: Batch, model_config: ModelConfig
 ) -> Float[Array, "l b n k"]:
-    """Distance of each rotation: the sum of the differences of axis-angle numbers (KypT), or in 6D the chord between
-    the matrices, 2 sin(angle / 2) [ours]. It grows up to half a turn; the sum of the entries' differences has a minimum
-    there, in which fingers stay.
+    """Return the distance of each rotation: the sum of the differences of axis-angle numbers (KypT), or in 6D the chord
+    between the matrices, 2 sin(angle / 2) [ours]. It grows up to half a turn; the sum of the entries' differences
+    has a minimum there, in which fingers stay.
     """
     wanted = batch.hand_pose.reshape(*rotations.shape[1:-1], 3)
     if model_config.rotation_form != "6d":

@@ -30,18 +30,18 @@ class MetricWindow:
         self._timed, self._waited_s, self._started_s = 0, 0.0, math.nan
 
     def restart_clock(self) -> None:
-        """Leaves out of the speed what has passed, such as an evaluation."""
+        """Leave out of the speed what has passed, such as an evaluation."""
         self._timed, self._waited_s, self._started_s = 0, 0.0, time.perf_counter()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Measures the time that a step waits for its batch."""
+        """Measure the time that a step waits for its batch."""
         started_s = time.perf_counter()
         yield
         self._waited_s += time.perf_counter() - started_s
 
     def add(self, step: int, metrics: StepMetrics) -> None:
-        """Takes what step number `step` returned."""
+        """Take what step number `step` returned."""
         self._steps.append((step, metrics))
         self._timed += 1
         if math.isnan(self._started_s):
@@ -72,12 +72,12 @@ class MetricWindow:
         return speed if self._step_at_peak_s is None else speed | {"mfu_share": self._step_at_peak_s / step_s}
 
     def __len__(self) -> int:
-        """Number of steps in the window."""
+        """Return the number of steps in the window."""
         return len(self._steps)
 
 
 def check_finite(step: int, metrics: Mapping[str, float]) -> None:
-    """Raises a FloatingPointError where the loss or the gradient of a step isn't finite."""
+    """Raise a FloatingPointError where the loss or the gradient of a step isn't finite."""
     broken = [name for name, value in metrics.items() if name.split("/")[0] in MAY_BREAK and not math.isfinite(value)]
     if broken:
         terms = [name for name in broken if "/" in name] or broken

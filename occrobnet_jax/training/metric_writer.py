@@ -73,7 +73,7 @@ class MetricWriter:
         return bool(self.wandb_id or self._tensorboard)
 
     def flush(self) -> None:
-        """Returns when everything recorded so far is in the workdir; call it before a checkpoint counts on that.
+        """Return when everything recorded so far is in the workdir; call it before a checkpoint counts on that.
 
         Raises:
             OSError: it can't be written.
@@ -82,14 +82,14 @@ class MetricWriter:
             self._journal.flush()
 
     def write_images(self, step: int, images: Mapping[str, list[np.ndarray]]) -> None:
-        """Shows lists of RGB images in Weights & Biases and TensorBoard."""
+        """Show lists of RGB images in Weights & Biases and TensorBoard."""
         if self._is_lead:
             self._wandb.log_images(step, images)
         if self._tensorboard:
             self._tensorboard.log_images(step, images)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
-        """Shows in Weights & Biases what the run has come to."""
+        """Show in Weights & Biases what the run has come to."""
         if self._is_lead:
             self._wandb.summarise(summary)
 
@@ -103,7 +103,7 @@ class MetricWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends the record, whatever ended the run."""
+        """End the record, whatever ended the run."""
         if self._is_lead:
             self._bar.close()
             try:

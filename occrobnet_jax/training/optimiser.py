@@ -46,7 +46,8 @@ def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int
 
 
 def _preconditioner(config: OptimiserConfig) -> optax.GradientTransformation:
-    """The direction of a step. Muon's has the same size for every shape, so that rates mean what they do for Adam.
+    """Return the direction of a step. Muon's has the same size for every shape, so that rates mean what they do for
+    Adam.
 
     Vectors, more than half of all arrays, are Adam's as one: fewer operations in a program, fewer arrays in a state. No
     device holds slices of them (`parallel.mesh`), which would have to be gathered.
@@ -138,7 +139,7 @@ def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) ->
 
 
 def update_average(averaged: PyTree[Array], params: PyTree[Array], step: Int[Array, ""], decay: float) -> PyTree[Array]:
-    """Moves the average of the weights towards `params`, the weights after `step` steps.
+    """Move the average of the weights towards `params`, the weights after `step` steps.
 
     A young average forgets faster, by (1 + step) / (10 + step), or the random start would stay in it for long.
     """

@@ -59,12 +59,12 @@ class Position(NamedTuple):
     is_evaluated: bool = True  # whether this step's evaluation, if one is due, is done
 
     def after(self, step: int, global_batch_size: int) -> "Position":
-        """The position at a later step."""
+        """Return the position at a later step."""
         return Position(step, self.examples_seen + (step - self.step) * global_batch_size)
 
 
 def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Run:
-    """Puts a run together, on all devices unless some are given.
+    """Put a run together, on all devices unless some are given.
 
     Raises:
         ValueError: mesh, batch size and devices don't go together.
@@ -99,7 +99,7 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
 
 @contextlib.contextmanager
 def compiled_meanwhile(run: Run) -> Iterator[None]:
-    """Compiles the training step in a thread of its own while the body is busy with something else.
+    """Compile the training step in a thread of its own while the body is busy with something else.
 
     Traced it is before: that is Python's work, and of two such threads each only waits for the other. JAX keeps the
     program, so that the step's first call finds it. The body's end waits for the compiler, except after an error in
@@ -117,7 +117,8 @@ def compiled_meanwhile(run: Run) -> Iterator[None]:
 
 
 def restore_or_create(run: Run, workdir: AnyPath) -> tuple[TrainState, Position, str]:
-    """Where to go on from: the workdir's newest sound checkpoint, else a new state, whose weights may be another's.
+    """Return where to go on from: the workdir's newest sound checkpoint, else a new state, whose weights may be
+    another's.
 
     Returns:
         The state, how far it has come, and which weights the run began with, in words.

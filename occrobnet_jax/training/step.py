@@ -43,7 +43,7 @@ class Inputs:
 def make_train_step(
     experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation, gather: Gather = as_they_are
 ) -> TrainStep:
-    """A pure function from the state and a global batch to the next state and what is worth logging.
+    """Return a pure function from the state and a global batch to the next state and what is worth logging.
 
     Randomness comes from the seed and the step's number alone, so a resumed run draws what the undisturbed one did.
     `gather` makes parameters whole where devices keep slices of them.
@@ -86,7 +86,7 @@ def make_train_step(
 def compile_for(
     mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding], xla_flags: XlaFlags = "default"
 ) -> CompiledStep:
-    """The step for a mesh: the batch comes split over all devices, the state stays where it lives.
+    """Return the step for a mesh: the batch comes split over all devices, the state stays where it lives.
 
     With these layouts given, XLA finds the rest: it sums gradients over devices. The old state's memory is handed over
     to the new one.
@@ -111,7 +111,7 @@ def forced_share(experiment: Experiment, step: Int[Array, ""]) -> Float[Array, "
 
 
 def _draw_forced(experiment: Experiment, step: Int[Array, ""], key: Array, batch_size: int) -> Bool[Array, " b"] | None:
-    """The examples of a global batch that take true keypoints in place of detected ones."""
+    """Return the examples of a global batch that take true keypoints in place of detected ones."""
     if not experiment.teacher_forced_steps + experiment.teacher_fading_steps:
         return None
     drawn = jax.random.uniform(jax.random.fold_in(key, FORCING_STREAM), (batch_size,))
@@ -152,7 +152,7 @@ def _norms(gradient: PyTree[Array]) -> Numbers:
 
 
 def _activity(predictions: Predictions) -> Numbers:
-    """Whether the network's discontinuous parts are alive: keypoints found in an image, gates driven to 0 or 1."""
+    """Return whether the network's discontinuous parts are alive: keypoints found in an image, gates driven to 0 or 1."""
     return {
         "keypoints_per_image": predictions.keypoints.valid.sum(-1).mean(dtype=jnp.float32),
         "saturated_gates": predictions.saturated_gates,

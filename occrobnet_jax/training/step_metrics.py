@@ -17,9 +17,9 @@ class StepMetrics:
 
     @classmethod
     def of(cls, numbers: Mapping[str, Float[Array, ""]]) -> "StepMetrics":
-        """Puts numbers together, in float32; still on the device."""
+        """Put numbers together, in float32; still on the device."""
         return cls(jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers.values()]), tuple(numbers))
 
     def numbers(self) -> dict[str, float]:
-        """The numbers by their names; waits for the device."""
+        """Return the numbers by their names; wait for the device."""
         return dict(zip(self.names, np.asarray(self.values).tolist(), strict=True))

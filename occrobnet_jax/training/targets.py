@@ -16,7 +16,7 @@ RIDGE = 1e-4  # of the weak camera's fit (KypT)
 
 
 def root_annotated(batch: Batch) -> Bool[Array, "b n"]:
-    """Hands whose wrist is annotated; root-relative targets exist for them."""
+    """Hand whose wrist is annotated; root-relative targets exist for them."""
     return batch.joint_annotated[:, :, WRIST]
 
 
@@ -30,7 +30,9 @@ def fully_annotated(batch: Batch) -> Bool[Array, " b"]:
 def joint_heatmap(
     batch: Batch, stride: int, size: tuple[int, int], sigma_hm: float, overlap: str
 ) -> Float[Array, "b hh ww"]:
-    """One Gaussian a joint inside the crop, each with peak 255; where they overlap their sum (KypT) or the maximum."""
+    """Return one Gaussian a joint inside the crop, each with peak 255; where they overlap their sum (KypT) or the
+    maximum.
+    """
     xy = (batch.joints_px / stride).reshape(batch.joints_px.shape[0], -1, 2)
     valid = batch.joint_in_crop.reshape(xy.shape[:2])
     across = _gaussian(xy[..., 0], size[1], sigma_hm) * valid[..., None]
@@ -97,7 +99,7 @@ def token_hands(
 
 
 def _matches(keypoints: Keypoints, batch: Batch, stride: int, radius_hm: float) -> Bool[Array, "b t nj"]:
-    """Joints inside the crop within the radius of each token."""
+    """Return joints inside the crop within the radius of each token."""
     joints_hm = (batch.joints_px / stride).reshape(batch.joints_px.shape[0], -1, 2)
     distance = jnp.sum((keypoints.xy_hm[:, :, None] - joints_hm[:, None]) ** 2, -1)
     return (distance <= radius_hm**2) & batch.joint_in_crop.reshape(joints_hm.shape[:2])[:, None]
@@ -109,7 +111,7 @@ def relative_translation(batch: Batch) -> tuple[Float[Array, "b 3"], Bool[Array,
 
 
 def hand_shape(batch: Batch) -> tuple[Float[Array, "b 10"], Bool[Array, " b"]]:
-    """Mean of the known hands' shapes, since both are one person's (KypT), and where there is one."""
+    """Return the mean of the known hands' shapes, since both are one person's (KypT), and where there is one."""
     known = batch.hand_pose_known
     total = jnp.where(known[..., None], batch.hand_shape, 0.0).sum(1)
     return total / jnp.maximum(known.sum(1, keepdims=True), 1), known.any(1)
@@ -138,7 +140,7 @@ def weak_camera(batch: Batch, grid_px: float) -> tuple[Float[Array, "b 3"], Bool
 
 
 def object_translations(batch: Batch, heads: int) -> tuple[Float[Array, "b heads 3"], Bool[Array, "b heads"]]:
-    """The object relative to the wrists, and where it is taught.
+    """Return the object relative to the wrists, and where it is taught.
 
     One head speaks of the right wrist, or the left one where there is no right hand; two speak of one wrist each.
     """

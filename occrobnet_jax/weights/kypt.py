@@ -120,7 +120,7 @@ def with_present_names(state: StateDict) -> StateDict:
 
 
 def kind_of(state: StateDict, path: Path) -> Kind:
-    """Which of the released kinds a state dict is.
+    """Return which of the released kinds a state dict is.
 
     Raises:
         ValueError: none of them.
@@ -135,7 +135,7 @@ def kind_of(state: StateDict, path: Path) -> Kind:
 
 
 def model_config(state: StateDict, kind: Kind, mano: Path | None = None) -> ModelConfig:
-    """The configuration of our network that is the file's network.
+    """Return the configuration of our network that is the file's network.
 
     Sizes that the released kinds share are KypT's and stay checked by the arrays' shapes; depths are counted.
 
@@ -256,6 +256,6 @@ def _numbered(module: str, hidden: int) -> str:
 
 
 def _depth(state: StateDict, part: str) -> int:
-    """How many layers the file's encoder or decoder has."""
+    """Return how many layers the file's encoder or decoder has."""
     numbers = {name.split(".")[3] for name in state if name.startswith(f"transformer.{part}.layers.")}
     return len(numbers)

@@ -40,7 +40,7 @@ class Source:
 
 
 def read_state_dict(path: Path) -> StateDict:
-    """Names and arrays of a `.safetensors` file, or of a state dict that `torch.save` wrote.
+    """Name and arrays of a `.safetensors` file, or of a state dict that `torch.save` wrote.
 
     In the latter the state dict may stand beside other things under one of `WRAPPERS`, and its names may begin with
     "module.", as those of networks trained on several GPUs do. No pickled code is run.
@@ -122,7 +122,7 @@ def converted(
 
 
 def _problem(state: Mapping[str, np.ndarray], source: Source) -> str | None:
-    """What is wrong with the array that a source needs, in one line."""
+    """Return what is wrong with the array that a source needs, in one line."""
     if source.name not in state:
         return f"{source.name}: missing"
     array = state[source.name]
@@ -148,7 +148,7 @@ def _read_safetensors(path: Path) -> StateDict:
 
 
 def _find_state_dict(content: Any, path: Path) -> dict[str, TorchTensor]:
-    """The state dict of what was saved: itself, or under one of the usual names."""
+    """Return the state dict of what was saved: itself, or under one of the usual names."""
     held = content
     if isinstance(content, Mapping):
         held = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), content)
@@ -161,7 +161,9 @@ def _find_state_dict(content: Any, path: Path) -> dict[str, TorchTensor]:
 
 
 def split_rows(shape: tuple[int, ...], part: int, parts: int) -> tuple[tuple[int, ...], slice]:
-    """Shape of `parts` arrays of PyTorch's `shape` stacked along the first axis, and the rows of one of them."""
+    """Return the shape of `parts` arrays of PyTorch's `shape` stacked along the first axis, and the rows of one of
+    them.
+    """
     rows = shape[0]
     return (parts * rows, *shape[1:]), slice(part * rows, (part + 1) * rows)
 

@@ -138,7 +138,7 @@ def _zip(file: io.BufferedIOBase, path: Path) -> zipfile.ZipFile:
 
 
 def _zip_content(archive: zipfile.ZipFile, path: Path) -> tuple[Any, ReadStorage]:
-    """What was saved, and a function that reads its storages."""
+    """Return what was saved, and a function that reads its storages."""
     records = {record.filename: record for record in archive.infolist()}
     pickles = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
@@ -204,7 +204,7 @@ def _legacy_content(file: mmap.mmap, path: Path) -> tuple[Any, ReadStorage]:
 
 
 def _legacy_places(file: mmap.mmap, path: Path, keys: Any, storages: dict[str, Storage]) -> dict[str, int]:
-    """Where the bytes of each storage begin."""
+    """Return where the bytes of each storage begin."""
     places: dict[str, int] = {}
     place = file.tell()
     for key in keys if isinstance(keys, list) else []:

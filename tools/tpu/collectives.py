@@ -46,7 +46,7 @@ class Collective:
 
 
 def collectives(hlo: str) -> list[Collective]:
-    """Every collective of a compiled program (`compiled.as_text()`), with how often a step runs it."""
+    """Return every collective of a compiled program (`compiled.as_text()`), with how often a step runs it."""
     times, partitions = times_called(hlo), _PARTITIONS.search(hlo)
     num_devices = int(partitions[1]) if partitions else 1
     found: dict[str, Collective] = {}

@@ -17,7 +17,7 @@ _ON_CHIP = re.compile(r"S\([1-9]\)")
 
 
 def instructions(hlo: str) -> Iterator[tuple[str, str]]:
-    """Lines inside computations, each with its computation's name."""
+    """Return lines inside computations, each with its computation's name."""
     name = ""
     for line in hlo.splitlines():
         if line[:1] not in ("", " ", "}"):
@@ -28,7 +28,7 @@ def instructions(hlo: str) -> Iterator[tuple[str, str]]:
 
 
 def times_called(hlo: str, *, with_fusions: bool = True) -> dict[str, int]:
-    """How often the program runs each computation, those inside fusions too if wanted.
+    """Return how often the program runs each computation, those inside fusions too if wanted.
 
     All branches of a condition count, and a loop whose length the compiler doesn't know counts once.
     """
@@ -53,18 +53,18 @@ def times_called(hlo: str, *, with_fusions: bool = True) -> dict[str, int]:
 
 
 def arrays_of(types: str) -> tuple[Array, ...]:
-    """The arrays that a type names, in order; a tuple has several."""
+    """Return the arrays that a type names, in order; a tuple has several."""
     return tuple((dtype, _shape(dims)) for dtype, dims, _ in _ARRAY.findall(types))
 
 
 def main_memory_bytes(types: str) -> int:
-    """Bytes of those arrays of a type that don't lie in memory on the chip itself."""
+    """Return bytes of those arrays of a type that don't lie in memory on the chip itself."""
     found = _ARRAY.findall(types)
     return sum(num_bytes((dtype, _shape(dims))) for dtype, dims, layout in found if not _ON_CHIP.search(layout))
 
 
 def num_bytes(array: Array) -> int:
-    """Bytes of an array without padding."""
+    """Return bytes of an array without padding."""
     bits = re.search(r"\d+", array[0])
     return math.prod(array[1]) * (int(bits[0]) // 8 if bits else 1)
 

@@ -20,7 +20,7 @@ _PARTS = ("slice-start", "slice", "dynamic-slice")
 
 
 def bytes_moved(hlo: str) -> int:
-    """Bytes that instructions read and write in main memory.
+    """Return bytes that instructions read and write in main memory.
 
     Each counts its operands and results once, whole. Fusions that read parts of an operand are so counted too high.
     """

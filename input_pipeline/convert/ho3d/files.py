@@ -42,7 +42,7 @@ class FrameList:
 
 
 def read_frame_lists(raw: Path) -> dict[str, FrameList]:
-    """The lists of the splits that are there.
+    """Return the lists of the splits that are there.
 
     Raises:
         ValueError: there is none, or one is damaged.
@@ -79,7 +79,7 @@ class FrameFiles:
     number: str
 
     def image(self) -> bytes:
-        """The photo as it was downloaded.
+        """Return the photo as it was downloaded.
 
         Raises:
             UnusableExample: it isn't there.
@@ -97,7 +97,7 @@ class FrameFiles:
         return self.raw / self.split / self.sequence / "meta" / f"{self.number}.pkl"
 
     def meta(self) -> dict[str, Any]:
-        """The annotations.
+        """Return the annotations.
 
         Raises:
             UnusableExample: they aren't there, aren't plain data, or say that the frame has none.
@@ -114,7 +114,7 @@ class FrameFiles:
         return record
 
     def colours(self) -> UInt8[np.ndarray, "h w 3"] | None:
-        """The segmentation as it is painted, RGB; None where there is none.
+        """Return the segmentation as it is painted, RGB; None where there is none.
 
         Raises:
             UnusableExample: the file is damaged.

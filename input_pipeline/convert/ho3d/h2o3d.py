@@ -101,7 +101,7 @@ class H2O3D:
         return FrameFiles(self._raw, OFFICIAL_SPLIT[split], *self._frames[split][index][1])
 
     def _labels(self, split: str, index: int) -> Example:
-        """What the metadata of a frame say."""
+        """Return what the metadata of a frame say."""
         files = self._files(split, index)
         record = files.meta()
         try:

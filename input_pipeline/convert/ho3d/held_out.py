@@ -18,7 +18,7 @@ Frames = dict[str, list[tuple[int, tuple[str, str]]]]
 
 
 def frames_by_split(lists: Mapping[str, FrameList]) -> Frames:
-    """The frames of `train`, `val` and `evaluation`, each in the order of its official list; no empty split."""
+    """Return the frames of `train`, `val` and `evaluation`, each in the order of its official list; no empty split."""
     rows: Frames = {split: list(enumerate(named.frames)) for split, named in lists.items()}
     if "train" in rows:
         held_out = validation_sequences(lists["train"].frames)
@@ -31,18 +31,18 @@ def frames_by_split(lists: Mapping[str, FrameList]) -> Frames:
 
 
 def sequences_of(frames: Frames, split: str) -> list[str]:
-    """The sequences of a split, sorted."""
+    """Return the sequences of a split, sorted."""
     return sorted({sequence for _, (sequence, _) in frames.get(split, [])})
 
 
 def notes_on_validation(frames: Frames) -> Sequence[str]:
-    """What the user should know of the held-out frames."""
+    """Return what the user should know of the held-out frames."""
     held_out = sequences_of(frames, "val")
     return [f"val is ours, sequences of the official train: {', '.join(held_out)}"] if held_out else []
 
 
 def validation_sequences(frames: Iterable[tuple[str, str]]) -> set[str]:
-    """The sequences of train.txt that are held out for validation.
+    """Return the sequences of train.txt that are held out for validation.
 
     A scene is a sequence's name without the digits at its end, since several cameras may have seen it: scenes are
     taken in the order of SHA-256 of their names until they have a tenth of the frames. One scene is left at least.

@@ -126,7 +126,7 @@ class HO3D:
         return FrameFiles(self._raw, OFFICIAL_SPLIT[split], *self._frames[split][index][1])
 
     def _labels(self, split: str, index: int) -> Example:
-        """What the metadata of a frame say."""
+        """Return what the metadata of a frame say."""
         files = self._files(split, index)
         record = files.meta()
         try:
@@ -161,7 +161,7 @@ class HO3D:
         return fields | box_fields(example | fields, {RIGHT: box})
 
     def _ground_truth(self) -> np.ndarray | None:
-        """Joints (n, 21, 3) of the evaluation split, as released: metres, their axes and order."""
+        """Return joints (n, 21, 3) of the evaluation split, as released: metres, their axes and order."""
         path = self._raw / GROUND_TRUTH_FILE
         if "evaluation" not in self.splits or not path.is_file():
             return None
@@ -170,7 +170,7 @@ class HO3D:
 
 
 def _right(values: dict[str, np.ndarray]) -> Example:
-    """Values of the right hand as fields of both."""
+    """Return the values of the right hand as fields of both."""
     return {name: np.stack([value, np.zeros_like(value)]).astype(np.float32) for name, value in values.items()}
 
 

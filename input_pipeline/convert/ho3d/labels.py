@@ -36,12 +36,12 @@ def camera_fields(record: dict[str, Any], source: Path) -> Example:
 
 
 def to_opencv(points_gl_m: Float[np.ndarray, "*points 3"]) -> Float[np.ndarray, "*points 3"]:
-    """Points of their camera frame in ours; its own inverse."""
+    """Return the points of their camera frame in ours; its own inverse."""
     return points_gl_m @ OPENCV_FROM_OPENGL
 
 
 def joint_fields(joints_cam_m: Float[np.ndarray, "2 21 3"], annotated: np.ndarray, intrinsics: np.ndarray) -> Example:
-    """Joints (our axes and order) under their mask, and what follows from it; zeros elsewhere."""
+    """Return joints (our axes and order) under their mask, and what follows from it; zeros elsewhere."""
     joints_cam_m = np.where(annotated[..., None], joints_cam_m, 0)
     joints_px = project(joints_cam_m, intrinsics.astype(np.float64))
     inside = annotated & ((joints_px >= -0.5) & (joints_px < np.array(SIZE_PX) - 0.5)).all(-1)
@@ -59,7 +59,7 @@ def joint_fields(joints_cam_m: Float[np.ndarray, "2 21 3"], annotated: np.ndarra
 
 
 def root_fields(roots_gl_m: dict[int, np.ndarray]) -> Example:
-    """The wrists of the hands that are there, where nothing else is told of them."""
+    """Return the wrists of the hands that are there, where nothing else is told of them."""
     root_cam_m, known = np.zeros((NUM_HANDS, 3), np.float32), np.zeros(NUM_HANDS, np.uint8)
     for hand, root in roots_gl_m.items():
         root_cam_m[hand], known[hand] = to_opencv(root), 1
@@ -67,7 +67,7 @@ def root_fields(roots_gl_m: dict[int, np.ndarray]) -> Example:
 
 
 def hand_joints(joints_gl_m: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "21 3"]:
-    """Joints of one hand in our axes and order."""
+    """Return the joints of one hand in our axes and order."""
     return to_opencv(joints_gl_m)[INTERHAND_FROM_HO3D]
 
 
@@ -103,7 +103,7 @@ def object_fields(record: dict[str, Any], source: Path) -> Example:
 
 
 def box_fields(example: Example, given_boxes: dict[int, np.ndarray]) -> Example:
-    """The tight box around the hands and the object's projected corners, not expanded.
+    """Return the tight box around the hands and the object's projected corners, not expanded.
 
     Args:
         example: with camera, joints and object.

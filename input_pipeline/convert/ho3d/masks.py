@@ -37,7 +37,7 @@ class MaskFit:
 
 
 def check_object_masks(name: str, frames: Iterable[tuple[UInt8[np.ndarray, "h w 3"], Example]], channel: int) -> None:
-    """Compares segmentations with the annotations of their frames; means over all, so that single odd ones may be.
+    """Compare segmentations with the annotations of their frames; means over all, so that single odd ones may be.
 
     Args:
         name: of the dataset, for the message.
@@ -81,7 +81,7 @@ def painted_frames(
 
 
 def mask_fits(colours: UInt8[np.ndarray, "h w 3"], example: Example) -> tuple[MaskFit, ...]:
-    """How the mask of each channel lies on one frame's object and joints."""
+    """Return how the mask of each channel lies on one frame's object and joints."""
     height, width = colours.shape[:2]
     cells = np.array([width, height]) / [int(example["width"]), int(example["height"])]
     intrinsics = example["intrinsics"].astype(np.float64)
@@ -98,7 +98,7 @@ def mask_fits(colours: UInt8[np.ndarray, "h w 3"], example: Example) -> tuple[Ma
 
 
 def _filled_hull(points: Float[np.ndarray, "p 2"], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """The pixels within the convex hull of points, and a margin around it."""
+    """Return the pixels within the convex hull of points, and a margin around it."""
     hull = np.zeros(shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.rint(points).astype(np.int32)), 1)
     size = 2 * round(MARGIN_PX) + 1

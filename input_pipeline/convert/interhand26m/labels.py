@@ -15,7 +15,7 @@ METRES_PER_UNIT = 0.001
 
 
 def identity_fields(annotation: np.void, image: np.void, names: dict[str, list[str]]) -> Example:
-    """What names an example: its key is Capture/sequence/camera/frame."""
+    """Return what names an example: its key is Capture/sequence/camera/frame."""
     sequence = f"Capture{image['capture']}/{names['sequence'][image['sequence']]}"
     camera = names["camera"][image["camera"]]
     return {
@@ -29,7 +29,7 @@ def identity_fields(annotation: np.void, image: np.void, names: dict[str, list[s
 
 
 def annotation_fields(annotation: np.void) -> Example:
-    """Which hands there are, and the box as given, x, y, width and height turned into two corners."""
+    """Return which hands there are, and the box as given, x, y, width and height turned into two corners."""
     x, y, width, height = annotation["box"]
     return {
         "hand_present": annotation["hands"],
@@ -56,7 +56,7 @@ def joint_fields(camera: np.void, moment: np.void) -> Example:
 
 
 def seen_fields(example: Example, in_image: np.ndarray) -> Example:
-    """What follows from the 2D mask: joints inside the image, and all that is known about visibility."""
+    """Return what follows from the 2D mask: joints inside the image, and all that is known about visibility."""
     annotated = example["joints_annotated"] > 0
     outside = annotated & (in_image == 0)
     return {

@@ -49,12 +49,12 @@ class Layout:
 
 
 def dataset_name(fps: int, subset: str) -> str:
-    """Name of the dataset that an image set and a subset become."""
+    """Return the name of the dataset that an image set and a subset become."""
     return "interhand26m" + ("_30fps" if fps == 30 else "") + ("" if subset == "all" else f"_{subset}")
 
 
 def find_layout(raw: Path, fps: int = 5, subset: str = "all", ids: Path | None = None) -> Layout:
-    """The files of a download.
+    """Return the files of a download.
 
     Args:
         raw: the folder in which the archives were unpacked.
@@ -91,7 +91,7 @@ def find_layout(raw: Path, fps: int = 5, subset: str = "all", ids: Path | None =
 
 
 def check_frame_rate(images: np.ndarray, split: str, fps: int) -> None:
-    """Refuses images of the other frame rate: the smallest step between frames of one camera tells them apart.
+    """Refuse images of the other frame rate: the smallest step between frames of one camera tells them apart.
 
     Raises:
         ValueError: they are of the other one.
@@ -130,7 +130,7 @@ def _annotation_folders(annotations: Path, subset: str) -> tuple[str, dict[str, 
 
 
 def _with_ids(splits: dict[str, SplitFiles], subset: str, ids: Path | None) -> dict[str, SplitFiles]:
-    """The splits that the subset can be told apart in; val has machine annotations only."""
+    """Return the splits that the subset can be told apart in; val has machine annotations only."""
     kept = {
         split: files
         for split, files in splits.items()

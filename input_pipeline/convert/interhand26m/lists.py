@@ -14,7 +14,7 @@ ROOTNET = np.dtype([("known", "u1"), ("box", "f8", 4), ("depth_mm", "f8", NUM_HA
 
 
 def in_subset(annotations: np.ndarray, files: SplitFiles, subset: str) -> np.ndarray:
-    """The annotations of a subset, in their order.
+    """Return the annotations of a subset, in their order.
 
     Raises:
         ValueError: its list is missing or damaged, or names none of them.

@@ -21,7 +21,7 @@ FITS = np.dtype([("known", "u1"), ("pose", "f4", 48), ("shape", "f4", 10), ("tra
 def read_cameras(
     path: Path, images: np.ndarray, names: list[str], damage: dict[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The cameras that took the images, and each image's row among them."""
+    """Return the cameras that took the images, and each image's row among them."""
     content = read_json(path)
     used, rows = np.unique(images[["capture", "camera"]], return_inverse=True)
     cameras = np.zeros(len(used), CAMERAS)
@@ -96,7 +96,7 @@ def _fit(record: Any, hand: str, path: Path, key: str) -> tuple[Any, ...]:
 
 
 def joint_mask(value: Any, name: str) -> np.ndarray:
-    """A mask of both hands' joints: 42 x 1 in v1.0's files, 42 in others."""
+    """Return a mask of both hands' joints: 42 x 1 in v1.0's files, 42 in others."""
     shape = (BOTH_HANDS, 1) if isinstance(value, list) and value and isinstance(value[0], list) else (BOTH_HANDS,)
     mask = number_array(value, shape, np.float64, name=name).ravel()
     if not ((mask == 0) | (mask == 1)).all():
@@ -105,7 +105,7 @@ def joint_mask(value: Any, name: str) -> np.ndarray:
 
 
 def note_damage(damage: dict[str, str], key: str, sentence: Exception | str) -> int:
-    """Keeps a sentence; returns its number."""
+    """Keep a sentence; return its number."""
     if len(damage) >= MAX_DAMAGED:
         raise ValueError(f"{sentence}, and {MAX_DAMAGED:,} other entries are damaged: this is no sound download")
     damage[key] = str(sentence)

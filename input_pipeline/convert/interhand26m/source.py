@@ -145,7 +145,7 @@ class InterHand26M:
         return example | (self._occlusion.labels(example) if self._occlusion else {})
 
     def _labels(self, split: str, index: int) -> Example:
-        """What the annotations say."""
+        """Return what the annotations say."""
         tables = self._table(split)
         annotation, image = tables.annotations[index], tables.images[index]
         camera_row, moment_row = int(tables.camera_rows[index]), int(tables.moment_rows[index])

@@ -55,7 +55,7 @@ class Tables(NamedTuple):
 
 
 def build_tables(files: SplitFiles, subset: str, folder: Path, *, progress: bool = False) -> Path:
-    """Writes the tables of a split below `folder` unless they are there; returns where.
+    """Write the tables of a split below `folder` unless they are there; return where.
 
     Raises:
         ValueError: a file is missing, isn't JSON, or contradicts another.
@@ -81,7 +81,7 @@ def open_tables(folder: Path) -> Tables:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """The file as a plain array: NumPy's own class for mapped files makes every access to a row slower."""
+    """Return the file as a plain array: NumPy's own class for mapped files makes every access to a row slower."""
     return np.load(path, mmap_mode="r").view(np.ndarray)
 
 
@@ -156,7 +156,7 @@ def _annotation_values(record: Any, path: Path) -> tuple[Any, ...]:
 
 
 def _joined(images: np.ndarray, annotations: np.ndarray, path: Path) -> np.ndarray:
-    """The image of each annotation."""
+    """Return the image of each annotation."""
     order = np.argsort(images["id"], kind="stable")
     ids = images["id"][order]
     rows = np.minimum(np.searchsorted(ids, annotations["image_id"]), len(ids) - 1)
@@ -168,7 +168,7 @@ def _joined(images: np.ndarray, annotations: np.ndarray, path: Path) -> np.ndarr
 
 
 def _table(path: Path, key: str, dtype: np.dtype, rows: Iterator[tuple[Any, ...]]) -> np.ndarray:
-    """Rows as one array, by way of small parts: lists of Python objects take many times the memory."""
+    """Return rows as one array, by way of small parts: lists of Python objects take many times the memory."""
     parts = []
     while part := list(islice(rows, _CHUNK)):
         try:

@@ -35,7 +35,7 @@ def read_object_models(folder: Path) -> dict[int, ObjectModel]:
 
 
 def read_object_model(path: Path) -> ObjectModel:
-    """One model.
+    """Return one model.
 
     Raises:
         ValueError: it can't be read, or isn't a surface.

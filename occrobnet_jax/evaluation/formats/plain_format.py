@@ -35,12 +35,12 @@ OPTIONAL = {
 
 
 def is_plain(content: Any) -> bool:
-    """Whether something read from a file says that it is of this format."""
+    """Return whether something read from a file says that it is of this format."""
     return isinstance(content, Mapping) and str(content.get("format")) == FORMAT
 
 
 def plain_poses(content: Mapping[str, Any], source: Path) -> tuple[list[str], Poses]:
-    """Keys and poses.
+    """Return keys and poses.
 
     Raises:
         ValueError: an entry is missing, unknown, or not of the shape and kind that it must be of.

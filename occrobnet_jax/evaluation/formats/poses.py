@@ -42,7 +42,7 @@ def poses_from(joints_m: Float[np.ndarray, "n 2 21 3"], **known: Any) -> Poses:
 
 
 def predicted_columns(poses: Poses) -> Records:
-    """The `predicted_*` columns of poses that have no 2D points and no tokens."""
+    """Return the `predicted_*` columns of poses that have no 2D points and no tokens."""
     count, wrists = len(poses.joints_m), poses.joints_m[:, :, WRIST]
     records: Records = {
         "joints_rel_m": poses.joints_m - wrists[:, :, None],
@@ -66,7 +66,7 @@ def predicted_columns(poses: Poses) -> Records:
 
 
 def labels_of_right_hands(joints_m: Float[np.ndarray, "n 2 21 3"]) -> Records:
-    """Label columns where right hands are known and nothing else is."""
+    """Return label columns where right hands are known and nothing else is."""
     count = len(joints_m)
     right = np.tile([True, False], (count, 1))
     return {

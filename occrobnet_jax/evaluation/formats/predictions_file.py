@@ -86,7 +86,7 @@ def read_ids(path: Path) -> frozenset[int]:
 
 
 def read_sequences(path: Path, frames: int) -> np.ndarray:
-    """Names of the sequences, in the order of HO-3D's evaluation.txt ("SM1/0000" a line).
+    """Name of the sequences, in the order of HO-3D's evaluation.txt ("SM1/0000" a line).
 
     Raises:
         ValueError: the file can't be read, or has another number of lines.
@@ -131,7 +131,7 @@ _OF_CROPS = ("intrinsics", "crop_from_image", "joints_px", "joint_in_crop", "is_
 
 
 def _labels(truth: Truth, path: Path) -> tuple[Records, Setting]:
-    """Label columns of examples, and what they were made with."""
+    """Return label columns of examples, and what they were made with."""
     if truth.labels is None:
         raise ValueError(f"{path} holds no labels: give --truth=evaluation_xyz.json (HO-3D) or --truth=labels.npz")
     if truth.labels.suffix == ".npz":

@@ -49,7 +49,7 @@ class Setting:
 
 
 def from_columns(arrays: Mapping[str, np.ndarray], joint_slots: int) -> Records:
-    """Records of the real rows of one batch.
+    """Record of the real rows of one batch.
 
     Args:
         arrays: labels, predictions, facts and `is_real`, on the host.
@@ -62,7 +62,7 @@ def from_columns(arrays: Mapping[str, np.ndarray], joint_slots: int) -> Records:
 
 
 def concatenate(parts: Sequence[Records]) -> Records:
-    """One set of records from several, in order."""
+    """Return one set of records from several, in order."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -90,5 +90,5 @@ def _cut(records: Records, size: int) -> list[Records]:
 
 
 def select(records: Records, rows: np.ndarray | Sequence[int] | slice) -> Records:
-    """The records of some rows, given by a mask, indices or a slice."""
+    """Return the records of some rows, given by a mask, indices or a slice."""
     return {name: values[rows] for name, values in records.items()}

@@ -229,7 +229,7 @@ class _Spool:
 
 @contextlib.contextmanager
 def _opened(path: AnyPath) -> Iterator[zipfile.ZipFile]:
-    """An .npz file to read from; whatever is wrong with it becomes a ValueError that names it."""
+    """Yield an .npz file to read from; whatever is wrong with it becomes a ValueError that names it."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             yield archive
@@ -251,7 +251,7 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _head(file: Stream) -> Column:
-    """Reads the head of an .npy file, up to where the values begin."""
+    """Read the head of an .npy file, up to where the values begin."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = read(file)
@@ -266,7 +266,7 @@ def _head_of(archive: zipfile.ZipFile, name: str) -> Column:
 
 
 def _parts(archive: zipfile.ZipFile, name: str, column: Column, size: int) -> Iterator[np.ndarray]:
-    """The rows of a column, `size` at a time."""
+    """Return the rows of a column, `size` at a time."""
     starts = range(0, column.shape[0], size)
     if column.is_fortran:  # by columns: no row can be read alone
         values = _whole(archive, name)
@@ -280,7 +280,7 @@ def _parts(archive: zipfile.ZipFile, name: str, column: Column, size: int) -> It
 
 
 def _blocks(archive: zipfile.ZipFile, name: str, head: Column) -> Iterator[bytes]:
-    """The values of an array, row by row, as bytes."""
+    """Return the values of an array, row by row, as bytes."""
     if head.is_fortran:
         yield _whole(archive, name).tobytes()
         return
@@ -290,7 +290,7 @@ def _blocks(archive: zipfile.ZipFile, name: str, head: Column) -> Iterator[bytes
 
 
 def _take(file: Stream, column: Column, rows: int) -> np.ndarray:
-    """The next rows of a column."""
+    """Return the next rows of a column."""
     shape = (rows, *column.shape[1:])
     size = column.dtype.itemsize * int(np.prod(shape, dtype=object))
     data = file.read(size)
@@ -311,7 +311,7 @@ def _setting_arrays(setting: Setting) -> dict[str, np.ndarray]:
 
 
 def _setting(archive: zipfile.ZipFile, heads: Mapping[str, Column], path: AnyPath) -> Setting:
-    """What is the same for all examples."""
+    """Return what is the same for all examples."""
     try:
         for name in SETTING:
             if name in heads and heads[name].dtype.itemsize * np.prod(heads[name].shape) > MAX_SETTING_BYTES:

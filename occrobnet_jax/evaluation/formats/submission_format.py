@@ -35,12 +35,12 @@ def to_submission(joints_m: Float[np.ndarray, "*b 21 3"]) -> Float[np.ndarray, "
 
 
 def from_submission(joints_m: Float[np.ndarray, "*b 21 3"]) -> Float[np.ndarray, "*b 21 3"]:
-    """Joints of a submission in our order and axes."""
+    """Return the joints of a submission in our order and axes."""
     return joints_m[..., permutation(HO3D, INTERHAND), :] * OPENGL_FROM_OPENCV
 
 
 def read_text(path: Path) -> str:
-    """The JSON text of a file, or of pred.json in an archive.
+    """Return the JSON text of a file, or of pred.json in an archive.
 
     Raises:
         ValueError: it can't be read, is too large, or the archive holds something else.
@@ -58,7 +58,7 @@ def read_text(path: Path) -> str:
 
 
 def read_frames(text: str, source: Path) -> list[Float[np.ndarray, "n p d"]]:
-    """The lists of frames of a submission (joints, vertices), or the one list of a ground truth's file.
+    """Return the lists of frames of a submission (joints, vertices), or the one list of a ground truth's file.
 
     Raises:
         ValueError: it isn't such a file; says which frame is wrong.
@@ -89,7 +89,7 @@ def read_frames(text: str, source: Path) -> list[Float[np.ndarray, "n p d"]]:
 
 
 def submission_poses(text: str, source: Path) -> Poses:
-    """The poses of a pred.json of HO-3D (right hands) or H2O-3D (both, relative to the right wrist).
+    """Return the poses of a pred.json of HO-3D (right hands) or H2O-3D (both, relative to the right wrist).
 
     Raises:
         ValueError: it isn't one.
@@ -108,7 +108,7 @@ def submission_poses(text: str, source: Path) -> Poses:
 
 
 def ground_truth(joints_text: str, joints_path: Path) -> Records:
-    """The label columns of HO-3D's evaluation_xyz.json: right hands, complete.
+    """Return the label columns of HO-3D's evaluation_xyz.json: right hands, complete.
 
     Raises:
         ValueError: it isn't such a file.
@@ -118,7 +118,7 @@ def ground_truth(joints_text: str, joints_path: Path) -> Records:
 
 
 def ground_truth_mesh(text: str, path: Path, frames: int) -> Records:
-    """The label columns of HO-3D's evaluation_verts.json.
+    """Return the label columns of HO-3D's evaluation_verts.json.
 
     Raises:
         ValueError: it isn't such a file, or not of so many frames.
@@ -160,7 +160,7 @@ def _read_member(path: Path) -> str:
 
 
 def _depth(text: str) -> int:
-    """How many lists begin one inside the other."""
+    """Return how many lists begin one inside the other."""
     beginning = _BRACKETS.match(text)
     return beginning.group().count("[") if beginning else 0
 
@@ -168,7 +168,9 @@ def _depth(text: str) -> int:
 def _items(
     text: str, at: int, read: Callable[[int, int], tuple[np.ndarray, int]], source: Path
 ) -> tuple[list[np.ndarray], int]:
-    """The items of the list that begins at `at`, by a function of place and number, and the place after the list."""
+    """Return the items of the list that begins at `at`, by a function of place and number, and the place after the
+    list.
+    """
     items: list[np.ndarray] = []
     mark = ","
     while mark == ",":
@@ -202,6 +204,6 @@ def _stacked(frames: list[np.ndarray], source: Path) -> Float[np.ndarray, "n p d
 
 
 def _skip(text: str, at: int) -> int:
-    """The next place that is no white space."""
+    """Return the next place that is no white space."""
     blank = _BLANK.match(text, at)
     return blank.end() if blank else at

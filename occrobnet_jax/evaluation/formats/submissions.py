@@ -43,7 +43,7 @@ class Submission:
 
 
 def submission_of(records: Records, server: Server, num_frames: int, root: str, any_size: bool = False) -> Submission:
-    """The frames of predictions, in order and checked.
+    """Return the frames of predictions, in order and checked.
 
     Args:
         records: of the evaluation split.
@@ -73,7 +73,7 @@ def submission_of(records: Records, server: Server, num_frames: int, root: str, 
 
 
 def write_submission(path: Path, submission: Submission) -> None:
-    """Writes pred.json, alone or in a zip archive, by the suffix of `path`.
+    """Write pred.json, alone or in a zip archive, by the suffix of `path`.
 
     Raises:
         ValueError: the suffix is neither.
@@ -93,7 +93,7 @@ def write_submission(path: Path, submission: Submission) -> None:
 
 
 def _pieces(submission: Submission) -> Iterator[bytes]:
-    """The JSON file, frame by frame."""
+    """Return the JSON file, frame by frame."""
     lists = [_texts(submission.joints_m, to_submission)]
     if submission.vertices_m is not None:
         lists.append(_texts(submission.vertices_m, lambda points: points * OPENGL_FROM_OPENCV))
@@ -109,7 +109,7 @@ def _pieces(submission: Submission) -> Iterator[bytes]:
 
 
 def _texts(points: Float[np.ndarray, "n h p 3"], convert: Callable[[np.ndarray], np.ndarray]) -> Iterator[str]:
-    """Each frame as JSON, the hands' coordinates beside each other."""
+    """Return each frame as JSON, the hands' coordinates beside each other."""
     for frame in points:
         yield _text(np.concatenate(list(convert(frame)), axis=-1))
 
@@ -119,7 +119,7 @@ def _text(frame: Float[np.ndarray, "p d"]) -> str:
 
 
 def _order(records: Records, num_frames: int) -> Int[np.ndarray, " n"]:
-    """Rows of the records in the order of evaluation.txt."""
+    """Return the rows of the records in the order of evaluation.txt."""
     rows = np.asarray(records.get("evaluation_row", np.zeros(0, int)))
     if len(rows) == 0 or rows.min() < 0:
         raise ValueError(

@@ -29,13 +29,13 @@ def scene_kinds(records: Records) -> Int[np.ndarray, " n"]:
 
 
 def example_groups(records: Records) -> dict[str, Bool[np.ndarray, " n"]]:
-    """All examples, and those of each kind of scene."""
+    """Return all examples, and those of each kind of scene."""
     kinds = scene_kinds(records)
     return {"": np.ones(len(kinds), bool)} | {f"/{name}": kinds == i for i, name in enumerate(SCENE_KINDS)}
 
 
 def joint_groups(records: Records) -> dict[str, Bool[np.ndarray, "n 2 21"]]:
-    """All joints, and those of each visibility class, kind of scene, hand and finger; `/occluded` by whatever."""
+    """Return all joints, and those of each visibility class, kind of scene, hand and finger; `/occluded` by whatever."""
     visibility = records["visibility"]
     shape = visibility.shape
     groups: Groups = {

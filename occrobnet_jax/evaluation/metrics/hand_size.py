@@ -34,7 +34,7 @@ def of_hands_size(chunks: Iterable[Records]) -> Iterator[Records]:
 
 
 def _check_unit(records: Records) -> bool:
-    """Whether the records have hands to look at."""
+    """Return whether the records have hands to look at."""
     both = records["joint_annotated"][..., [WRIST, MIDDLE_BASE]].astype(bool)
     known: np.ndarray = np.asarray(both.all(axis=-1))
     own, true = (_palms_m(records[name], known) for name in ("predicted_joints_rel_m", "joints_cam_m"))

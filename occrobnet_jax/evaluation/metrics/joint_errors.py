@@ -15,7 +15,7 @@ Errors = tuple[Float[np.ndarray, "n 2 21"], Bool[np.ndarray, "n 2 21"]]
 
 
 def root_relative_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:
-    """Distances after each hand's wrists are joined.
+    """Return distances after each hand's wrists are joined.
 
     Joints count where they and their hand's wrist are annotated. The wrist itself, whose error is 0 by construction,
     does not count.
@@ -28,7 +28,7 @@ def root_relative_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Re
 
 
 def procrustes_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:
-    """Distances after each hand is aligned by the similarity of least squares over its annotated joints.
+    """Return distances after each hand is aligned by the similarity of least squares over its annotated joints.
 
     Mirror images are not admitted. All annotated joints count, the wrist too, of hands with at least four.
     """
@@ -40,7 +40,7 @@ def procrustes_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Recor
 
 
 def absolute_errors_mm(records: Records) -> Errors:
-    """Distances in the camera frame, without any alignment, of all annotated joints."""
+    """Return distances in the camera frame, without any alignment, of all annotated joints."""
     difference = records["predicted_joints_cam_m"].astype(np.float64) - _truth(records)
     return _distances_mm(difference), records["joint_annotated"]
 

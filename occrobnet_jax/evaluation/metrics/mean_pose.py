@@ -16,7 +16,7 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
-    """Mean wrist-relative joints (m, camera axes) of the right and the left hand.
+    """Return mean wrist-relative joints (m, camera axes) of the right and the left hand.
 
     A hand that never occurs gets the mirror image of the other.
 

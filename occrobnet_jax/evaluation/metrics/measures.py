@@ -101,7 +101,7 @@ class Tally:
         return keys, {name: self._table(name)[:, order] for name in self._tables}
 
     def _table(self, name: str, cells: int = 0) -> Float[np.ndarray, "2 sequences cells"]:
-        """The table of a measure, with room for every sequence so far."""
+        """Return the table of a measure, with room for every sequence so far."""
         table = self._tables.get(name, np.zeros((2, 0, cells)))
         if table.shape[1] < len(self._places):
             room = 2 * len(self._places) - table.shape[1]

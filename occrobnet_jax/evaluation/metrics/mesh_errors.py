@@ -23,7 +23,7 @@ def f_score(
 
 
 def nearest_distances(points: Float[np.ndarray, "v 3"], others: Float[np.ndarray, "w 3"]) -> Float[np.ndarray, " v"]:
-    """Distance of each point to the nearest of the others."""
+    """Return the distance of each point to the nearest of the others."""
     # The defaults would take long over points that coincide, as those of a submission without a mesh do.
     return cKDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0]
 
@@ -33,7 +33,7 @@ def _harmonic_mean(first: float, second: float) -> float:
 
 
 def inside(points: Float[np.ndarray, "p 3"], mesh: Mesh) -> Bool[np.ndarray, " p"]:
-    """Whether a closed mesh goes around each point (winding number; Van Oosterom and Strackee 1983)."""
+    """Return whether a closed mesh goes around each point (winding number; Van Oosterom and Strackee 1983)."""
     turns = [np.zeros(0)]
     for part in _in_parts(points, len(mesh.triangles)):
         a, b, c = np.moveaxis(mesh.vertices[mesh.triangles][None] - part[:, None, None], 2, 0)
@@ -45,7 +45,7 @@ def inside(points: Float[np.ndarray, "p 3"], mesh: Mesh) -> Bool[np.ndarray, " p
 
 
 def surface_distances(points: Float[np.ndarray, "p 3"], mesh: Mesh) -> Float[np.ndarray, " p"]:
-    """Distance of each point to the nearest point of a surface."""
+    """Return the distance of each point to the nearest point of a surface."""
     distances = [np.zeros(0)]
     corners = mesh.vertices[mesh.triangles]
     for part in _in_parts(points, len(mesh.triangles)):

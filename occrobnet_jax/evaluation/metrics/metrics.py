@@ -134,7 +134,7 @@ def check_finite(records: Records) -> None:
 
 
 def _flat(num_examples: int, scores: Mapping[str, Score]) -> Metrics:
-    """Numbers, counts of joints and intervals under names of one level."""
+    """Return numbers, counts of joints and intervals under names of one level."""
     metrics: Metrics = {"num_examples": num_examples} | {name: each.value for name, each in scores.items()}
     metrics |= {
         f"num_joints{suffix}": scores[f"mpjpe_mm{suffix}"].num_values
@@ -146,7 +146,7 @@ def _flat(num_examples: int, scores: Mapping[str, Score]) -> Metrics:
 
 
 def _root_measures(records: Records) -> Measures:
-    """Errors of the two wrists: of each in the camera frame, and of one relative to the other."""
+    """Return errors of the two wrists: of each in the camera frame, and of one relative to the other."""
     root, known = records["root_cam_m"].astype(np.float64), records["root_known"]
     predicted = records["predicted_root_cam_m"].astype(np.float64)
     groups = example_groups(records)

@@ -40,7 +40,7 @@ def object_measures(records: Records) -> Measures:
 def equivalent_rotations(
     rotations: Float[np.ndarray, "n 3 3"], target: Float[np.ndarray, "n 3 3"], symmetry: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 4 3 3"]:
-    """The rotations that look like the given ones, as four candidates of which one is the nearest to the target.
+    """Return the rotations that look like the given ones, as four candidates of which one is the nearest to the target.
 
     Continuous symmetries are resolved in closed form, so all four candidates are then the same.
     """
@@ -52,7 +52,7 @@ def equivalent_rotations(
 
 
 def _symmetry_turns(symmetry: str, difference: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "#n #4 3 3"]:
-    """Turns of the rest pose that change nothing, of continuous ones the one that undoes most of each `difference`."""
+    """Turn of the rest pose that change nothing, of continuous ones the one that undoes most of each `difference`."""
     if symmetry == "box":
         return HALF_TURNS[None]
     if symmetry == "half_turn_z":
@@ -65,7 +65,7 @@ def _symmetry_turns(symmetry: str, difference: Float[np.ndarray, "n 3 3"]) -> Fl
 
 
 def _best_turn_z(difference: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3 3"]:
-    """The turn Z about z that makes difference @ Z the smallest rotation, that is of the largest trace."""
+    """Return the turn Z about z that makes difference @ Z the smallest rotation, that is of the largest trace."""
     angle = np.arctan2(difference[:, 0, 1] - difference[:, 1, 0], difference[:, 0, 0] + difference[:, 1, 1])
     turn = np.zeros(difference.shape)
     turn[:, 0, 0], turn[:, 0, 1], turn[:, 2, 2] = np.cos(angle), -np.sin(angle), 1.0
@@ -76,13 +76,13 @@ def _best_turn_z(difference: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n
 def rotation_angles_deg(
     first: Float[np.ndarray, "*n 3 3"], second: Float[np.ndarray, "*#n 3 3"]
 ) -> Float[np.ndarray, "*n"]:
-    """Angle of the rotation between two."""
+    """Return the angle of the rotation between two."""
     cosine = (np.sum(first * second, axis=(-2, -1)) - 1) / 2
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
 def true_translation_m(records: Records) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
-    """The object seen from the reference wrist, and where both are known."""
+    """Return the object seen from the reference wrist, and where both are known."""
     present = records["hand_present"]
     reference = np.where(present[:, RIGHT], RIGHT, LEFT)
     rows = np.arange(len(reference))

@@ -66,7 +66,7 @@ def _paired(values: Float[np.ndarray, "runs *n"]) -> Float[np.ndarray, "pairs *n
 
 
 def _interval_over_pairs(drawn: Float[np.ndarray, "pairs draws"], seed: int) -> tuple[float, float]:
-    """The pairs are drawn too, with replacement."""
+    """Return the pairs are drawn too, with replacement."""
     count = len(drawn)
     shares = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=drawn.shape[1]) / count
     return interval((shares * drawn.T).sum(axis=1))

@@ -80,7 +80,7 @@ class _Scoring:
         self._notes: list[list[str]] = []  # of each chunk
 
     def add(self, records: Records) -> None:
-        """Adds a chunk.
+        """Add a chunk.
 
         Raises:
             ValueError: the records lack something that the convention needs.
@@ -96,7 +96,7 @@ class _Scoring:
         self._tally.add(applied.measures(counting, self._setting, self._extras), counting.get("sequence"))
 
     def result(self, seed: int) -> Result:
-        """Every number that has a valid value.
+        """Return every number that has a valid value.
 
         Raises:
             ValueError: nothing counts.
@@ -127,14 +127,14 @@ def check_finite(records: Records) -> None:
 
 
 def as_lines(result: Result, with_joints: bool) -> list[str]:
-    """Numbers with their intervals, each behind the name of its convention; those of single joints on request."""
+    """Return numbers with their intervals, each behind the name of its convention; those of single joints on request."""
     shown = {name: each for name, each in result.numbers.items() if with_joints or not is_of_a_joint(name)}
     width = max((len(name) for name in shown), default=0)
     return [f"{result.protocol}  {name:{width}s}  {_figure(each)}" for name, each in shown.items()]
 
 
 def is_of_a_joint(name: str) -> bool:
-    """Whether the number of that name is a single joint's: metric/alignment/[hand_]joint."""
+    """Return whether the number of that name is a single joint's: metric/alignment/[hand_]joint."""
     parts = name.split("/")  # h2o3d's mpjpe_mm/right_wrist is aligned at that wrist, and of all joints
     return len(parts) > 2 and parts[-1] in _JOINT_NAMES
 
@@ -143,13 +143,13 @@ _JOINT_NAMES = frozenset(f"{hand}{joint}" for joint in INTERHAND for hand in (""
 
 
 def write_scores(path: Path, results: Sequence[Result], refused: Mapping[str, str], about: Mapping[str, Any]) -> None:
-    """Keeps the results as JSON."""
+    """Keep the results as JSON."""
     content = {**about, "scores": {each.protocol: as_json(each) for each in results}, "refused": dict(refused)}
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """A result as it is kept."""
+    """Return a result as it is kept."""
     return {
         "words": result.words,
         "notes": list(result.notes),

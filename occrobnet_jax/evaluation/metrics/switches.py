@@ -7,7 +7,7 @@ from input_pipeline.manifest import dataset_manifest
 
 
 def data_switches(data: DataConfig, split: str) -> dict[str, Any]:
-    """Which data, what they lack, and how crops were taken.
+    """Return which data, what they lack, and how crops were taken.
 
     Raises:
         ValueError: the dataset isn't there, or its manifest is damaged.

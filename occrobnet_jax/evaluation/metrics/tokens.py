@@ -37,7 +37,7 @@ def token_measures(records: Records, input_size_px: int) -> Measures:
 
 
 def _is_near(records: Records, radius_px: float) -> Bool[np.ndarray, "n t 2 21"]:
-    """Whether each valid keypoint lies within the radius of each joint inside the crop."""
+    """Return whether each valid keypoint lies within the radius of each joint inside the crop."""
     keypoints: Float[np.ndarray, "n t 2"] = records["predicted_keypoints_px"].astype(np.float64)
     joints = records["joints_px"].astype(np.float64)
     across, down = (keypoints[:, :, None, None, axis] - joints[:, None, ..., axis] for axis in (0, 1))
@@ -50,7 +50,9 @@ def _is_near(records: Records, radius_px: float) -> Bool[np.ndarray, "n t 2 21"]
 
 
 def _is_fully_annotated(records: Records) -> Bool[np.ndarray, " n"]:
-    """Whether each hand that is there has all its joints annotated, so that a keypoint elsewhere is a false one."""
+    """Return whether each hand that is there has all its joints annotated, so that a keypoint elsewhere is a false
+    one.
+    """
     annotated = records["joint_annotated"] | records["joint_in_crop"]  # the latter may be known in 2D only
     complete = annotated.all(axis=-1) | ~records["hand_present"]
     return records["hand_present_known"] & complete.all(axis=-1)

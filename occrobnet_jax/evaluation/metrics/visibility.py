@@ -55,7 +55,7 @@ def area_under_roc(positives: Float[np.ndarray, " p"], negatives: Float[np.ndarr
 
 
 def _labels(records: Records) -> tuple[Bool[np.ndarray, "n 2 21"], Bool[np.ndarray, "n 2 21"]]:
-    """Which joints are visible, and of which it is known and predicted."""
+    """Return which joints are visible, and of which it is known and predicted."""
     visibility = records["visibility"]
     is_visible = visibility == VISIBILITY.index("visible")
     is_known = is_visible | np.isin(visibility, HIDDEN)

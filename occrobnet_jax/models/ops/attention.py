@@ -37,7 +37,7 @@ def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
 
 
 def all_at_once(q: Heads, k: Heads, v: Heads) -> Heads:
-    """The plain form."""
+    """Return the plain form."""
     return jnp.einsum("bhij,bjhd->bihd", softmax_rows(scaled_products(q, k), v.dtype), v)
 
 
@@ -71,12 +71,14 @@ softmax_rows.defvjp(_softmax_rows_forward, _softmax_rows_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def blockwise(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
-    """The same, `block` queries at a time, or the largest smaller number that divides theirs."""
+    """Return the same, `block` queries at a time, or the largest smaller number that divides theirs."""
     return _forward(q, k, v, block)[0]
 
 
 def _forward(q: Heads, k: Heads, v: Heads, block: int) -> tuple[Heads, tuple[Array, ...]]:
-    """The result, and what the backward pass needs: inputs, result, and the logarithm of each query's normaliser."""
+    """Return the result, and what the backward pass needs: inputs, result, and the logarithm of each query's
+    normaliser.
+    """
     keys, values = (jnp.swapaxes(x, 1, 2) for x in (k, v))
     queries = _blocks(q, block) * _scale(q)  # which spares a pass over the products
 
@@ -119,7 +121,7 @@ blockwise.defvjp(_forward, _backward)
 
 @jax.custom_vjp
 def best_on_cpu(q: Heads, k: Heads, v: Heads) -> Heads:
-    """The same in the blocks that are fastest, which depends on whether it is differentiated."""
+    """Return the same in the blocks that are fastest, which depends on whether it is differentiated."""
     return _forward(q, k, v, BLOCK_OF_MANY if len(q) >= MANY_IMAGES else CPU_BLOCK)[0]
 
 

@@ -54,7 +54,7 @@ def _pays(x: Map, kernel: Kernel, *, training: bool) -> bool:
 
 
 def pays(shape: Sequence[int], kernel_shape: Sequence[int], *, training: bool) -> bool:
-    """Whether Winograd's way is the faster one on a CPU; the map's sides must be even.
+    """Return whether Winograd's way is the faster one on a CPU; the map's sides must be even.
 
     In training a batch doesn't count: a step has three times as many products, and with those of all convolutions of
     ResNet-50 a start would load its program for longer than they save in many steps.
@@ -71,7 +71,7 @@ def plain(x: Map, kernel: Kernel) -> Convolved:
 
 
 def winograd(x: Map, kernel: Kernel) -> Convolved:
-    """The same by Winograd's minimal filtering, of a map with even sides."""
+    """Return the same by Winograd's minimal filtering, of a map with even sides."""
     batch, height, width, _ = x.shape
     samples, weights = _samples(x), _weights(kernel)
     products = [
@@ -86,20 +86,20 @@ def winograd(x: Map, kernel: Kernel) -> Convolved:
 
 
 def _samples(x: Map) -> list[list[Float[Array, "b h2 w2 cin"]]]:
-    """The 4 x 4 transformed samples of every block."""
+    """Return the 4 x 4 transformed samples of every block."""
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return [_transformed(row, 2) for row in _transformed(padded, 1)]
 
 
 def _transformed(x: Array, axis: int) -> list[Array]:
-    """What the four products along one axis take, of blocks of four that overlap by two."""
+    """Return what the four products along one axis take, of blocks of four that overlap by two."""
     count = x.shape[axis] // 2 - 1
     d0, d1, d2, d3 = (jax.lax.slice_in_dim(x, i, i + 2 * count - 1, 2, axis) for i in range(4))
     return [d0 - d2, d1 + d2, d2 - d1, d1 - d3]
 
 
 def _weights(kernel: Kernel) -> list[list[Float[Array, "cin cout"]]]:
-    """The 4 x 4 transformed kernels."""
+    """Return the 4 x 4 transformed kernels."""
     return [_transformed_kernel(row) for row in _transformed_kernel(kernel)]
 
 
@@ -118,5 +118,5 @@ def _plain_backward(x: Map, kernel: Kernel, gradient: Convolved) -> tuple[Map, K
 
 
 def _winograd_backward(x: Map, kernel: Kernel, gradient: Convolved) -> tuple[Map, Kernel]:
-    """Transforms the map and the kernel again, which is cheaper than keeping four times as many numbers."""
+    """Transform the map and the kernel again, which is cheaper than keeping four times as many numbers."""
     return jax.vjp(winograd, x, kernel)[1](gradient)

@@ -37,7 +37,7 @@ def find(name: str) -> list[Convention]:
 
 
 def in_words() -> str:
-    """Every convention and its switches, for `--list`."""
+    """Return every convention and its switches, for `--list`."""
     lines = []
     for each in CONVENTIONS:
         lines += [each.name, f"    {each.words}"]

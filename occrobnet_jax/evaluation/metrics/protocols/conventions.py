@@ -39,7 +39,7 @@ class Convention(abc.ABC):
         """What is aligned, what counts, and who reports it."""
 
     def resolve(self, setting: Setting) -> "Convention":
-        """The convention as it applies to predictions of this setting; its name may say more than before.
+        """Return the convention as it applies to predictions of this setting; its name may say more than before.
 
         Raises:
             ValueError: the setting doesn't tell.
@@ -57,7 +57,7 @@ class Convention(abc.ABC):
         return ""
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """Mask of the examples, some of all, that count at all.
+        """Return the mask of the examples, some of all, that count at all.
 
         Raises:
             ValueError: the records lack something that this needs.
@@ -65,12 +65,12 @@ class Convention(abc.ABC):
         return np.ones(len(records["hand_present"]), bool)
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
-        """What somebody who reads the numbers must know about these predictions, some of all."""
+        """Return what somebody who reads the numbers must know about these predictions, some of all."""
         return []
 
     @abc.abstractmethod
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """Names of numbers, with their units, and what they are the means of; of some of the rows that count.
+        """Name of numbers, with their units, and what they are the means of; of some of the rows that count.
 
         Raises:
             ValueError: the records lack something that the convention needs.
@@ -96,7 +96,7 @@ class AsDecoded(Convention):
 
 
 def need(records: Records, name: str, why: str) -> np.ndarray:
-    """A column of the records.
+    """Return a column of the records.
 
     Raises:
         ValueError: it isn't there.
@@ -107,7 +107,7 @@ def need(records: Records, name: str, why: str) -> np.ndarray:
 
 
 def switched(convention: Convention, switches: Mapping[str, str]) -> Convention:
-    """A convention with some of its switches set otherwise.
+    """Return a convention with some of its switches set otherwise.
 
     Raises:
         ValueError: there is no such switch, or it has no such setting.

@@ -57,7 +57,7 @@ class Ho3d(AsDecoded):
         )
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
-        """What makes the numbers of meshes no result of the benchmark."""
+        """Return what makes the numbers of meshes no result of the benchmark."""
         if "predicted_vertices_rel_m" in records and not np.ptp(records["predicted_vertices_rel_m"], axis=2).any():
             return ["the predictions have no mesh (all vertices of a frame coincide): its numbers mean nothing"]
         return []
@@ -80,7 +80,7 @@ class Ho3d(AsDecoded):
         return np.asarray(records["joint_annotated"][:, RIGHT].all(axis=-1))
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """Joint and mesh errors under the three alignments."""
+        """Return joint and mesh errors under the three alignments."""
         return hand_measures(_right_hands(records))
 
 
@@ -88,7 +88,7 @@ PUBLISHED = (Ho3d("v2", 11_524), Ho3d("v3", 20_137))
 
 
 def hand_measures(hands: Hands) -> Measures:
-    """All numbers of the official script."""
+    """Return all numbers of the official script."""
     predicted, truth = hands.joints_m, hands.true_joints_m
     aligned = {
         "unaligned": predicted,
@@ -127,7 +127,7 @@ def scale_translation(
 def official_procrustes(
     predicted: Float[np.ndarray, "n p 3"], truth: Float[np.ndarray, "n p 3"]
 ) -> Float[np.ndarray, "n p 3"]:
-    """The script's similarity: least squares over rotations and mirror images, with its guard in the norms."""
+    """Return the script's similarity: least squares over rotations and mirror images, with its guard in the norms."""
     centre = truth.mean(axis=1, keepdims=True)
     shape, norm = _standardised(truth)
     own_shape, _ = _standardised(predicted)
@@ -169,7 +169,7 @@ def _f_scores(alignment: str, vertices: Float[np.ndarray, "n v 3"], truth: Float
 
 
 def _right_hands(records: Records) -> Hands:
-    """The right hand in the camera frame, where the predictions put it; meshes where the records have them."""
+    """Return the right hand in the camera frame, where the predictions put it; meshes where the records have them."""
 
     def right(name: str) -> np.ndarray:
         return records[name][:, RIGHT].astype(np.float64)
@@ -184,5 +184,7 @@ def _right_hands(records: Records) -> Hands:
 
 
 def _without_rounding(points: Float[np.ndarray, "n p 3"], truth: Float[np.ndarray, "n p 3"]) -> np.ndarray:
-    """Points that were equal to the true ones before a wrist was subtracted and added again, which PCK at 0 mm sees."""
+    """Return points that were equal to the true ones before a wrist was subtracted and added again, which PCK at 0 mm
+    sees.
+    """
     return np.where(np.abs(points - truth) < ROUNDING_M, truth, points)

@@ -76,7 +76,7 @@ class InterHand(Convention):
         return self if is_2p5d else dataclasses.replace(self, depth="none", mrrpe="regressed")
 
     def notes(self, records: Records, setting: Setting) -> list[str]:
-        """Where the crops came from, which the conventions don't say."""
+        """Return where the crops came from, which the conventions don't say."""
         box = setting.switches.get("box_source", "unknown")
         return [f"crops from boxes: {BOXES.get(box, box)}"]
 
@@ -91,7 +91,7 @@ class InterHand(Convention):
         return "; ".join([subset] * (self.subset != "H+M") + [fits] * (self.frames == "with_mano"))
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """The frames of the subset; with a MANO fit and not black, where the convention asks for that."""
+        """Return the frames of the subset; with a MANO fit and not black, where the convention asks for that."""
         rows = np.ones(len(records["hand_present"]), bool)
         if self.subset != "H+M":
             rows &= _in_subset(records, extras, self.subset)
@@ -121,7 +121,7 @@ class InterHand(Convention):
         yield "handedness_accuracy", _handedness(records)
 
     def _mrrpe(self, records: Records, counting: Bool[np.ndarray, "n 2 21"]) -> Measure:
-        """Error of the step from the right wrist to the left one, on interacting samples that know both."""
+        """Return error of the step from the right wrist to the left one, on interacting samples that know both."""
         step = records["predicted_relative_translation_m"].astype(np.float64)
         if self.mrrpe == "rebuilt":
             step = _rebuilt_step(records, self.depth)
@@ -161,7 +161,7 @@ PUBLISHED = (
 
 
 def counting_joints(records: Records, which: str, setting: Setting) -> Bool[np.ndarray, "n 2 21"]:
-    """Joints that a convention lets count, of hands whose wrist is one of them."""
+    """Return joints that a convention lets count, of hands whose wrist is one of them."""
     counting = records["joint_annotated"].astype(bool)
     if which == "image":
         counting = counting & need(records, "joint_in_image", "joints=image").astype(bool)
@@ -173,7 +173,8 @@ def counting_joints(records: Records, which: str, setting: Setting) -> Bool[np.n
 
 
 def _in_kypts_volume(records: Records, setting: Setting) -> Bool[np.ndarray, "n 2 21"]:
-    """Whether a joint fits into Keypoint Transformer's heatmaps, as its `transform_input_to_output_space` asks in 2.5D.
+    """Return whether a joint fits into Keypoint Transformer's heatmaps, as its `transform_input_to_output_space` asks
+    in 2.5D.
 
     That is 0 <= x < size in its own crop, where the box's centre lies at half the size, and a depth from the parent
     joint of -150 mm to 150 mm (common/utils/preprocessing.py; `bbox_3d_size` of main/config.py). Where the parent is
@@ -189,7 +190,7 @@ def _in_kypts_volume(records: Records, setting: Setting) -> Bool[np.ndarray, "n 
 
 
 def kinds_of_samples(records: Records) -> dict[str, Bool[np.ndarray, " n"]]:
-    """Masks of the samples of one hand, of two, and of all."""
+    """Return masks of the samples of one hand, of two, and of all."""
     hands = records["hand_present"].astype(int).sum(axis=1)
     return {"single": hands == 1, "interacting": hands == 2, "all": hands >= 0}
 
@@ -222,7 +223,8 @@ def _by_part(errors: Float[np.ndarray, "n 2 21"], valid: Bool[np.ndarray, "n 2 2
 
 
 def _rebuilt_step(records: Records, depth: str) -> Float[np.ndarray, "n 3"]:
-    """The left wrist's pixel at the right wrist's depth plus the predicted relative depth, minus the right wrist.
+    """Return the left wrist's pixel at the right wrist's depth plus the predicted relative depth, minus the right
+    wrist.
 
     What the heatmaps say of a wrist's own relative depth is added, as InterNet's `evaluate` does
     (data/InterHand2.6M/dataset.py, "# mrrpe").
@@ -237,7 +239,7 @@ def _rebuilt_step(records: Records, depth: str) -> Float[np.ndarray, "n 3"]:
 
 
 def _handedness(records: Records) -> Measure:
-    """Both bits right; exactly 0.5 is neither yes nor no, and so wrong. NaN: the program doesn't say."""
+    """Return both bits right; exactly 0.5 is neither yes nor no, and so wrong. NaN: the program doesn't say."""
     probability, present = records["predicted_hand_probability"], records["hand_present"].astype(bool)
     right: np.ndarray = np.asarray(np.where(present, probability > 0.5, probability < 0.5).all(axis=1), np.float64)
     counts = records["hand_present_known"].astype(bool) & np.isfinite(probability).all(axis=1)

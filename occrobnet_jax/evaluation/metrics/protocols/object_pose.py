@@ -25,7 +25,7 @@ Turns = Float[np.ndarray, "t 3 3"]
 
 
 def turns_about_z(step_deg: int) -> Turns:
-    """Rotations about z in equal steps, from none."""
+    """Return rotations about z in equal steps, from none."""
     angles = np.radians(np.arange(0, 360, step_deg))
     cosine, sine, zero = np.cos(angles), np.sin(angles), np.zeros(len(angles))
     rows = ((cosine, -sine, zero), (sine, cosine, zero), (zero, zero, zero + 1))
@@ -76,7 +76,7 @@ class ObjectPose(Convention):
         return rows
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """The errors over all frames, and the largest distance of each object.
+        """Return the errors over all frames, and the largest distance of each object.
 
         Raises:
             ValueError: the network predicts no object, or an object has no model.
@@ -105,7 +105,7 @@ class ObjectPose(Convention):
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def _turns(self, records: Records, row: int) -> tuple[Turns, bool]:
-        """Turns of the rest pose that make no difference, and whether there are any but none."""
+        """Turn of the rest pose that make no difference, and whether there are any but none."""
         number = int(records["object_id"][row])
         symmetry = OBJECT_SYMMETRY[records["object_symmetry"][row]]
         if not self.symmetries_of_the_file:
@@ -157,7 +157,7 @@ def pose_errors(
     turns: Turns,
     is_symmetric: bool,
 ) -> dict[str, float]:
-    """All errors of one pose, by name.
+    """Return all errors of one pose, by name.
 
     Args:
         own: rotation [3, 3] and translation (m).

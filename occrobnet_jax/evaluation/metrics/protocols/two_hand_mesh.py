@@ -57,12 +57,14 @@ PUBLISHED = (TwoHandMesh(),)
 
 
 def hand_means(values: Float[np.ndarray, "n 2 p"], valid: Bool[np.ndarray, "n 2"]) -> Measure:
-    """Each hand's mean over its points is a cell, so that the two hands weigh the same however often each occurs."""
+    """Return each hand's mean over its points is a cell, so that the two hands weigh the same however often each
+    occurs.
+    """
     return per_joint(values.mean(axis=-1), valid)
 
 
 def middle_rooted_errors_mm(records: Records) -> Float[np.ndarray, "n 2 21"]:
-    """Joint errors in mm."""
+    """Return joint errors in mm."""
     own, truth = _joints(records)
     own_root, root = (joints[:, :, MIDDLE_BASE : MIDDLE_BASE + 1] for joints in (own, truth))
     return MM_PER_M * np.linalg.norm((own - own_root) * _scales(own, truth) - (truth - root), axis=-1)
