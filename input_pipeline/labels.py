@@ -126,7 +126,9 @@ def _hand_poses(stored: Fields, crops: Crops) -> Fields:
 
 
 def _object(stored: Fields, crops: Crops) -> Fields:
-    """Return the object's pose; the mirror image of an object is no pose of that object, so a flip leaves it unknown."""
+    """Return the object's pose; the mirror image of an object is no pose of that object, so a flip leaves
+    it unknown.
+    """
     known = (stored["object_known"] > 0) & ~crops.is_mirrored
     axes = _turned(stored["object_rotation"].swapaxes(1, 2), crops)  # the matrix's columns are the object's axes
     translation_m = _turned(stored["object_translation_m"], crops)

@@ -80,7 +80,9 @@ def parts_of_operations(program: str) -> dict[str, str]:
 
 
 def part_of(scope: str) -> str:
-    """Return the outermost part in a name such as "jit(train_step)/transpose(jvp(OccRobNet))/ciet/block0/dot_general"."""
+    """Return the outermost part in a name such as
+    "jit(train_step)/transpose(jvp(OccRobNet))/ciet/block0/dot_general".
+    """
     return next((word for word in re.split(r"[/()]", scope) if word in PARTS), "losses and optimiser")
 
 

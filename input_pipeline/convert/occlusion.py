@@ -118,7 +118,9 @@ class Occlusion:
         }
 
     def _fit_error_m(self, example: Example) -> float | None:
-        """Return mean distance of the worse hand's annotated joints to the posed model's; None where nothing compares."""
+        """Return mean distance of the worse hand's annotated joints to the posed model's; None where nothing
+        compares.
+        """
         annotated = (example["joints_annotated"] > 0) & (example["hand_pose_known"] > 0)[:, None]
         errors_m = []
         for hand in np.flatnonzero(annotated.any(-1)).tolist():

@@ -142,7 +142,9 @@ def _pushed_to_palm(
 def _free_thumb(
     solid: Solid, hand: PosedHand, angles: np.ndarray, chains: FingerChains, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Return the angles of a thumb that is clear of the object, lifted to oppose the fingers as far as there is room."""
+    """Return the angles of a thumb that is clear of the object, lifted to oppose the fingers as far as
+    there is room.
+    """
     candidates = np.broadcast_to(angles, (_THUMB_TRIALS, 5, 4)).copy()
     lowest, highest = np.deg2rad(LIMITS_DEG[0]).T
     share = rng.uniform([0, 0, 0.1, 0.1], [1, 0.6, 0.3, 0.25], (_THUMB_TRIALS - 1, 4))

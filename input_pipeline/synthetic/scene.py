@@ -94,7 +94,9 @@ def free_angles(rng: np.random.Generator) -> np.ndarray:
 
 
 def _thumb_drift(together: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the thumb's angles, as shares of their ranges, away from their means: it bends a little with the fingers."""
+    """Return the thumb's angles, as shares of their ranges, away from their means: it bends a little with
+    the fingers.
+    """
     return 0.3 * (together - 0.4) * np.array([0.5, 0.5, 1.0, 1.0]) + rng.normal(0, 0.17, 4)
 
 
@@ -131,7 +133,9 @@ def _held(
 
 
 def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> PosedHand | None:
-    """Return a hand whose fingers know nothing of the object, moved towards it from anywhere until they nearly touch."""
+    """Return a hand whose fingers know nothing of the object, moved towards it from anywhere until they
+    nearly touch.
+    """
     hand = hand.moved(_random_rotation(rng), np.zeros(3))
     verts = hand.verts_m
     centre = hand.joints_m[rng.integers(20)]

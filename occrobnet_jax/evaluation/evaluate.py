@@ -87,7 +87,9 @@ def _keeping(chunks: Iterable[Records], wanted: np.ndarray, kept: list[Records])
 
 
 def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> PredictStep:
-    """Return the compiled function from variables and a placed batch to poses, at the depth that the experiment says."""
+    """Return the compiled function from variables and a placed batch to poses, at the depth that the
+    experiment says.
+    """
     config, input_size_px = experiment.model, experiment.data.input_size_px
 
     def predict(variables: Variables, packed: PackedBatch) -> Pose:

@@ -128,7 +128,9 @@ class HandModel:
 
 
 def mirrored(model: HandModel) -> HandModel:
-    """Return the other hand: the model reflected in the plane x = 0, with the faces turned so that they look outwards."""
+    """Return the other hand: the model reflected in the plane x = 0, with the faces turned so that they
+    look outwards.
+    """
     flip = np.array([-1.0, 1.0, 1.0], dtype=model.pivots_m.dtype)
 
     def points(source: SkinnedPoints) -> SkinnedPoints:

@@ -47,7 +47,9 @@ class Mano:
     mean_pose: Float[np.ndarray, "2 45"]
 
     def flat_pose(self, hand: int, pose: Float[np.ndarray, "*batch 48"]) -> Float[np.ndarray, "*batch 48"]:
-        """Return a pose of flat_hand_mean=False (fingers measured from MANO's mean pose), measured from the flat hand."""
+        """Return a pose of flat_hand_mean=False (fingers measured from MANO's mean pose), measured from the
+        flat hand.
+        """
         return np.concatenate([pose[..., :3], pose[..., 3:] + self.mean_pose[hand]], axis=-1)
 
 

@@ -170,7 +170,9 @@ def _hand_probability(predictions: Predictions, config: ModelConfig) -> Float[Ar
 def _decode_object(
     predictions: Predictions, hand_probability: Float[Array, "b n"]
 ) -> tuple[Float[Array, "b 3 3"], Float[Array, "b 3"]]:
-    """Return rotation, and the translation from the reference wrist: the right one's, or the left's where it is alone."""
+    """Return rotation, and the translation from the reference wrist: the right one's, or the left's where
+    it is alone.
+    """
     batch = hand_probability.shape[0]
     if predictions.object_rotation_6d is None or predictions.object_translation_m is None:
         return jnp.full((batch, 3, 3), jnp.nan), jnp.full((batch, 3), jnp.nan)

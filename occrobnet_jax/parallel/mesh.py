@@ -85,7 +85,9 @@ def arrange_slices(fsdp: int, devices: Sequence[jax.Device]) -> np.ndarray:
 
 
 def describe(mesh: Mesh, num_machines: int) -> str:
-    """Return the layout in words: platform and kind of device, processes, machines, slices, and the size of each axis."""
+    """Return the layout in words: platform and kind of device, processes, machines, slices, and the size
+    of each axis.
+    """
     devices = list(mesh.devices.flat)
     kinds = ", ".join(sorted({device.device_kind for device in devices}))
     processes = len({device.process_index for device in devices})

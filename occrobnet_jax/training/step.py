@@ -152,7 +152,9 @@ def _norms(gradient: PyTree[Array]) -> Numbers:
 
 
 def _activity(predictions: Predictions) -> Numbers:
-    """Return whether the network's discontinuous parts are alive: keypoints found in an image, gates driven to 0 or 1."""
+    """Return whether the network's discontinuous parts are alive: keypoints found in an image, gates
+    driven to 0 or 1.
+    """
     return {
         "keypoints_per_image": predictions.keypoints.valid.sum(-1).mean(dtype=jnp.float32),
         "saturated_gates": predictions.saturated_gates,

@@ -35,7 +35,9 @@ def example_groups(records: Records) -> dict[str, Bool[np.ndarray, " n"]]:
 
 
 def joint_groups(records: Records) -> dict[str, Bool[np.ndarray, "n 2 21"]]:
-    """Return all joints, and those of each visibility class, kind of scene, hand and finger; `/occluded` by whatever."""
+    """Return all joints, and those of each visibility class, kind of scene, hand and finger; `/occluded`
+    by whatever.
+    """
     visibility = records["visibility"]
     shape = visibility.shape
     groups: Groups = {

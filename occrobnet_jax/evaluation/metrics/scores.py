@@ -127,7 +127,9 @@ def check_finite(records: Records) -> None:
 
 
 def as_lines(result: Result, with_joints: bool) -> list[str]:
-    """Return numbers with their intervals, each behind the name of its convention; those of single joints on request."""
+    """Return numbers with their intervals, each behind the name of its convention; those of single joints
+    on request.
+    """
     shown = {name: each for name, each in result.numbers.items() if with_joints or not is_of_a_joint(name)}
     width = max((len(name) for name in shown), default=0)
     return [f"{result.protocol}  {name:{width}s}  {_figure(each)}" for name, each in shown.items()]
