@@ -224,7 +224,7 @@ def _apart(first: PosedHand, second: PosedHand, solid: Solid) -> bool:
 
 
 def _viewed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Return the scene turned so that one of its hands is seen in a natural way, with the fingers of both roughly up."""
+    """Return the scene turned so that a hand is seen in a natural way, with the fingers of both roughly up."""
     hand = scene.hands[rng.integers(len(scene.hands))]
     palm = hand.rotation[:, 2]
     fingers = hand.rotation[:, 1] + sum(0.8 * other.rotation[:, 1] for other in scene.hands if other is not hand)
