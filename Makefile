@@ -10,7 +10,9 @@ DEMO := $(RUNS)/demo
 DEMO_DATA := $(RUNS)/demo_data
 export PYTHONUNBUFFERED := 1
 
-BENCH := .venv-bench
+DEVICE ?= cpu
+BENCH := .venv-bench$(if $(filter cuda,$(DEVICE)),-cuda)
+BENCH_LOCK := requirements/torch$(if $(filter cuda,$(DEVICE)),_cuda13).txt
 BENCH_STAMP := $(BENCH)/.installed
 
 LOCKS := requirements $(patsubst %.in,%,$(wildcard requirements/*.in))
@@ -68,16 +70,16 @@ aot: ## the TPU compiler for tools/aot_compile.py, in an environment of its own
 testaot: aot ## the tests that need the TPU compiler
 	.venv-aot/bin/python -m pytest -n 0 tests/tools/test_aot_compile.py
 
-$(BENCH_STAMP): requirements.txt requirements/dev.txt requirements/torch.txt
+$(BENCH_STAMP): requirements.txt requirements/dev.txt $(BENCH_LOCK)
 	@echo "environment: $(BENCH), with PyTorch and torchvision (some gigabytes)"
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BENCH)/bin/uv pip install --quiet --python $(BENCH)/bin/python \
-	    -r requirements.txt -r requirements/dev.txt -r requirements/torch.txt
+	    -r requirements.txt -r requirements/dev.txt -r $(BENCH_LOCK)
 	@touch $@
 
-bench: $(BENCH_STAMP) ## benchmarks beside PyTorch, in runs/bench/results.json; ARGS="--quick --only ciet"
-	$(BENCH)/bin/python -m benchmarks.run $(ARGS)
+bench: $(BENCH_STAMP) ## benchmarks beside PyTorch, in runs/bench/; ARGS="--quick --only ciet"; DEVICE=cuda
+	$(BENCH)/bin/python -m benchmarks.run --device $(DEVICE) $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, and the floors that imports must keep
 	$(BIN)/ruff check .

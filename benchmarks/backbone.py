@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import torch
 import torchvision
 
@@ -12,6 +13,7 @@ from benchmarks.flops import flops_of
 from benchmarks.networks import compiled
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
+from benchmarks.torch_device import autocast, compute_dtype, placed, torch_device, wait
 from benchmarks.torch_mirror.resnet import ResNet as MirrorResNet
 from benchmarks.torch_mirror.weights import load
 from occrobnet_jax.models.config import ModelConfig
@@ -22,18 +24,18 @@ BATCH_SIZE, SIZE_PX = 8, 256
 
 def measure(name: str, runs: int) -> Measurement:
     """Seconds a pass through the batch."""
-    model, config = ResNet(ModelConfig()), ModelConfig()
+    model, config = ResNet(ModelConfig(), dtype=jnp.dtype(compute_dtype())), ModelConfig()
     image = jax.random.normal(jax.random.key(0), (BATCH_SIZE, SIZE_PX, SIZE_PX, 3))
     variables = jax.jit(lambda: model.init(jax.random.key(0), image[:1], train=False))()
 
     def loss_of(params: Any, image: jax.Array) -> tuple[jax.Array, Any]:
         taps, changed = model.apply(variables | {"params": params}, image, train=True, mutable=["batch_stats"])
-        return (taps[-1] ** 2).mean(), changed
+        return (taps[-1].astype(jnp.float32) ** 2).mean(), changed
 
     ours = compiled(jax.grad(loss_of, has_aux=True))
     mirror = MirrorResNet(config)
     load(mirror, jax.device_get(variables))
-    images = torch.from_numpy(jax.device_get(image).copy()).permute(0, 3, 1, 2)
+    images = torch.from_numpy(jax.device_get(image).copy()).to(torch_device()).permute(0, 3, 1, 2)
     reference = torchvision.models.resnet50(weights=None)
     reference.avgpool = reference.fc = torch.nn.Identity()
     contestants = {
@@ -48,11 +50,14 @@ def measure(name: str, runs: int) -> Measurement:
 
 def forward_backward(network: Any, images: torch.Tensor, taken: Callable[[Any], torch.Tensor]) -> Callable[[], None]:
     """A contestant: the mean of the squares of what the network makes, and its gradient."""
-    network = network.to(memory_format=torch.channels_last).train()
+    network = placed(network).train()
 
     def run() -> None:
-        (taken(network(images)) ** 2).mean().backward()
+        with autocast(compute_dtype()):
+            made = taken(network(images))
+        (made.float() ** 2).mean().backward()
         network.zero_grad(set_to_none=True)
+        wait()
 
     return run
 

@@ -4,12 +4,14 @@ import copy
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import torch
 
 from benchmarks.flops import flops_of
 from benchmarks.networks import compiled
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
+from benchmarks.torch_device import autocast, compute_dtype, placed, torch_device, wait
 from benchmarks.torch_mirror.ciet import Ciet as MirrorCiet
 from benchmarks.torch_mirror.weights import load
 from occrobnet_jax.models.ciet import Ciet
@@ -21,20 +23,20 @@ BATCH_SIZE, SIDE = 8, 32
 def measure(name: str, runs: int) -> Measurement:
     """Seconds a pass through the batch."""
     config = ModelConfig()
-    model = Ciet(config)
+    model = Ciet(config, dtype=jnp.dtype(compute_dtype()))
     features = jax.random.normal(jax.random.key(0), (BATCH_SIZE, SIDE, SIDE, config.neck_channels))
     variables = jax.jit(lambda: model.init(jax.random.key(0), features[:1], train=False))()
 
     def loss_of(params: Any, features: jax.Array) -> tuple[jax.Array, Any]:
         kept = variables | {"params": params}
         enhanced, changed = model.apply(kept, features, train=True, mutable=["batch_stats"])
-        return (enhanced.features**2).mean(), changed
+        return (enhanced.features.astype(jnp.float32) ** 2).mean(), changed
 
     ours = compiled(jax.grad(loss_of, argnums=(0, 1), has_aux=True))
     mirror = MirrorCiet(config, SIDE**2)
     load(mirror, jax.device_get(variables))
-    mirror = mirror.to(memory_format=torch.channels_last).train()
-    maps = torch.from_numpy(jax.device_get(features).copy()).permute(0, 3, 1, 2).requires_grad_()
+    mirror = placed(mirror).train()
+    maps = torch.from_numpy(jax.device_get(features).copy()).to(torch_device()).permute(0, 3, 1, 2).requires_grad_()
     inductor = torch.compile(copy.deepcopy(mirror))
     contestants = {
         "ours": lambda: jax.block_until_ready(ours(variables["params"], features)),
@@ -49,6 +51,9 @@ def measure(name: str, runs: int) -> Measurement:
 
 def forward_backward(network: Any, maps: torch.Tensor) -> None:
     """Mean of the squares of what CIET makes, and its gradient."""
-    (network(maps) ** 2).mean().backward()
+    with autocast(compute_dtype()):
+        made = network(maps)
+    (made.float() ** 2).mean().backward()
     network.zero_grad(set_to_none=True)
     maps.grad = None
+    wait()

@@ -10,6 +10,7 @@ from benchmarks.flops import flops_of
 from benchmarks.networks import forward_of, mirror_of, paper_experiment, prepared, synthetic_batch
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate, repeated
+from benchmarks.torch_device import autocast, compute_dtype, torch_device, wait
 from benchmarks.torch_mirror.targets import torch_batch
 
 REPEATS = {1: 8, 8: 1}
@@ -23,7 +24,7 @@ def measure(name: str, runs: int) -> Measurement:
     image = synthetic_batch(batch_size).image
     predict = forward_of(run)
     mirror = mirror_of(experiment, state.variables).eval()
-    pixels = torch_batch(synthetic_batch(batch_size)).image
+    pixels = torch_batch(synthetic_batch(batch_size), torch_device()).image
     compiled = torch.compile(copy.deepcopy(mirror))
     count = REPEATS[batch_size]
     contestants = {
@@ -38,5 +39,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 def without_gradient(network: Any, pixels: torch.Tensor) -> Any:
     """What a network makes, in PyTorch's fastest mode for that."""
-    with torch.inference_mode():
-        return network(pixels)
+    with torch.inference_mode(), autocast(compute_dtype()):
+        made = network(pixels)
+    wait()
+    return made

@@ -6,18 +6,18 @@ import sys
 from pathlib import Path
 
 CODE = """
-from benchmarks.memory import own_peak_mb
+from benchmarks.torch_device import device_peak_mb
 from occrobnet_jax.parallel.host_memory import keep_freed_memory
 keep_freed_memory()
 from {module} import {function}
 {function}({argument!r})
-print(own_peak_mb())
+print(device_peak_mb({argument!r}))
 """
 
 
-def peak_memory_mb(module: str, function: str, argument: str) -> float:
-    """Peak resident memory of a process that calls `module.function(argument)`, imports included."""
-    code = CODE.format(module=module, function=function, argument=argument)
+def peak_memory_mb(module: str, function: str, side: str) -> float:
+    """The most memory of a process that calls `module.function(side)`: on a CPU all of it, on a GPU that side's."""
+    code = CODE.format(module=module, function=function, argument=side)
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.split()[-1])
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.flops import flops_of
+from benchmarks.torch_device import autocast, compute_dtype, placed, torch_device
 from benchmarks.torch_mirror.losses import losses
 from benchmarks.torch_mirror.occrobnet import OccRobNet as Mirror
 from benchmarks.torch_mirror.targets import torch_batch
@@ -38,6 +39,7 @@ def paper_experiment(batch_size: int, **model: Any) -> Experiment:
     return dataclasses.replace(
         experiment,
         global_batch_size=batch_size,
+        compute_dtype=compute_dtype(),
         teacher_forced_steps=0,
         model=dataclasses.replace(experiment.model, **model),
         optimizer=dataclasses.replace(experiment.optimizer, average_decay=0.0, clip_norm=0.0),
@@ -76,10 +78,10 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 def mirror_of(experiment: Experiment, variables: dict[str, Any]) -> Mirror:
-    """The mirror with the same weights, in the memory layout that PyTorch is fastest in."""
+    """The mirror with the same weights, where ours are."""
     mirror = Mirror(experiment.model, experiment.data.input_size_px)
     load(mirror, jax.device_get(variables))
-    return mirror.to(memory_format=torch.channels_last)
+    return placed(mirror)
 
 
 def packed(batch: Batch) -> PackedBatch:
@@ -104,11 +106,14 @@ class MirrorStep:
     """The mirror's training step: forward, losses, backward, AdamW with both learning rates, fused."""
 
     def __init__(self, experiment: Experiment, mirror: Mirror, batch: Batch, *, compiled: bool):
-        self.mirror, self.batch = mirror.train(), torch_batch(batch)
+        self.mirror, self.batch = mirror.train(), torch_batch(batch, torch_device())
         self.metrics: dict[str, float] = {}
 
         def loss_terms(image: torch.Tensor) -> dict[str, torch.Tensor]:
-            return losses(self.mirror(image), self.batch, experiment.model, experiment.loss)
+            with autocast(experiment.compute_dtype):
+                outputs = self.mirror(image)
+            exact = {name: made.float() if made.is_floating_point() else made for name, made in outputs.items()}
+            return losses(exact, self.batch, experiment.model, experiment.loss)
 
         self.loss_terms = torch.compile(loss_terms) if compiled else loss_terms
         config, in_backbone = experiment.optimizer, ("backbone.", "neck.unet.")

@@ -18,13 +18,19 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from benchmarks import results
 from occrobnet_jax.parallel.host_memory import keep_freed_memory
 
 FULL_RUNS, QUICK_RUNS = 5, 2
-DEFAULT_PLATFORMS = "cpu"  # of our side; PyTorch's is on the CPU always
+DEFAULT_PLATFORMS = "cpu"
+ON_GPU = ("train_step", "inference_1", "inference_8", "ciet")
+"""What --device=cuda measures unless told otherwise, the most telling first: the other parts are the host's."""
+ON_CUDA = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+"""Environment of a benchmark on a GPU; without the second JAX would take three quarters of its memory from PyTorch."""
 LIBRARIES = ("jax", "jaxlib", "flax", "grain", "numpy", "opencv-python-headless", "torch", "torchvision")
-RESULTS = Path("runs/bench/results.json")
+RESULTS = {"cpu": Path("runs/bench/results.json"), "cuda": Path("runs/bench/results_cuda.json")}
 UNFINISHED = "+changes"  # of a commit: such rows are never taken for that commit's
 
 
@@ -58,12 +64,14 @@ BENCHMARKS = {
 def main() -> None:
     """Measures what the flags say, and prints the table."""
     flags = parse(sys.argv[1:])
+    if flags.device == "cuda":
+        os.environ |= ON_CUDA
     if flags.child:
         measure_here(flags.only[0], flags.quick, flags.output)
         return
     rows = {row["name"]: row for row in results.read_rows(flags.output)}
     now, measured, failed = context(flags.quick), set[str](), set[str]()
-    for name in flags.only or BENCHMARKS:
+    for name in flags.only or (ON_GPU if flags.device == "cuda" else BENCHMARKS):
         if name in rows and is_current(rows[name], now) and not flags.again:
             print(f"{name}: measured for this commit already; --again measures it anew", flush=True)
             continue
@@ -105,9 +113,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=tuple(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUNS} runs instead of {FULL_RUNS}")
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="the results file")
+    parser.add_argument("--output", type=Path, help="the results file")
+    parser.add_argument("--device", choices=tuple(RESULTS), default="cpu", help="of both sides; cuda: in bfloat16")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    flags.output = flags.output or RESULTS[flags.device]
+    return flags
 
 
 def is_current(row: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -165,7 +176,7 @@ def measure_in_child(name: str, quick: bool) -> dict[str, Any] | None:
 
 
 def child_environment() -> dict[str, str]:
-    """Both sides on the CPU, with what they compile kept for the next time."""
+    """Both sides on the CPU, unless JAX_PLATFORMS says otherwise; what they compile is kept for the next time."""
     cache = Path(tempfile.gettempdir()).resolve() / f"occrobnet_bench_{os.getuid()}"
     return {"JAX_PLATFORMS": DEFAULT_PLATFORMS, "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")} | dict(os.environ)
 
@@ -177,7 +188,14 @@ def measure_here(name: str, quick: bool, output: Path) -> None:
     module = importlib.import_module(f"benchmarks.{benchmark.module}")
     measured_here = context(quick)  # before a benchmark keeps itself to one core, and while the code is as it was read
     found = module.measure(name, QUICK_RUNS if quick else FULL_RUNS)
-    results.write_rows(output, [results.as_row(name, benchmark.floor, benchmark.goal, found, measured_here)])
+    row = results.as_row(name, *bounds(benchmark), found, measured_here)
+    results.write_rows(output, [row | {"device": jax.devices()[0].device_kind}])
+
+
+def bounds(benchmark: Benchmark) -> tuple[float, float]:
+    """The floor and the goal: set for CPUs; on a GPU both are PyTorch's time."""
+    is_on_gpu = os.environ.get("JAX_PLATFORMS") == ON_CUDA["JAX_PLATFORMS"]
+    return (1.0, 1.0) if is_on_gpu else (benchmark.floor, benchmark.goal)
 
 
 def context(quick: bool) -> dict[str, Any]:

@@ -29,17 +29,18 @@ def greedy_peaks(
     """The strongest pixel above the threshold, then the next outside its disc, and so on."""
     batch, height, width = heatmap.shape
     reach = int(radius)
-    padded = torch.full((batch, height + 2 * reach, width + 2 * reach), -torch.inf, dtype=heatmap.dtype)
+    padded = torch.full((batch, height + 2 * reach, width + 2 * reach), -torch.inf).to(heatmap)
     padded[:, reach : reach + height, reach : reach + width] = heatmap
     stride = width + 2 * reach
     flat = padded.flatten(1)
     dy, dx = torch.meshgrid(*[torch.arange(-reach, reach + 1)] * 2, indexing="ij")
-    disc = (dy * stride + dx)[dy**2 + dx**2 <= radius**2]
-    xy, valid = torch.zeros(batch, max_peaks, 2), torch.zeros(batch, max_peaks, dtype=torch.bool)
+    disc = (dy * stride + dx)[dy**2 + dx**2 <= radius**2].to(heatmap.device)
+    xy, valid = (torch.zeros(batch, max_peaks, *more, device=heatmap.device) for more in ((2,), ()))
+    valid = valid.bool()
     for i in range(max_peaks):
         strength, index = flat.max(1)
         good = (strength > threshold) | ((i < min_peaks) & strength.isfinite())
-        if not good.any():
+        if heatmap.device.type == "cpu" and not good.any():  # elsewhere the host would wait for each answer
             break
         place = torch.stack([index % stride - reach, index // stride - reach], -1).to(xy)
         xy[:, i], valid[:, i] = torch.where(good[:, None], place, 0.0), good

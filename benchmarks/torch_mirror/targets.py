@@ -20,9 +20,9 @@ PARENTS = torch.from_numpy(PARENTS_OF_BONES)
 HALF_TURNS = torch.diag_embed(torch.tensor([[1.0, 1, 1], [-1, -1, 1], [1, -1, -1], [-1, 1, -1]]))
 
 
-def torch_batch(batch: Batch) -> TorchBatch:
+def torch_batch(batch: Batch, device: torch.device | str = "cpu") -> TorchBatch:
     """A batch of ours in PyTorch, numbers with fractions in its default precision."""
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in vars(batch).items()}
+    tensors = {name: torch.from_numpy(np.array(value)).to(device) for name, value in vars(batch).items()}
     precision = torch.get_default_dtype()
     return SimpleNamespace(**{name: x.to(precision) if x.is_floating_point() else x for name, x in tensors.items()})
 
@@ -44,7 +44,7 @@ def joint_heatmap(batch: TorchBatch, stride: int, size: int, sigma_hm: float) ->
 
 def bone_annotated(batch: TorchBatch) -> Tensor:
     """Bones of which both joints are annotated."""
-    return batch.joint_annotated[..., :WRIST] & batch.joint_annotated[..., PARENTS]
+    return batch.joint_annotated[..., :WRIST] & batch.joint_annotated[..., PARENTS.to(batch.joint_annotated.device)]
 
 
 def axis_targets(batch: TorchBatch, config: ModelConfig, sigma_bins: float) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,8 @@ def object_translations(batch: TorchBatch, heads: int) -> tuple[Tensor, Tensor]:
 
 def equivalent_rotations(batch: TorchBatch) -> Tensor:
     """Ground-truth rotations that the object's discrete symmetry makes the same."""
-    symmetry, turn = batch.object_symmetry[:, None], torch.arange(len(HALF_TURNS))[None]
+    symmetry = batch.object_symmetry[:, None]
+    turn = torch.arange(len(HALF_TURNS), device=symmetry.device)[None]
     allowed = (turn == 0) | ((symmetry == _id("half_turn_z")) & (turn == 1)) | (symmetry == _id("box"))
     turned = batch.object_rotation[:, None] @ HALF_TURNS.to(batch.object_rotation)
     return torch.where(allowed[..., None, None], turned, batch.object_rotation[:, None])
@@ -114,15 +115,15 @@ def equivalent_rotations(batch: TorchBatch) -> Tensor:
 
 def corners_to_teach(batch: TorchBatch) -> Tensor:
     """Rest corners, reduced to what a continuous symmetry leaves."""
-    keep = torch.ones(len(batch.object_symmetry), 3)
-    keep = torch.where((batch.object_symmetry == _id("any_turn_z"))[:, None], torch.tensor([[0.0, 0.0, 1.0]]), keep)
+    keep, along_z = (torch.tensor([[x, x, 1.0]]).to(batch.object_corners_rest_m) for x in (1.0, 0.0))
+    keep = torch.where((batch.object_symmetry == _id("any_turn_z"))[:, None], along_z, keep)
     keep = torch.where((batch.object_symmetry == _id("sphere"))[:, None], 0.0, keep)
     return batch.object_corners_rest_m * keep[:, None]
 
 
 def bone_vectors(joints: Tensor) -> Tensor:
     """Vector from the parent to the child of each bone."""
-    return joints[..., :WRIST, :] - joints[..., PARENTS, :]
+    return joints[..., :WRIST, :] - joints[..., PARENTS.to(joints.device), :]
 
 
 def accumulate_bones(vectors: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ def accumulate_bones(vectors: Tensor) -> Tensor:
 
 def gaussian(centre: Tensor, size: int, sigma: float) -> Tensor:
     """A Gaussian with peak 1 around each centre, along a new last axis."""
-    return torch.exp(-((torch.arange(size) - centre[..., None]) ** 2) / (2 * sigma**2))
+    return torch.exp(-((torch.arange(size, device=centre.device) - centre[..., None]) ** 2) / (2 * sigma**2))
 
 
 def _id(name: str) -> int:

@@ -41,7 +41,7 @@ def sample(level: Tensor, grid: Tensor) -> Tensor:
 
 def position_code(xy_hm: Tensor, map_size: int, width: int) -> Tensor:
     """Sine code of the nearest heatmap pixel: half the values for y, half for x."""
-    index = torch.arange(width // 2)
+    index = torch.arange(width // 2, device=xy_hm.device)
     period = POSITION_TEMPERATURE ** (2 * torch.div(index, 2, rounding_mode="floor") / (width // 2))
     angle = (2 * math.pi * (xy_hm.round() + 1) / map_size).flip(-1)[..., None] / period
     return torch.where(index % 2 == 0, angle.sin(), angle.cos()).flatten(-2)

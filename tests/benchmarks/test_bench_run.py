@@ -156,3 +156,30 @@ def test_every_benchmark_has_a_file_that_measures_it():
 def test_the_table_says_what_reaches_its_floor():
     lines = results.table([row(), row() | {"ratio": 0.95}, row() | {"ratio": 0.4}]).splitlines()
     assert [line.rsplit("[", 1)[1] for line in lines[1:]] == ["floor]", "MISSED]", "goal]"]
+
+
+def test_a_gpu_has_its_own_file_and_list_and_is_held_to_pytorchs_time(monkeypatch):
+    settings: dict[str, dict[str, str]] = {}
+    written: dict[str, int] = {}
+
+    def measure_in_child(name: str, quick: bool) -> dict[str, object]:
+        settings[name] = {variable: run.child_environment()[variable] for variable in run.ON_CUDA}
+        return row(name)
+
+    monkeypatch.setattr("sys.argv", ["run", "--device", "cuda"])
+    monkeypatch.setattr(run, "measure_in_child", measure_in_child)
+    monkeypatch.setattr(results, "read_rows", lambda path: [])
+    monkeypatch.setattr(results, "write_rows", lambda path, rows: written.update({str(path): len(rows)}))
+    for name in run.ON_CUDA:
+        monkeypatch.setenv(name, "as it was")  # so that it is put back
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == 0
+    assert settings == dict.fromkeys(run.ON_GPU, run.ON_CUDA)
+    assert written == {"runs/bench/results_cuda.json": len(run.ON_GPU)}
+    assert run.bounds(run.BENCHMARKS["ciet"]) == (1.0, 1.0)
+
+
+def test_a_cpu_keeps_its_floors():
+    assert run.parse([]).output == Path("runs/bench/results.json")
+    assert run.bounds(run.BENCHMARKS["ciet"]) == (0.9, 0.5)
