@@ -8,9 +8,10 @@ from tqdm import tqdm
 
 from input_pipeline.manifest_file import MANIFEST_FILE, file_facts, hash_lines, read_manifest
 from input_pipeline.staging import local_data_dir
+from occrobnet_jax.files.paths import AnyPath, size_of
 
 
-def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
+def dataset_manifest(data_dir: str | AnyPath, name: str) -> dict[str, Any]:
     """Return what metrics must say about the data that they were made with.
 
     Args:
@@ -36,20 +37,20 @@ def dataset_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
     }
 
 
-def dataset_folder(data_dir: str | Path, name: str) -> Path:
+def dataset_folder(data_dir: str | AnyPath, name: str) -> Path:
     """Return folder of a dataset's newest version.
 
     Raises:
         ValueError: there is none.
     """
-    root = local_data_dir(str(data_dir), name)
+    root = local_data_dir(data_dir, name)
     try:
         return Path(tfds.core.read_only_builder.builder_from_files(name, data_dir=root).data_path)
     except Exception as error:  # TFDS's own, and whatever damaged JSON files lead to
         raise ValueError(f"there is no prepared dataset in {root / name}: {error}") from error
 
 
-def verify(folder: Path, *, progress: bool = True) -> list[str]:
+def verify(folder: AnyPath, *, progress: bool = True) -> list[str]:
     """Compare a dataset's files with its manifest; return a sentence for each that is missing or changed."""
     try:
         manifest = read_manifest(folder)
@@ -64,7 +65,7 @@ def verify(folder: Path, *, progress: bool = True) -> list[str]:
     return found
 
 
-def _one_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
+def _one_manifest(data_dir: str | AnyPath, name: str) -> dict[str, Any]:
     folder = dataset_folder(data_dir, name)
     if not (folder / MANIFEST_FILE).exists():
         unknown = f"{name}: {folder} has no {MANIFEST_FILE}, so that nothing says whether it is complete"
@@ -78,15 +79,15 @@ def _one_manifest(data_dir: str | Path, name: str) -> dict[str, Any]:
     return found | {"occlusion": f"{name}: known in {', '.join(known)}"}
 
 
-def _changes(path: Path, expected: dict[str, Any]) -> list[str]:
+def _changes(path: AnyPath, expected: dict[str, Any]) -> list[str]:
     """Return what is wrong with a file, in a sentence; nothing if it is as it was written."""
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         if size != expected["bytes"]:
             kind = "truncated" if size < expected["bytes"] else "longer than it was"
             return [f"{path} is {kind}: {size:,} bytes where {expected['bytes']:,} were written"]
         if file_facts(path)["sha256"] != expected["sha256"]:
             return [f"{path} was altered: its SHA-256 is not the one that was written"]
     except OSError as error:
-        return [f"{path} is missing or can't be read: {error.strerror}"]
+        return [f"{path} is missing or can't be read: {error.strerror or error}"]
     return []

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.files.paths import AnyPath, size_of
 from occrobnet_jax.files.readers import read_json
 
 MANIFEST_FILE = "manifest.json"
@@ -18,7 +18,7 @@ def file_facts(path: AnyPath) -> dict[str, Any]:
     with path.open("rb") as stream:
         while part := stream.read(_READ_BYTES):
             digest.update(part)
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"file": path.name, "bytes": size_of(path), "sha256": digest.hexdigest()}
 
 
 def content_hash(splits: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Converts a dataset into TFDS shards: `python -m input_pipeline.prepare NAME [--raw DIR] --data_dir DIR`.
 
 Resumable: run the same command again after an interruption. `synthetic_hands` is generated and needs no --raw.
-`--verify` compares a prepared dataset with its manifest instead, and needs no --raw either.
+--data_dir may be gs://BUCKET/... or s3://BUCKET/...: the dataset is written on this machine's disk, and copied when it
+is complete. `--verify` compares a prepared dataset with its manifest instead, and needs no --raw either.
 """
 
 import argparse
@@ -18,10 +19,13 @@ from input_pipeline.convert.interhand26m.layout import FRAME_RATES, SUBSETS, dat
 from input_pipeline.convert.interhand26m.source import InterHand26M
 from input_pipeline.convert.manifest import report
 from input_pipeline.convert.occlusion import Occlusion
+from input_pipeline.convert.publish import find_published, publish, work_dir
 from input_pipeline.convert.shards import write_dataset
 from input_pipeline.convert.sources import Source
 from input_pipeline.manifest import dataset_folder, verify
+from input_pipeline.staging import newest_version
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
+from occrobnet_jax.files.paths import in_bucket, local_path_argument, path_argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.verify:
             return _verify(options)
-        folder = write_dataset(make_source(options), options.data_dir, options.num_processes)
+        source = make_source(options)
+        find_published(source, options.data_dir)
+        folder = write_dataset(source, work_dir(options.data_dir), options.num_processes)
         remove_index(options)
-        print(f"{folder}\n{report(folder)}")
-    except (ValueError, OSError) as error:  # a full disk, a folder that can't be written
+        print(f"{publish(folder, options.data_dir)}\n{report(folder)}")
+    except (ValueError, OSError) as error:  # a full disk, a folder or bucket that can't be written
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -86,7 +92,8 @@ def _occlusion(options: argparse.Namespace) -> Occlusion | None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    folder = dataset_folder(options.data_dir, _prepared_name(options))
+    place, name = options.data_dir, _prepared_name(options)
+    folder = newest_version(place / name) if in_bucket(place) else dataset_folder(place, name)
     wrong = verify(folder)
     for sentence in wrong:
         print(sentence, file=sys.stderr)
@@ -96,7 +103,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _index(options: argparse.Namespace) -> Path:
     """Return where tables are kept until the dataset is there, so that a resumed run finds them."""
-    return options.data_dir.expanduser() / f"{_prepared_name(options)}.index"
+    return work_dir(options.data_dir) / f"{_prepared_name(options)}.index"
 
 
 def _prepared_name(options: argparse.Namespace) -> str:
@@ -117,28 +124,31 @@ def _parser() -> argparse.ArgumentParser:
     interhand = datasets.add_parser("interhand26m", help="InterHand2.6M from its official tree")
     interhand.add_argument("--fps", type=int, choices=FRAME_RATES, default=5, help="which of the two image sets")
     interhand.add_argument("--subset", choices=SUBSETS, default="all", help="all = H+M, human = H, machine = M")
-    interhand.add_argument("--ids", type=_folder, help="folder with aid_human_annot_*.txt, for --subset on v1.0")
+    interhand.add_argument(
+        "--ids", type=local_path_argument, help="folder with aid_human_annot_*.txt, for --subset on v1.0"
+    )
     ho3d = datasets.add_parser("ho3d", help="HO-3D from its official tree; becomes ho3d_v2 or ho3d_v3")
     ho3d.add_argument("--version", choices=VERSIONS, required=True)
     h2o3d = datasets.add_parser("h2o3d", help="H2O-3D v1 from its official tree")
     for dataset in (interhand, ho3d, h2o3d):
-        dataset.add_argument("--mano", type=_folder, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl")
+        dataset.add_argument("--mano", type=local_path_argument, help="folder with MANO_RIGHT.pkl and MANO_LEFT.pkl")
     for dataset in (ho3d, h2o3d):
-        dataset.add_argument("--object_models", type=_folder, help="folder with 003_cracker_box.obj, or such folders")
+        dataset.add_argument(
+            "--object_models", type=local_path_argument, help="folder with 003_cracker_box.obj, or such folders"
+        )
     custom = datasets.add_parser("custom", help="a dataset of your own, see docs/custom_dataset.md")
     custom.add_argument("--follow_links", action="store_true", help="photos may be links that lead out of the folder")
     for dataset in (interhand, ho3d, h2o3d, custom):
-        dataset.add_argument("--raw", type=_folder, help="folder of the unpacked archives, or of your own dataset")
+        dataset.add_argument(
+            "--raw", type=local_path_argument, help="folder of the unpacked archives, or of your own dataset"
+        )
     for dataset in (synthetic, interhand, ho3d, h2o3d, custom):
-        dataset.add_argument("--data_dir", type=_folder, required=True, help="where TFDS datasets live")
+        dataset.add_argument(
+            "--data_dir", type=path_argument, required=True, help="where TFDS datasets live, here or in a bucket"
+        )
         dataset.add_argument("--num_processes", type=_positive, default=os.cpu_count() or 1)
         dataset.add_argument("--verify", action="store_true", help="compare the prepared files with their manifest")
     return parser
-
-
-def _folder(text: str) -> Path:
-    """No shell expands the ~ of --raw=~/downloads."""
-    return Path(text).expanduser()
 
 
 def _positive(text: str) -> int:

@@ -18,6 +18,7 @@ from input_pipeline.convert.manifest import report
 from input_pipeline.convert.shards import finish, missing_shards, start, write_shard
 from input_pipeline.convert.sources import Source
 from input_pipeline.prepare import make_source, parse_options, remove_index
+from occrobnet_jax.files.paths import local_path_of
 
 
 def write_dataset_with_beam(source: Source, data_dir: Path, beam_arguments: Sequence[str] = ()) -> Path:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own, beams = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
     options = parse_options(own)
     try:
-        folder = write_dataset_with_beam(make_source(options), options.data_dir, beams)
+        folder = write_dataset_with_beam(make_source(options), local_path_of(options.data_dir), beams)
         remove_index(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

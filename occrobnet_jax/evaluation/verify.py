@@ -7,10 +7,10 @@ metrics.json. The exit status is 0 only if all agree. Needs neither accelerator 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from occrobnet_jax.evaluation.card import CARD, checked_parts, contradictions
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.files.paths import path_argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("verify", __doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with card.json, metrics.json, predictions.npz")
+    parser.add_argument(
+        "folder", type=path_argument, metavar="DIR", help="folder with card.json, metrics.json, predictions.npz"
+    )
     return parser
 
 

@@ -4,6 +4,7 @@ A bucket (`gs://`, `s3://`) keeps objects under names. It has no folders, rename
 promises is that an object is there as a whole or not at all. What is built on that: `copies`, `atomic`, `journal`.
 """
 
+import argparse
 import contextlib
 import importlib.util
 import os
@@ -56,6 +57,27 @@ def local_path_of(text: str | os.PathLike[str]) -> Path:
     if "://" in os.fspath(text):
         raise ValueError(f"{os.fspath(text)} must be a local path; copy it here first")
     return Path(text)
+
+
+def path_argument(text: str) -> AnyPath:
+    """Return the path that an argument of a command line names; `~` is the user's folder.
+
+    Raises:
+        argparse.ArgumentTypeError: as `path_of`; argparse shows the sentence.
+    """
+    try:
+        path = path_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path if in_bucket(path) else path.expanduser()
+
+
+def local_path_argument(text: str) -> Path:
+    """Return the same where only this machine's files will do."""
+    try:
+        return local_path_of(text).expanduser()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def in_bucket(path: AnyPath) -> TypeGuard[epath.Path]:

@@ -13,6 +13,7 @@ from input_pipeline.manifest import dataset_manifest
 from input_pipeline.splits import open_split
 from input_pipeline.synthetic.source import SyntheticHands
 from occrobnet_jax.files import paths
+from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.copies import upload
 from tests.support.buckets import in_memory
 
@@ -46,11 +47,11 @@ def test_what_is_here_whole_is_not_brought_again(bucket, monkeypatch):
     brought = []
     monkeypatch.setattr(staging, "download", lambda source, *_: brought.append(source.name))
     staging.local_data_dir(str(bucket), DataConfig().name)
-    assert brought == [staging.MANIFEST_FILE]
+    assert brought == []
     shard = next(local.rglob("*train*.array_record*"))
     shard.write_bytes(shard.read_bytes()[:-1])
     staging.local_data_dir(str(bucket), DataConfig().name)
-    assert brought[1:] == [staging.MANIFEST_FILE, shard.name]
+    assert brought == [shard.name]
 
 
 def test_a_changed_shard_is_refused_and_not_kept(bucket, tmp_path):
@@ -71,6 +72,16 @@ def test_a_manifest_can_not_name_a_file_outside_of_the_dataset(bucket, tmp_path,
     monkeypatch.setattr(staging, "read_manifest", lambda _: manifest)
     with pytest.raises(ValueError, match=r"'\.\./\.\./escaped' is not the name of a file in a folder"):
         staging.local_data_dir(str(bucket), DataConfig().name)
+
+
+def test_another_dataset_in_the_bucket_takes_the_place_of_the_copy(bucket, tmp_path, monkeypatch):
+    local = staging.local_data_dir(str(bucket), DataConfig().name)
+    (stale,) = local.rglob("features.json")
+    stale.write_bytes(b"x" * stale.stat().st_size)  # of the size that the bucket's has
+    other = bucket / DataConfig().name / "1.0.0" / staging.MANIFEST_FILE
+    write_atomically(other, other.read_bytes() + b"\n")
+    staging.local_data_dir(str(bucket), DataConfig().name)
+    assert stale.read_bytes() == next((tmp_path / "data").rglob("features.json")).read_bytes()
 
 
 def test_a_dataset_that_is_not_there_is_told(bucket, tmp_path):
