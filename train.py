@@ -100,14 +100,7 @@ def train(experiment: Experiment, workdir: AnyPath, profiled_steps: range = NO_S
         open_checkpoints(experiment, workdir) as checkpoints,
         profiled(run.train_step, profiled_steps, start.step, profile_folder(workdir)) as train_step,
     ):
-        config, code = config_of(experiment), git_sha()
-
-        def save(state: TrainState, position: Position) -> None:
-            at = (position.step, position.examples_seen)
-            meta = CheckpointMeta(*at, config, code, writer.wandb_id, began_with=began_with)
-            writer.flush()  # the lines up to a step are in the workdir before its checkpoint is
-            checkpoints.save(state, meta)
-
+        save = make_save(experiment, writer, checkpoints, began_with)
         validate = make_validate(evaluate, run, writer, checkpoints)
         make_up_evaluation(validate, experiment, state, start)
         run = dataclasses.replace(run, train_step=train_step)
@@ -119,6 +112,19 @@ def train(experiment: Experiment, workdir: AnyPath, profiled_steps: range = NO_S
     if hosts.is_lead():
         announce_end(experiment, workdir, end)
     return command_line.INTERRUPTED if preemption.by_user else 0
+
+
+def make_save(experiment: Experiment, writer: MetricWriter, checkpoints: AnyCheckpointWriter, began_with: str) -> Save:
+    """Return a function that saves a state, with where it stands and which weights the run began with."""
+    config, code = config_of(experiment), git_sha()
+
+    def save(state: TrainState, position: Position) -> None:
+        at = (position.step, position.examples_seen)
+        meta = CheckpointMeta(*at, config, code, writer.wandb_id, began_with=began_with)
+        writer.flush()  # the lines up to a step are in the workdir before its checkpoint is
+        checkpoints.save(state, meta)
+
+    return save
 
 
 def prepare(experiment: Experiment, workdir: AnyPath) -> int:

@@ -30,15 +30,19 @@ class ClassHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, tokens: Float[Array, "layers b t d"]
-    ) -> tuple[Float[Array, "layers b t c"], Float[Array, "layers b t n"] | None]:
-        """Return the logits of classes and of hands, of every encoder layer; its LayerNorm is for this head (KypT)."""
+    def __call__(self, tokens: Float[Array, "layers b t d"]) -> dict[str, Any]:
+        """Return the fields of Predictions that say what each token is, of every encoder layer.
+
+        The LayerNorm is for this head only (KypT).
+        """
         classes = self.config.num_classes
         hands = NUM_HANDS if self.config.token_classifier == "joint_and_hands" else 0
         normed = layer_norm("norm", self.dtype)(tokens)
         logits = Mlp(self.config.class_mlp, classes + hands, dtype=self.dtype, name="mlp")(normed).astype(jnp.float32)
-        return logits[..., :classes], logits[..., classes:] if hands else None
+        return {
+            "class_logits": logits[..., :classes],
+            "token_hand_logits": logits[..., classes:] if hands else None,
+        }
 
 
 class HandHead(nn.Module):

@@ -81,16 +81,14 @@ class OccRobNet(nn.Module):
         decoded = Decoder(config, self.dtype, name="decoder")(
             encoded[-1], jnp.asarray(layout.query_mask()), layout.memory_mask(keypoints), train=train
         )
-        class_logits, token_hand_logits = ClassHead(config, self.dtype, name="class_head")(encoded)
         return Predictions(
             heatmap=heatmap,
             object_map=object_map,
             hand_maps=hand_maps,
             keypoints=keypoints,
-            class_logits=class_logits,
-            token_hand_logits=token_hand_logits,
             hand_logits=HandHead(self.dtype, name="hand_head")(taps[-1]),
             saturated_gates=gates,
+            **ClassHead(config, self.dtype, name="class_head")(encoded),
             **PoseHeads(config, self.dtype, name="pose_heads")(decoded),
         )
 
