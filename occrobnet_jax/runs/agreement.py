@@ -11,7 +11,7 @@ import jax
 
 from input_pipeline.manifest import dataset_manifest
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.config import config_of
@@ -70,7 +70,7 @@ def _leave_mark(workdir: AnyPath) -> str | None:
     """Return the name of a new file in the workdir; None where it can't be written."""
     mark = workdir / f".seen_by_all_{uuid.uuid4().hex}"
     try:
-        write_atomically(mark, "")
+        write_atomically(mark, "") if in_bucket(mark) else mark.touch()  # which makes no folder
     except OSError:
         return None  # an error here alone would leave the others waiting
     return mark.name

@@ -64,9 +64,14 @@ def s3(around: Callable[[Application], Application] = lambda application: applic
 def _served_s3(around: Callable[[Application], Application]) -> Iterator[dict[str, str]]:
     """Serves an S3 and yields the environment that leads this process and its children there."""
     from moto.moto_server.werkzeug_app import create_backend_app
-    from werkzeug.serving import make_server
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
-    server = make_server("127.0.0.1", 0, around(create_backend_app("s3")), threaded=True)
+    class OneRequest(WSGIRequestHandler):
+        """Closes each connection: one that is kept would be left open at the end."""
+
+        protocol_version = "HTTP/1.0"
+
+    server = make_server("127.0.0.1", 0, around(create_backend_app("s3")), threaded=True, request_handler=OneRequest)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
