@@ -13,8 +13,8 @@ from input_pipeline.manifest import dataset_manifest
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.parallel import coordination, hosts
-from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.summary import flat, versions
 
 SOURCES = ("occrobnet_jax", "input_pipeline")

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from absl import logging
 from flax import linen as nn
 from jax.sharding import Mesh
-from absl import logging
 from jaxtyping import PyTree
 
 from occrobnet_jax.files.copies import move, remove
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.parallel import coordination, hosts
+from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.bucket_checkpoints import at_hand
 from occrobnet_jax.runs.checkpoint import (
     FOLDER,
@@ -29,7 +30,6 @@ from occrobnet_jax.runs.checkpoint import (
     variables_of,
 )
 from occrobnet_jax.runs.checksums import find_damage, is_sealed, seal_sha256
-from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.state import TrainState, Variables, abstract_variables, leaves_by_path
 
 LISTED = 10  # of the parameters that don't fit, so many are named

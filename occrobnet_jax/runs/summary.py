@@ -12,9 +12,9 @@ from typing import Any
 
 import occrobnet_jax
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import experiment_from
-from occrobnet_jax.files.paths import AnyPath, in_bucket
 
 CONFIG_FILE, SUMMARY_FILE = "config.json", "summary.json"
 COMMIT_VARIABLE = "OCCROBNET_COMMIT"  # set by the Dockerfile

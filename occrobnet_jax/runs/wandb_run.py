@@ -11,17 +11,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import psutil
 from absl import logging
 
-from occrobnet_jax.choices import check_choices
-from occrobnet_jax.runs.experiment import WandbConfig
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath, absolute, here
+from occrobnet_jax.runs.experiment import WandbConfig
 
 ID_FILE = "wandb_id.txt"
 INIT_TIMEOUT_S = 30

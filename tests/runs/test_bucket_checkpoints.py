@@ -1,6 +1,5 @@
 """Checkpoints in a bucket: whole or none, whatever happens to the copy."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 

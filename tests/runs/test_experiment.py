@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from configs import tiny
-from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.config import config_names, config_of, experiment_from
+from occrobnet_jax.runs.experiment import Experiment
 
 NO_EXPERIMENTS = {"__init__", "recipe", "workdir"}  # what configs share; a config that a run was kept with
 CONFIGS = sorted({path.stem for path in Path(__file__).parents[2].glob("configs/*.py")} - NO_EXPERIMENTS)

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occrobnet_jax.runs.wandb_run import SERVICE, WandbRun, run_id
-
 from occrobnet_jax.runs.experiment import WandbConfig
+from occrobnet_jax.runs.wandb_run import SERVICE, WandbRun, run_id
 from tests.faults.processes import REPOSITORY, wait_until
 from tests.faults.wandb_servers import HOW, server
 
