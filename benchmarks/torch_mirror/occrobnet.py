@@ -10,9 +10,9 @@ from benchmarks.torch_mirror.neck import FeaturePyramid, FinestLevel, MapHead, R
 from benchmarks.torch_mirror.resnet import ResNet
 from benchmarks.torch_mirror.tokens import Tokens
 from benchmarks.torch_mirror.transformer import Decoder, Encoder
+from occrobnet_jax.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.neck import map_head_widths
-from occrobnet_jax.models.occrobnet import IMAGENET_MEAN, IMAGENET_STD
 from occrobnet_jax.models.queries import QueryLayout
 
 Outputs = dict[str, Tensor]

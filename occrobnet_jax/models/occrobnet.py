@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, UInt8
 
+from occrobnet_jax.models.backbone import make_backbone, normalized
 from occrobnet_jax.models.ciet import Ciet, Enhanced, TokenCiet
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.heads import ClassHead, HandHead, PoseHeads
@@ -24,14 +25,10 @@ from occrobnet_jax.models.neck import (
 from occrobnet_jax.models.ops.pooling import average_pool
 from occrobnet_jax.models.queries import QueryLayout, attendable
 from occrobnet_jax.models.remat import apply_block
-from occrobnet_jax.models.resnet import ResNet
 from occrobnet_jax.models.tokens import Tokens
 from occrobnet_jax.models.transformer import Decoder, Encoder
 from occrobnet_jax.skeleton import NUM_HANDS
 from occrobnet_jax.types import Keypoints, Predictions
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class OccRobNet(nn.Module):
@@ -58,7 +55,7 @@ class OccRobNet(nn.Module):
             use_forced: the examples that use them, all by default; may change from step to step without recompilation.
         """
         config = self.config
-        taps = ResNet(config, self.dtype, name="backbone")(self._normalised(image), train=train)
+        taps = make_backbone(config, self.dtype)(normalized(image, config, self.dtype), train=train)
         train_norms = train and config.batch_norm != "all_frozen"
         levels, gates = self._levels(taps, train=train_norms)
 
@@ -91,13 +88,6 @@ class OccRobNet(nn.Module):
             **ClassHead(config, self.dtype, name="class_head")(encoded),
             **PoseHeads(config, self.dtype, name="pose_heads")(decoded),
         )
-
-    def _normalised(self, image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        x = image.astype(jnp.float32) / 255
-        if self.config.input_normalisation == "imagenet":
-            mean, std = (jnp.array(v)[None, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
-            x = (x - mean) / std
-        return x.astype(self.dtype)
 
     def _levels(self, taps: Maps, *, train: bool) -> tuple[Maps, Float[Array, ""]]:
         """Neck, CIET, and the levels that tokens see, finest first; and the share of CIET's saturated gates."""

@@ -130,8 +130,7 @@ def checkpoint_writer(workdir: AnyPath, keep: int, **rule: Any) -> AnyCheckpoint
 
 @contextlib.contextmanager
 def at_hand(directory: AnyPath) -> Iterator[Path]:
-    """Yield a checkpoint's folder, or, of one in a bucket, a copy for the time of the block; what is missing stays so.
-    """
+    """Yield a checkpoint's folder, or a copy of one in a bucket for the time of the block; what is missing stays so."""
     if not in_bucket(directory):
         yield directory
         return

@@ -2,8 +2,7 @@
 
 A checkpoint is a folder `WORKDIR/checkpoints/STEP` of three items: the variables (weights, batch statistics, averaged
 weights), which is all that a prediction needs, the optimiser's state, and the metadata. Beside them lie the metrics of
-its evaluation, which come later: a state is saved before it is evaluated. This file and `restore` are the only ones that
-import orbax.
+its evaluation, which come later: a state is saved before it is evaluated. Only this file and `restore` import orbax.
 """
 
 import contextlib

@@ -88,7 +88,7 @@ class OptimiserConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RecipeConfig:
-    """Fields of `config.recipe`: what steps and learning rates were derived from (`configs/recipe.py`); 0 is anything."""
+    """Fields of `config.recipe`: what steps and learning rates follow from (`configs/recipe.py`); 0 is anything."""
 
     global_batch_size: int = 0  # that steps and learning rates are of
     train_examples: int = 0  # in an epoch, by which steps were counted

@@ -111,8 +111,7 @@ def versions() -> dict[str, str]:
 
 
 def git_sha() -> str:
-    """Commit of the code, with "+changes" where files differ from it; in an image what it was built from; else empty.
-    """
+    """Commit of the code, with "+changes" where files differ from it; in an image what it was built from; or ""."""
     if COMMIT_VARIABLE in os.environ:
         return os.environ[COMMIT_VARIABLE]
     repository = Path(occrobnet_jax.__file__).parents[1]

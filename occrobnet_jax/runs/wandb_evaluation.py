@@ -84,8 +84,7 @@ class EvaluationReport:
     """
 
     def __init__(self, workdir: AnyPath):
-        """Of a run, which need not have begun; one that was not trained here, such as an imported one, tells nothing.
-        """
+        """Take a run, begun or not; one that was not trained here, such as an imported one, tells nothing."""
         self._workdir = workdir
         self._waiting: list[KeptEvaluation] = []
         self._run: WandbRun | None = None

@@ -36,9 +36,7 @@ class WandbRun:
     No method waits for wandb but `finish`, and that has a limit.
     """
 
-    def __init__(
-        self, config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any], *, joins: bool = False
-    ):
+    def __init__(self, config: WandbConfig, workdir: AnyPath, run_config: Mapping[str, Any], *, joins: bool = False):
         """Start the run, or the next part of it, with `run_config` shown beside its curves; see `open_run`."""
         self._run: Any = None
         self._exit_code = 0

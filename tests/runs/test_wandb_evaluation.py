@@ -86,8 +86,16 @@ def test_a_run_that_tells_nothing_tells_nothing_of_its_evaluations(tmp_path, mod
 
 
 def test_every_evaluation_of_a_workdir_is_found(tmp_path):
-    folders = [evaluate(tmp_path, "test", 10, ""), evaluate(tmp_path, "val", 10, "10"), evaluate(tmp_path, "val", 5, "5")]
-    assert [(found.split, found.step) for found in kept_evaluations(tmp_path)] == [("test", 10), ("val", 5), ("val", 10)]
+    folders = [
+        evaluate(tmp_path, "test", 10, ""),
+        evaluate(tmp_path, "val", 10, "10"),
+        evaluate(tmp_path, "val", 5, "5"),
+    ]
+    assert [(found.split, found.step) for found in kept_evaluations(tmp_path)] == [
+        ("test", 10),
+        ("val", 5),
+        ("val", 10),
+    ]
     assert read_evaluation(tmp_path, folders[0]).row == {
         "step": 10,
         "eval/test/mpjpe_mm": 40.0,

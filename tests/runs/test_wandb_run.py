@@ -220,7 +220,9 @@ def test_a_slow_server_costs_no_memory_without_end(tmp_path, monkeypatch, caplog
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match=r"wandb.mode='of' is not one of \['online', 'shared', 'offline', 'disabled'\]"):
+    with pytest.raises(
+        ValueError, match=r"wandb.mode='of' is not one of \['online', 'shared', 'offline', 'disabled'\]"
+    ):
         WandbConfig(mode="of")  # type: ignore[arg-type]
 
 

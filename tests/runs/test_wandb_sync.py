@@ -83,7 +83,10 @@ def test_the_parts_of_an_offline_run_become_one_run_whatever_was_killed(tmp_path
 
 
 def test_a_preempted_run_is_given_out_again_and_goes_on_as_itself(tmp_path):
-    first, second = (["train", "online", str(tmp_path), 0, [10, 20], True], ["train", "online", str(tmp_path), 20, [30]])
+    first, second = (
+        ["train", "online", str(tmp_path), 0, [10, 20], True],
+        ["train", "online", str(tmp_path), 20, [30]],
+    )
     with taking() as server:
         run, again = act(server, first, second)
     taken = server.runs[run]

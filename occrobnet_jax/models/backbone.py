@@ -1,0 +1,27 @@
+"""What turns a picture into feature maps, and the form in which it wants the pixels."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, UInt8
+
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.resnet import ResNet
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def make_backbone(config: ModelConfig, dtype: Any) -> nn.Module:
+    """Return the backbone of a config, under the name that every module has for it."""
+    return ResNet(config, dtype, name="backbone")
+
+
+def normalized(image: UInt8[Array, "b h w 3"], config: ModelConfig, dtype: Any) -> Float[Array, "b h w 3"]:
+    """Return the pixels as the backbone's weights were trained on them (`model.input_normalisation`)."""
+    x = image.astype(jnp.float32) / 255
+    if config.input_normalisation == "imagenet":
+        mean, std = (jnp.array(v)[None, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+        x = (x - mean) / std
+    return x.astype(dtype)
