@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from absl import flags, logging
 
-from input_pipeline.pipeline import split_size, train_batches
+from input_pipeline.pipeline import check_workers, split_size, train_batches
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, make_evaluate
 from occrobnet_jax.evaluation.pictures import overlays
@@ -131,13 +131,20 @@ def prepare(experiment: Experiment, workdir: AnyPath) -> int:
     """Look whether everything is there that a run needs, and note its start; return the number of examples.
 
     Raises:
-        ValueError: the workdir, the dataset, the batch size or another host doesn't fit the experiment.
+        ValueError: the workdir, the dataset, the batch size, shared memory or another host doesn't fit the
+            experiment.
     """
     prepare_workdir(workdir)
     use_compilation_cache(experiment)
     if experiment.tensorboard:
         check_installed()
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once
+    check_workers(
+        experiment.data,
+        heatmap_stride=experiment.model.heatmap_stride,
+        global_batch_size=experiment.global_batch_size,
+        num_hosts=hosts.num_hosts(),
+    )
     check_lengths(experiment.recipe, experiment.global_batch_size, num_examples)
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)

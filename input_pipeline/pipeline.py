@@ -29,7 +29,7 @@ from input_pipeline.splits import Split, open_split, split_size
 from input_pipeline.transforms import Cut, assemble, crop_example, evaluation_cut, training_cut
 from input_pipeline.workers import SHARED_FROM_BYTES, check_shared_memory, named_deaths
 
-__all__ = ["crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
+__all__ = ["check_workers", "crop_example", "eval_batches", "open_split", "split_size", "train_batches"]
 
 READ_THREADS = 2  # without workers; a worker, or a process with one core, has one: two fight over Python's lock
 BATCHES_AHEAD = 4  # per process, held in memory
@@ -83,6 +83,18 @@ def eval_batches(
     padded = math.ceil(len(examples) / global_batch_size) * global_batch_size
     rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride))
     return _iterate(rows, share, host, num_hosts, data.num_workers)
+
+
+def check_workers(data: DataConfig, *, heatmap_stride: int, global_batch_size: int, num_hosts: int = 1) -> None:
+    """Look whether this machine has what the data workers of `train_batches` need, before anything slow begins.
+
+    Raises:
+        ValueError: the dataset can't be read, sizes don't divide, or shared memory is too small.
+    """
+    share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
+    if data.num_workers:
+        cut = evaluation_cut(open_split(data, data.train_split)[0], data, heatmap_stride)
+        check_shared_memory(assemble([cut]), share, data.num_workers * BATCHES_AHEAD)
 
 
 @dataclasses.dataclass(frozen=True)

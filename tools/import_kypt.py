@@ -19,7 +19,8 @@ import jax
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.files.hashes import file_sha256
-from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter, checkpoint_steps
+from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter
+from occrobnet_jax.runs.checkpoint_folders import checkpoint_steps
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment, LossConfig
 from occrobnet_jax.runs.network import make_model

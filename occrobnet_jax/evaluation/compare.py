@@ -12,7 +12,6 @@ are given with those of the other, in the same order of seeds: NEW NEW ... --aga
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
@@ -23,6 +22,7 @@ from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.published import PUBLISHED, Published
 from occrobnet_jax.evaluation.metrics.scores import as_json, is_of_a_joint, score_all
+from occrobnet_jax.files.paths import AnyPath, path_argument
 from occrobnet_jax.files.readers import read_json
 
 PREDICTIONS = "predictions.npz"
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_status(_compare, _parser().parse_args(arguments))
 
 
-def read_run(path: Path, protocols: Sequence[str]) -> Run:
+def read_run(path: AnyPath, protocols: Sequence[str]) -> Run:
     """Return the scores of a run.
 
     Raises:
@@ -208,10 +208,10 @@ def _with_interval(run: Run, protocol: str, name: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("compare", __doc__)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("runs", type=path_argument, nargs="+", metavar="RUN")
     parser.add_argument("--protocol", action="append", metavar="NAME", help="as for score; may be given several times")
     parser.add_argument(
-        "--against", type=Path, nargs="+", default=[], metavar="RUN", help="partners, in order of seeds"
+        "--against", type=path_argument, nargs="+", default=[], metavar="RUN", help="partners, in order of seeds"
     )
     parser.add_argument("--by_sequence", action="store_true", help="with the difference in each sequence")
     parser.add_argument("--published", action="store_true", help="with published numbers where they are comparable")

@@ -9,7 +9,6 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import eval_batches, split_size
@@ -17,6 +16,7 @@ from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records, Setting
 from occrobnet_jax.evaluation.metrics.switches import data_switches
+from occrobnet_jax.files.paths import path_argument
 from occrobnet_jax.progress import progress
 
 BATCH = 64
@@ -56,9 +56,9 @@ def _write(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("labels", __doc__)
     parser.add_argument("dataset", metavar="NAME", help="of a prepared dataset")
-    parser.add_argument("--data_dir", type=Path, required=True, help="where TFDS datasets live")
+    parser.add_argument("--data_dir", type=path_argument, required=True, help="where TFDS datasets live")
     parser.add_argument("--split", required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=path_argument, required=True)
     parser.add_argument("--box_source", choices=("stored", "joints", "rootnet"), default="stored", help="of the crops")
     parser.add_argument("--box_pad_px", type=float, default=0.0, help="added to each side of the box; KypT: 10")
     parser.add_argument("--input_size_px", type=int, default=256, help="side of the crops")

@@ -9,7 +9,6 @@ what each name means.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.formats.object_models import read_object_models
@@ -19,6 +18,7 @@ from occrobnet_jax.evaluation.metrics.protocols.catalogue import find, in_words
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.scores import SEED, Result, as_lines, score_all, write_scores
 from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.files.paths import local_path_argument, path_argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,18 +67,22 @@ def _extras(options: argparse.Namespace) -> Extras:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("score", __doc__)
-    parser.add_argument("predictions", type=Path, nargs="?", metavar="PREDICTIONS")
+    parser.add_argument("predictions", type=path_argument, nargs="?", metavar="PREDICTIONS")
     parser.add_argument("--protocol", action="append", metavar="NAME", help="may be given several times")
     parser.add_argument("--list", action="store_true", help="every protocol in words, and its switches")
-    parser.add_argument("--truth", type=Path, help="labels.npz of ours, or HO-3D's evaluation_xyz.json")
-    parser.add_argument("--truth_vertices", type=Path, help="HO-3D's evaluation_verts.json")
-    parser.add_argument("--frames", type=Path, help="HO-3D's evaluation.txt: names the sequences, for the intervals")
-    parser.add_argument("--annotation_ids", type=Path, help="ids of InterHand2.6M's subset H or M, one a line")
-    parser.add_argument("--object_models", type=Path, metavar="DIR", help="003_cracker_box.npy (or .obj, ...)")
+    parser.add_argument("--truth", type=path_argument, help="labels.npz of ours, or HO-3D's evaluation_xyz.json")
+    parser.add_argument("--truth_vertices", type=path_argument, help="HO-3D's evaluation_verts.json")
+    parser.add_argument(
+        "--frames", type=path_argument, help="HO-3D's evaluation.txt: names the sequences, for intervals"
+    )
+    parser.add_argument("--annotation_ids", type=path_argument, help="ids of InterHand2.6M's subset H or M, one a line")
+    parser.add_argument(
+        "--object_models", type=local_path_argument, metavar="DIR", help="003_cracker_box.npy (or .obj, ...)"
+    )
     parser.add_argument("--joints", action="store_true", help="print the numbers of single joints, too")
     parser.add_argument("--any_size", action="store_true", help="score what seems to be in another unit, too")
     parser.add_argument("--seed", type=int, default=SEED, help="of the bootstrap over sequences")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the numbers as JSON, for compare")
+    parser.add_argument("--output", type=path_argument, metavar="FILE", help="the numbers as JSON, for compare")
     return parser
 
 

@@ -7,12 +7,12 @@ evaluation.txt once, finite, of the size of hands. `python -m occrobnet_jax.eval
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from occrobnet_jax.evaluation.commands import command_parser, exit_status
 from occrobnet_jax.evaluation.formats.predictions_file import MAX_LIST_BYTES
 from occrobnet_jax.evaluation.formats.records_file import load
 from occrobnet_jax.evaluation.formats.submissions import ROOTS, SERVERS, submission_of, write_submission
+from occrobnet_jax.files.paths import AnyPath, path_argument
 from occrobnet_jax.files.readers import read_bytes
 
 
@@ -31,18 +31,18 @@ def _submit(options: argparse.Namespace) -> None:
     print(f"{options.output}: {frames:,} frames for {server.name}, {mesh}")
 
 
-def _num_lines(path: Path) -> int:
+def _num_lines(path: AnyPath) -> int:
     return len(read_bytes(path, MAX_LIST_BYTES).split())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("submit", __doc__)
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS")
+    parser.add_argument("predictions", type=path_argument, metavar="PREDICTIONS")
     parser.add_argument("--server", choices=[each.name for each in SERVERS], required=True)
-    parser.add_argument("--output", type=Path, required=True, help="pred.zip, or pred.json")
+    parser.add_argument("--output", type=path_argument, required=True, help="pred.zip, or pred.json")
     parser.add_argument("--root", choices=ROOTS, default="given", help="HO-3D: where the wrist is put")
     parser.add_argument("--any_size", action="store_true", help="write hands that have no size of hands, too")
-    parser.add_argument("--frames", type=Path, help="evaluation.txt, if not the published one")
+    parser.add_argument("--frames", type=path_argument, help="evaluation.txt, if not the published one")
     return parser
 
 

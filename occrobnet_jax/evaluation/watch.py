@@ -7,7 +7,7 @@ from absl import logging
 
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.parallel import watchdog
-from occrobnet_jax.runs.checkpoint import checkpoint_directory, checkpoint_steps
+from occrobnet_jax.runs.checkpoint_folders import checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.checksums import find_damage
 from occrobnet_jax.runs.summary import is_finished
 from occrobnet_jax.runs.wandb_evaluation import REPORT

@@ -117,7 +117,7 @@ def load_predictor(checkpoint: AnyPath, step: int | None = None) -> Predictor:
     experiment = experiment_from(restored.config)
     model, size_px = make_model(experiment), experiment.data.input_size_px
 
-    @functools.partial(jax.jit, compiler_options=fast_programs(jax.default_backend()))
+    @functools.partial(jax.jit, compiler_options=fast_programs(jax.default_backend(), experiment.xla_flags))
     def run(variables: dict, image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]) -> Pose:
         predictions = typing.cast(Predictions, model.apply(variables, image, train=False))
         return decode(predictions, intrinsics, size_px, experiment.model)

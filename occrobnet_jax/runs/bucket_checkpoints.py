@@ -16,17 +16,8 @@ from etils import epath
 from occrobnet_jax.files.copies import download, remove, several, upload
 from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.parallel import hosts
-from occrobnet_jax.runs.checkpoint import (
-    EVALUATION,
-    FOLDER,
-    CheckpointMeta,
-    CheckpointWriter,
-    cause,
-    checkpoint_directory,
-    checkpoint_steps,
-    metrics_of,
-    write_metrics,
-)
+from occrobnet_jax.runs.checkpoint import EVALUATION, CheckpointMeta, CheckpointWriter, cause, metrics_of, write_metrics
+from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.checksums import CHECKSUMS_FILE, is_sealed, read_checksums
 from occrobnet_jax.runs.retention import Retention
 from occrobnet_jax.runs.state import TrainState

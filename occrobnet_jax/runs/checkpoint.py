@@ -21,13 +21,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.parallel import hosts
-from occrobnet_jax.runs.checksums import find_damage, is_sealed, write_checksums
+from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_directory, checkpoint_steps
+from occrobnet_jax.runs.checksums import find_damage, write_checksums
 from occrobnet_jax.runs.retention import Retention
 from occrobnet_jax.runs.state import TrainState
 
-FOLDER = "checkpoints"
 VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
 EVALUATION = "evaluation.json"
 
@@ -154,22 +154,6 @@ class CheckpointWriter:
                     write_checksums(directory)
                     if self._when_sealed:
                         self._when_sealed(directory)
-
-
-def checkpoint_steps(workdir: AnyPath) -> list[int]:
-    """Return the steps of the checkpoints in a workdir, damaged ones too, in ascending order.
-
-    In a bucket, where a folder can't get its name when it is complete, the file of checksums says that it is.
-    """
-    folder = workdir / FOLDER
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    steps = sorted(int(name) for name in names if name.isdecimal())
-    return [step for step in steps if is_sealed(folder / str(step))] if in_bucket(folder) else steps
-
-
-def checkpoint_directory(workdir: AnyPath, step: int) -> AnyPath:
-    """Return the folder of a step's checkpoint."""
-    return absolute(workdir / FOLDER / str(step))
 
 
 def metrics_of(workdir: AnyPath, step: int) -> dict[str, float | int]:

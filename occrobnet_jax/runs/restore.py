@@ -19,16 +19,8 @@ from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.bucket_checkpoints import at_hand
-from occrobnet_jax.runs.checkpoint import (
-    FOLDER,
-    OPTIMISER,
-    VARIABLES,
-    CheckpointMeta,
-    checkpoint_directory,
-    checkpoint_steps,
-    read_meta,
-    variables_of,
-)
+from occrobnet_jax.runs.checkpoint import OPTIMISER, VARIABLES, CheckpointMeta, read_meta, variables_of
+from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.checksums import find_damage, is_sealed, seal_sha256
 from occrobnet_jax.runs.state import TrainState, Variables, abstract_variables, leaves_by_path
 

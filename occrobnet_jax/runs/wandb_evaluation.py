@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import read_json
-from occrobnet_jax.runs.checkpoint import checkpoint_directory
+from occrobnet_jax.runs.checkpoint_folders import checkpoint_directory
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.experiment import WandbConfig
 from occrobnet_jax.runs.summary import is_finished, kept_config

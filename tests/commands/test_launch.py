@@ -29,6 +29,10 @@ while [[ ! -e asked ]]; do sleep 0.02; done
 [[ -z $SAVES ]] || mkdir -p run/checkpoints/$SAVES
 exit $STATUS
 """
+NEWEST = """\
+[[ $2 == occrobnet_jax.runs.checkpoint_folders && $3 == run && ! -e lost ]] || exit 1
+find run/checkpoints -name '[0-9]*' ! -name '*[!0-9]*' -printf '%f\\n' | sort -n | tail -n 1
+"""
 SCANCEL = '[[ $* != "--signal=TERM 42" ]] || touch asked'
 SCONTROL = '[[ $1 == show ]] && echo "   PreemptTime=$PREEMPT_TIME" || echo "$*" >requeued'
 ASKED = 128 + signal.SIGTERM
@@ -76,6 +80,7 @@ def slurm_job(
     """The batch script, with an srun that ends when `asked` is there: it leaves a checkpoint, and this status."""
     for name, code in (("srun", SRUN), ("scancel", SCANCEL), ("scontrol", SCONTROL)):
         stand_in(folder / "bin" / name, code)
+    stand_in(folder / ".venv/bin/python", NEWEST)
     (folder / "run/checkpoints/9").mkdir(parents=True)
     (folder / "run/checkpoints/11.damaged").mkdir()
     variables |= {"SLURM_SUBMIT_DIR": str(folder), "SLURM_JOB_ID": "42", "SLURM_CPUS_ON_NODE": "24"}
@@ -102,6 +107,16 @@ def test_slurm_does_not_requeue_at_the_time_limit_what_made_no_progress(tmp_path
         wait_for(tmp_path / "started")
         job.send_signal(signal.SIGUSR1)
         job.communicate(timeout=30)
+    assert not (tmp_path / "requeued").exists()
+
+
+def test_slurm_takes_a_bucket_that_is_lost_for_no_progress(tmp_path):
+    with slurm_job(tmp_path, saves="10", status=75) as job:
+        wait_for(tmp_path / "started")
+        (tmp_path / "lost").touch()
+        (tmp_path / "asked").touch()
+        said, _ = job.communicate(timeout=30)
+    assert "newest checkpoint: 9 before, 9 after" in said
     assert not (tmp_path / "requeued").exists()
 
 

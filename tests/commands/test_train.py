@@ -19,7 +19,8 @@ import wandb
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.evaluation.evaluate import Interrupted
-from occrobnet_jax.runs.checkpoint import CheckpointWriter, checkpoint_directory, checkpoint_steps, read_meta
+from occrobnet_jax.runs.checkpoint import CheckpointWriter, read_meta
+from occrobnet_jax.runs.checkpoint_folders import checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.experiment import Experiment, OptimiserConfig, WandbConfig
 from occrobnet_jax.runs.restore import restore_for_inference
@@ -32,7 +33,7 @@ from tests.faults.stand_in import StandIn, train_step_of
 from tests.runs.test_wandb_run import as_dict, read_run
 from tests.support.fake_datasets import write_fake_dataset
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
-from train import make_up_evaluation, make_validate, measure, place, take_steps, train
+from train import make_up_evaluation, make_validate, measure, place, prepare, take_steps, train
 
 START = Position(0, 0)
 MODEL = dataclasses.replace(LEAN_MODEL, dropout=0.1)
@@ -67,6 +68,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, shallow_resnet18: None)
         checkpoint_every_steps=2,
         compilation_cache_dir=str(tmp_path_factory.mktemp("cache")),
     )
+
+
+def test_too_little_shared_memory_is_told_before_anything_is_traced(experiment, monkeypatch, tmp_path):
+    monkeypatch.setattr("input_pipeline.workers.os.statvfs", lambda folder: SimpleNamespace(f_bavail=1, f_frsize=4096))
+    data = dataclasses.replace(experiment.data, num_workers=2)
+    with pytest.raises(ValueError, match=r"data workers hand over up to 8 batches in shared memory.* give the contain"):
+        prepare(dataclasses.replace(experiment, data=data), tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from occrobnet_jax.evaluation import compare as compare_command
 from occrobnet_jax.evaluation import labels as labels_command
 from occrobnet_jax.evaluation import score as score_command
 from occrobnet_jax.evaluation.formats import records as records_of
@@ -16,8 +17,11 @@ from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predic
 from occrobnet_jax.evaluation.formats.submission_format import read_frames
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import CONVENTIONS, find
 from occrobnet_jax.evaluation.metrics.scores import is_of_a_joint
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
 from tests.conftest import REPOSITORY
+from tests.support import buckets
 from tests.support.fake_datasets import write_fake_dataset
 from tests.support.fake_predictions import (
     noisy_records,
@@ -65,6 +69,25 @@ def test_every_line_of_numbers_carries_its_protocol(tmp_path: Path, capsys: pyte
     assert "interhand26m/own+depth=none  mpjpe_mm/all " in shown
     assert "left_thumb4" not in shown
     assert "left_thumb4" in scored(capsys, path, "--protocol=interhand26m/own", "--joints")[0]
+
+
+def test_predictions_and_scores_may_lie_in_a_bucket(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    local = write_predictions(tmp_path / "predictions.npz")
+    with buckets.in_memory() as url:
+        write_atomically(path_of(f"{url}/predictions.npz"), local.read_bytes())
+        arguments = ("--protocol=object/own", f"--output={url}/scores.json")
+        shown, _ = scored(capsys, f"{url}/predictions.npz", *arguments)
+        assert shown == scored(capsys, local, "--protocol=object/own")[0]
+        assert compare_command.main([f"{url}/scores.json", f"{url}/scores.json"]) == 0
+        assert f"{url}/scores.json" in capsys.readouterr().out
+        assert f"{url}/absent.npz" in refused(capsys, f"{url}/absent.npz", "--protocol=object/own")
+
+
+def test_what_only_disks_can_hold_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for flag in ("--object_models=s3://b/models", "--truth=ftp://b/labels.npz"):
+        with pytest.raises(SystemExit):
+            score_command.main([str(tmp_path / "p.npz"), "--protocol=object/own", flag])
+        assert flag.split("=")[1] in capsys.readouterr().err
 
 
 def test_partial_data_is_named_with_the_numbers(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.files.readers import read_json
-from occrobnet_jax.runs.checkpoint import checkpoint_steps
+from occrobnet_jax.runs.checkpoint_folders import checkpoint_steps
 from occrobnet_jax.runs.summary import SUMMARY_FILE
 from tests.faults.experiments import LIMIT_S, Finding, Lab, summary
 from tests.faults.processes import ending, start

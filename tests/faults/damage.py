@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from occrobnet_jax.runs.checkpoint import FOLDER
+from occrobnet_jax.runs.checkpoint_folders import FOLDER
 from occrobnet_jax.runs.checksums import find_damage
 from occrobnet_jax.runs.restore import restore_state
 from occrobnet_jax.runs.state import state_sha256

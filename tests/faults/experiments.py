@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from occrobnet_jax.parallel.supervise import LOST_STATUS
-from occrobnet_jax.runs.checkpoint import FOLDER, checkpoint_steps
+from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_steps
 from tests.faults.machines import Machines
 from tests.faults.processes import Host, ending, run_supervised, start, wait_until
 from tests.faults.wandb_servers import server

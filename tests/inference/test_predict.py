@@ -15,6 +15,8 @@ from occrobnet_jax.geometry.root_depth import fit_root
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import OBJECT_CLASS, Predictor, load_predictor, photo_example
 from occrobnet_jax.inference.results import overlay, prediction_json
+from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.restore import Restored
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, WRIST
 from occrobnet_jax.types import Pose
 from tests.support.fake_datasets import fake_example, stick_hand
@@ -53,6 +55,15 @@ def know_the_hands(image: jnp.ndarray, intrinsics: jnp.ndarray) -> Pose:
         object_rotation=jnp.eye(3)[None],
         object_translation_m=jnp.array([[0.0, 0.05, 0.0]]),
     )
+
+
+def test_the_programs_get_the_flags_of_the_runs_config(tmp_path, monkeypatch):
+    experiment, asked = dataclasses.replace(tiny_experiment(tmp_path), xla_flags="deterministic"), []
+    kept = Restored(config_of(experiment), {}, 7, "")
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.restore_for_inference", lambda path, step: kept)
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.fast_programs", lambda *asks: asked.append(asks))
+    load_predictor(tmp_path)
+    assert asked == [("cpu", "deterministic")]
 
 
 @pytest.fixture

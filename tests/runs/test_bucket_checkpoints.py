@@ -13,7 +13,9 @@ from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.runs import bucket_checkpoints
 from occrobnet_jax.runs.bucket_checkpoints import checkpoint_writer
-from occrobnet_jax.runs.checkpoint import FOLDER, CheckpointWriter, checkpoint_steps
+from occrobnet_jax.runs.checkpoint import CheckpointWriter
+from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_steps
+from occrobnet_jax.runs.checkpoint_folders import main as print_newest
 from occrobnet_jax.runs.checksums import CHECKSUMS_FILE
 from occrobnet_jax.runs.restore import restore_for_inference, restore_state
 from occrobnet_jax.runs.state import TrainState, state_sha256
@@ -75,6 +77,15 @@ def test_without_its_checksums_a_checkpoint_is_none_and_goes(workdir: epath.Path
     assert restored(workdir)[1] == 10
     save(workdir, [])
     assert names(workdir / FOLDER) == {"10"}
+
+
+def test_schedulers_are_told_the_newest_step(workdir: epath.Path, capsys: pytest.CaptureFixture) -> None:
+    assert print_newest([str(workdir)]) == 0
+    save(workdir, [9, 10])
+    assert print_newest([str(workdir)]) == 0
+    (workdir / FOLDER / "10" / CHECKSUMS_FILE).unlink()
+    assert print_newest([str(workdir)]) == 0
+    assert capsys.readouterr().out == "\n10\n9\n"
 
 
 def test_an_upload_that_fails_is_told_and_leaves_those_before(

@@ -12,13 +12,8 @@ import optax
 import pytest
 
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, state_sharding
-from occrobnet_jax.runs.checkpoint import (
-    CheckpointMeta,
-    CheckpointWriter,
-    checkpoint_directory,
-    checkpoint_steps,
-    read_meta,
-)
+from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter, read_meta
+from occrobnet_jax.runs.checkpoint_folders import checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.checksums import find_damage
 from occrobnet_jax.runs.restore import restore_for_inference, restore_state
 from occrobnet_jax.runs.state import TrainState, leaves_by_path, state_sha256

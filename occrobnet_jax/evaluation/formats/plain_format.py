@@ -2,13 +2,13 @@
 
 import collections
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from occrobnet_jax.evaluation.formats.poses import Poses, poses_from
 from occrobnet_jax.evaluation.formats.submission_format import OPENGL_FROM_OPENCV
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import number_array
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
 
@@ -39,7 +39,7 @@ def is_plain(content: Any) -> bool:
     return isinstance(content, Mapping) and str(content.get("format")) == FORMAT
 
 
-def plain_poses(content: Mapping[str, Any], source: Path) -> tuple[list[str], Poses]:
+def plain_poses(content: Mapping[str, Any], source: AnyPath) -> tuple[list[str], Poses]:
     """Return keys and poses.
 
     Raises:
@@ -75,7 +75,7 @@ def plain_poses(content: Mapping[str, Any], source: Path) -> tuple[list[str], Po
     return keys, poses_from(joints, **known)
 
 
-def _keys(value: Any, source: Path) -> list[str]:
+def _keys(value: Any, source: AnyPath) -> list[str]:
     keys = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
         raise ValueError(f"{source}: keys must be a list of texts")
@@ -85,7 +85,7 @@ def _keys(value: Any, source: Path) -> list[str]:
     return keys
 
 
-def _chosen(content: Mapping[str, Any], name: str, choices: Mapping[str, Any], source: Path) -> Any:
+def _chosen(content: Mapping[str, Any], name: str, choices: Mapping[str, Any], source: AnyPath) -> Any:
     value = str(content[name])
     if value not in choices:
         raise ValueError(f"{source}: {name}={value!r} must be one of {', '.join(choices)}")

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from occrobnet_jax.evaluation.formats.submission_format import (
     submission_poses,
 )
 from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import read_bytes
 
 MAX_LIST_BYTES = 64 * 2**20
@@ -31,12 +31,12 @@ OF_OTHERS: Mapping[str, Any] = {"representation": "3d"}
 class Truth:
     """Where the labels come from, if not from the predictions file itself."""
 
-    labels: Path | None = None  # labels.npz or predictions.npz of ours; or HO-3D's evaluation_xyz.json
-    vertices: Path | None = None  # HO-3D's evaluation_verts.json
-    frames: Path | None = None  # HO-3D's evaluation.txt, which names the sequences
+    labels: AnyPath | None = None  # labels.npz or predictions.npz of ours; or HO-3D's evaluation_xyz.json
+    vertices: AnyPath | None = None  # HO-3D's evaluation_verts.json
+    frames: AnyPath | None = None  # HO-3D's evaluation.txt, which names the sequences
 
 
-def read_predictions(path: Path, truth: Truth) -> tuple[Iterator[Records], Setting]:
+def read_predictions(path: AnyPath, truth: Truth) -> tuple[Iterator[Records], Setting]:
     """Return the records of any predictions file with its labels, in chunks, and their setting.
 
     Our own file is read as the chunks are asked for; files that are matched with other labels are read whole.
@@ -53,7 +53,7 @@ def read_predictions(path: Path, truth: Truth) -> tuple[Iterator[Records], Setti
     return records_of.in_chunks([records]), setting
 
 
-def _read_whole(path: Path, truth: Truth) -> tuple[Records, Setting]:
+def _read_whole(path: AnyPath, truth: Truth) -> tuple[Records, Setting]:
     if path.suffix == ".npz":
         if "format" not in records_file.array_names(path):
             return _with_labels(*records_file.load(path), truth, path)
@@ -72,7 +72,7 @@ def _read_whole(path: Path, truth: Truth) -> tuple[Records, Setting]:
     return _matched(*_plain(content, path), _labels(truth, path), path)
 
 
-def read_ids(path: Path) -> frozenset[int]:
+def read_ids(path: AnyPath) -> frozenset[int]:
     """InterHand2.6M's lists of annotation ids: one number a line.
 
     Raises:
@@ -85,7 +85,7 @@ def read_ids(path: Path) -> frozenset[int]:
     return frozenset(map(int, lines))
 
 
-def read_sequences(path: Path, frames: int) -> np.ndarray:
+def read_sequences(path: AnyPath, frames: int) -> np.ndarray:
     """Name of the sequences, in the order of HO-3D's evaluation.txt ("SM1/0000" a line).
 
     Raises:
@@ -97,7 +97,7 @@ def read_sequences(path: Path, frames: int) -> np.ndarray:
     return np.array([line.split("/")[0].encode() for line in lines])
 
 
-def _with_labels(records: Records, setting: Setting, truth: Truth, path: Path) -> tuple[Records, Setting]:
+def _with_labels(records: Records, setting: Setting, truth: Truth, path: AnyPath) -> tuple[Records, Setting]:
     """Our records; labels from elsewhere take the place of their own, which HO-3D's evaluation split lacks."""
     assert truth.labels is not None
     labels, labelled = _labels(truth, path)
@@ -130,7 +130,7 @@ _OF_CROPS = ("intrinsics", "crop_from_image", "joints_px", "joint_in_crop", "is_
 """What belongs to the crop that the network saw; that of the labels may be another one."""
 
 
-def _labels(truth: Truth, path: Path) -> tuple[Records, Setting]:
+def _labels(truth: Truth, path: AnyPath) -> tuple[Records, Setting]:
     """Return label columns of examples, and what they were made with."""
     if truth.labels is None:
         raise ValueError(f"{path} holds no labels: give --truth=evaluation_xyz.json (HO-3D) or --truth=labels.npz")
@@ -148,7 +148,7 @@ def _labels(truth: Truth, path: Path) -> tuple[Records, Setting]:
     return labels, Setting(1, None, {**OF_OTHERS, **identity})
 
 
-def _in_order(columns: Records, labels: Records, path: Path) -> Records:
+def _in_order(columns: Records, labels: Records, path: AnyPath) -> Records:
     """Predictions in the order of evaluation.txt beside labels, which are brought into that order."""
     rows = np.asarray(labels.get("evaluation_row", labels["example_index"]))
     order = np.argsort(np.where(rows < 0, labels["example_index"], rows), kind="stable")
@@ -158,13 +158,13 @@ def _in_order(columns: Records, labels: Records, path: Path) -> Records:
     return records_of.select(labels, order) | columns
 
 
-def _plain(content: Mapping[str, Any], path: Path) -> tuple[Sequence[str], Records]:
+def _plain(content: Mapping[str, Any], path: AnyPath) -> tuple[Sequence[str], Records]:
     keys, poses = plain_poses(content, path)
     return keys, predicted_columns(poses)
 
 
 def _matched(
-    keys: Sequence[str], columns: Records, labelled: tuple[Records, Setting], path: Path
+    keys: Sequence[str], columns: Records, labelled: tuple[Records, Setting], path: AnyPath
 ) -> tuple[Records, Setting]:
     """Predictions beside the labels of the same keys; every label needs one."""
     labels, setting = labelled
@@ -180,7 +180,7 @@ def _matched(
     return labels | records_of.select(columns, [place[key] for key in wanted]), setting
 
 
-def _parsed(text: str, path: Path) -> Any:
+def _parsed(text: str, path: AnyPath) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

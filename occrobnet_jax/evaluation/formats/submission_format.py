@@ -8,7 +8,6 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.poses import Poses, labels_of_right_hands, poses_from
 from occrobnet_jax.evaluation.formats.records import Records
+from occrobnet_jax.files.paths import AnyPath, size_of
 from occrobnet_jax.skeleton import HO3D, INTERHAND, permutation
 
 MAX_BYTES = 8 * 2**30
@@ -39,7 +39,7 @@ def from_submission(joints_m: Float[np.ndarray, "*b 21 3"]) -> Float[np.ndarray,
     return joints_m[..., permutation(HO3D, INTERHAND), :] * OPENGL_FROM_OPENCV
 
 
-def read_text(path: Path) -> str:
+def read_text(path: AnyPath) -> str:
     """Return the JSON text of a file, or of pred.json in an archive.
 
     Raises:
@@ -48,7 +48,7 @@ def read_text(path: Path) -> str:
     try:
         if path.suffix == ".zip":
             return _read_member(path)
-        if path.stat().st_size > MAX_BYTES:
+        if size_of(path) > MAX_BYTES:
             raise ValueError(f"{path} has more than {MAX_BYTES:,} bytes")
         return path.read_text()
     except OSError as error:
@@ -57,7 +57,7 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} is not JSON text: {error}") from error
 
 
-def read_frames(text: str, source: Path) -> list[Float[np.ndarray, "n p d"]]:
+def read_frames(text: str, source: AnyPath) -> list[Float[np.ndarray, "n p d"]]:
     """Return the lists of frames of a submission (joints, vertices), or the one list of a ground truth's file.
 
     Raises:
@@ -88,7 +88,7 @@ def read_frames(text: str, source: Path) -> list[Float[np.ndarray, "n p d"]]:
     return arrays
 
 
-def submission_poses(text: str, source: Path) -> Poses:
+def submission_poses(text: str, source: AnyPath) -> Poses:
     """Return the poses of a pred.json of HO-3D (right hands) or H2O-3D (both, relative to the right wrist).
 
     Raises:
@@ -107,7 +107,7 @@ def submission_poses(text: str, source: Path) -> Poses:
     return poses_from(hands, vertices_m=by_hand(vertices[0]) * OPENGL_FROM_OPENCV if vertices else None)
 
 
-def ground_truth(joints_text: str, joints_path: Path) -> Records:
+def ground_truth(joints_text: str, joints_path: AnyPath) -> Records:
     """Return the label columns of HO-3D's evaluation_xyz.json: right hands, complete.
 
     Raises:
@@ -117,7 +117,7 @@ def ground_truth(joints_text: str, joints_path: Path) -> Records:
     return labels_of_right_hands(np.stack([joints, np.zeros_like(joints)], axis=1))
 
 
-def ground_truth_mesh(text: str, path: Path, frames: int) -> Records:
+def ground_truth_mesh(text: str, path: AnyPath, frames: int) -> Records:
     """Return the label columns of HO-3D's evaluation_verts.json.
 
     Raises:
@@ -139,16 +139,16 @@ def _vertices_of(joints_shape: tuple[int, ...]) -> tuple[int, ...]:
     return (joints_shape[0], NUM_VERTICES, joints_shape[2])
 
 
-def _only(text: str, path: Path, points: int) -> Float[np.ndarray, "n p 3"]:
+def _only(text: str, path: AnyPath, points: int) -> Float[np.ndarray, "n p 3"]:
     arrays = read_frames(text, path)
     if len(arrays) != 1 or arrays[0].shape[1:] != (points, 3):
         raise ValueError(f"{path} must be one list of frames [{points}, 3], it holds {[a.shape for a in arrays]}")
     return arrays[0]
 
 
-def _read_member(path: Path) -> str:
+def _read_member(path: AnyPath) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             if names != [MEMBER]:
                 raise ValueError(f"{path} must hold {MEMBER} and nothing else, it holds {names[:5]}")
@@ -166,7 +166,7 @@ def _depth(text: str) -> int:
 
 
 def _items(
-    text: str, at: int, read: Callable[[int, int], tuple[np.ndarray, int]], source: Path
+    text: str, at: int, read: Callable[[int, int], tuple[np.ndarray, int]], source: AnyPath
 ) -> tuple[list[np.ndarray], int]:
     """Return the items of the list that begins at `at`, by a function of place and number, and the place after the
     list.
@@ -183,7 +183,7 @@ def _items(
     return items, _skip(text, at + 1)
 
 
-def _frame(text: str, at: int, number: int, source: Path) -> tuple[np.ndarray, int]:
+def _frame(text: str, at: int, number: int, source: AnyPath) -> tuple[np.ndarray, int]:
     try:
         value, end = _DECODER.raw_decode(text, at)
         frame = np.asarray(value, np.float64)
@@ -196,7 +196,7 @@ def _frame(text: str, at: int, number: int, source: Path) -> tuple[np.ndarray, i
     return frame, end
 
 
-def _stacked(frames: list[np.ndarray], source: Path) -> Float[np.ndarray, "n p d"]:
+def _stacked(frames: list[np.ndarray], source: AnyPath) -> Float[np.ndarray, "n p d"]:
     for number, frame in enumerate(frames):
         if frame.shape != frames[0].shape:
             raise ValueError(f"{source}: frame {number} is {frame.shape}, the first one {frames[0].shape}")

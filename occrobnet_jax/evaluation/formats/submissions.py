@@ -5,7 +5,6 @@ import itertools
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from occrobnet_jax.evaluation.formats.records import Records
 from occrobnet_jax.evaluation.formats.submission_format import MEMBER, NUM_VERTICES, OPENGL_FROM_OPENCV, to_submission
 from occrobnet_jax.files.atomic import atomic_file
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.geometry.alignment import from_right_wrist
 from occrobnet_jax.skeleton import MIDDLE_BASE, RIGHT, WRIST
 
@@ -72,7 +72,7 @@ def submission_of(records: Records, server: Server, num_frames: int, root: str, 
     return Submission(relative[:, :1] + wrist, None if vertices is None else vertices + wrist)
 
 
-def write_submission(path: Path, submission: Submission) -> None:
+def write_submission(path: AnyPath, submission: Submission) -> None:
     """Write pred.json, alone or in a zip archive, by the suffix of `path`.
 
     Raises:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import methodcaller
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from occrobnet_jax.evaluation.formats.records import Records, Setting, select
 from occrobnet_jax.evaluation.metrics.measures import Score, Tally
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND
 
 SEED = 0  # of the bootstrap
@@ -144,7 +144,9 @@ def is_of_a_joint(name: str) -> bool:
 _JOINT_NAMES = frozenset(f"{hand}{joint}" for joint in INTERHAND for hand in ("", *(f"{name}_" for name in HAND_NAMES)))
 
 
-def write_scores(path: Path, results: Sequence[Result], refused: Mapping[str, str], about: Mapping[str, Any]) -> None:
+def write_scores(
+    path: AnyPath, results: Sequence[Result], refused: Mapping[str, str], about: Mapping[str, Any]
+) -> None:
     """Keep the results as JSON."""
     content = {**about, "scores": {each.protocol: as_json(each) for each in results}, "refused": dict(refused)}
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
