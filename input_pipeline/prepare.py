@@ -1,6 +1,7 @@
 """Converts a dataset into TFDS shards: `python -m input_pipeline.prepare NAME [--raw DIR] --data_dir DIR`.
 
-Resumable: run the same command again after an interruption. `synthetic_hands` is generated and needs no --raw.
+Resumable: run the same command again after an interruption. `synthetic_hands` and `synthetic_hands_v2` are generated
+and need no --raw.
 --data_dir may be gs://BUCKET/... or s3://BUCKET/...: the dataset is written on this machine's disk, and copied when it
 is complete. `--verify` compares a prepared dataset with its manifest instead, and needs no --raw either.
 """
@@ -24,8 +25,11 @@ from input_pipeline.convert.shards import write_dataset
 from input_pipeline.convert.sources import Source
 from input_pipeline.manifest import dataset_folder, verify
 from input_pipeline.staging import newest_version
+from input_pipeline.synthetic.photos import SyntheticPhotos
 from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
 from occrobnet_jax.files.paths import in_bucket, local_path_argument, path_argument
+
+_EMBEDDED = {"synthetic_hands": SyntheticHands, "synthetic_hands_v2": SyntheticPhotos}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,9 +55,9 @@ def make_source(options: argparse.Namespace) -> Source:
     Raises:
         ValueError: the raw folder isn't what it should be.
     """
-    if options.dataset == "synthetic_hands":
+    if options.dataset in _EMBEDDED:
         counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
-        return SyntheticHands(counts, options.image_size_px, options.seed)
+        return _EMBEDDED[options.dataset](counts, options.image_size_px, options.seed)
     if options.dataset == "ho3d":
         return HO3D(options.raw, options.version, _occlusion(options))
     if options.dataset == "custom":
@@ -75,7 +79,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line; end the program with a usage error where it is wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.dataset != "synthetic_hands" and options.raw is None and not options.verify:
+    if options.dataset not in _EMBEDDED and options.raw is None and not options.verify:
         parser.error(f"{options.dataset} needs --raw DIR, the folder of its unpacked archives")
     if options.dataset in ("ho3d", "h2o3d") and bool(options.mano) != bool(options.object_models):
         parser.error("--mano and --object_models belong together: both hands and objects hide joints")
@@ -116,11 +120,13 @@ def _prepared_name(options: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m input_pipeline.prepare", description=__doc__)
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="NAME")
-    synthetic = datasets.add_parser("synthetic_hands", help="the embedded dataset, generated here")
-    for split, count in DEFAULT_COUNTS.items():
-        synthetic.add_argument(f"--{split}", type=_positive, default=count, help=f"number of {split} examples")
-    synthetic.add_argument("--image_size_px", type=_positive, default=DEFAULT_IMAGE_SIZE_PX)
-    synthetic.add_argument("--seed", type=int, default=0)
+    hands = datasets.add_parser("synthetic_hands", help="the embedded dataset, generated here")
+    photos = datasets.add_parser("synthetic_hands_v2", help="hands as photos show them, generated here")
+    for dataset in (hands, photos):
+        for split, count in DEFAULT_COUNTS.items():
+            dataset.add_argument(f"--{split}", type=_positive, default=count, help=f"number of {split} examples")
+        dataset.add_argument("--image_size_px", type=_positive, default=DEFAULT_IMAGE_SIZE_PX)
+        dataset.add_argument("--seed", type=int, default=0)
     interhand = datasets.add_parser("interhand26m", help="InterHand2.6M from its official tree")
     interhand.add_argument("--fps", type=int, choices=FRAME_RATES, default=5, help="which of the two image sets")
     interhand.add_argument("--subset", choices=SUBSETS, default="all", help="all = H+M, human = H, machine = M")
@@ -142,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         dataset.add_argument(
             "--raw", type=local_path_argument, help="folder of the unpacked archives, or of your own dataset"
         )
-    for dataset in (synthetic, interhand, ho3d, h2o3d, custom):
+    for dataset in (hands, photos, interhand, ho3d, h2o3d, custom):
         dataset.add_argument(
             "--data_dir", type=path_argument, required=True, help="where TFDS datasets live, here or in a bucket"
         )

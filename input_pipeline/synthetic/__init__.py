@@ -1,1 +1,1 @@
-"""The embedded dataset `synthetic_hands`: posed hands, grasps, scenes, ray casting, exact labels."""
+"""The embedded datasets `synthetic_hands` and `synthetic_hands_v2`: posed hands, grasps, ray casting, exact labels."""

@@ -1,23 +1,23 @@
 """Everything about a picture that is not geometry: light, colours, backdrop, camera."""
 
+import abc
 import dataclasses
 
 import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.synthetic.backgrounds import background, palette, print_image
+from input_pipeline.synthetic.stage import REST, SKIN
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class Look(abc.ABC):
     """How a scene is lit and photographed."""
 
     to_light: Float[np.ndarray, " 3"]
     light: Float[np.ndarray, " 3"]
-    sky: Float[np.ndarray, " 3"]
-    ground: Float[np.ndarray, " 3"]
     backdrop: Float[np.ndarray, "s s 3"]
-    backdrop_gap_m: float
+    backdrop_gap_m: float | None  # from the scene to the wall that its shadow falls on; None: there is none
     print_: Float[np.ndarray, "p p 3"]
     print_gloss: float
     sleeve_colour: Float[np.ndarray, " 3"]
@@ -27,14 +27,40 @@ class Look:
     blur_px: float
     shadow_blur_px: float
 
+    @abc.abstractmethod
+    def ambient(self, normal: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, "3 n"]:
+        """Return the light on surfaces with these normals (in the camera's frame), the dominant one apart."""
 
-def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Generator) -> Look:
+    @abc.abstractmethod
+    def skin(self, value: Float[np.ndarray, "10 n"]) -> Float[np.ndarray, "3 n"]:
+        """Return the reflectance of skin with these attributes (columns of a stage's)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StudioLook(Look):
+    """One light, a sky and a ground; skin is colored vertex by vertex."""
+
+    sky: Float[np.ndarray, " 3"]
+    ground: Float[np.ndarray, " 3"]
+
+    def ambient(self, normal: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, "3 n"]:
+        """Return the light of sky and ground."""
+        up = (1 - normal[1]) / 2
+        return up * self.sky[:, None] + (1 - up) * self.ground[:, None]
+
+    def skin(self, value: Float[np.ndarray, "10 n"]) -> Float[np.ndarray, "3 n"]:
+        """Return the vertices' color with fine mottling."""
+        rest = value[REST]
+        return value[SKIN] * (1 + 0.012 * np.sin(rest * 1900.0).sum(0) * np.sin(rest * 1130.0).sum(0))
+
+
+def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Generator) -> StudioLook:
     """Light, colours and camera of one picture; the print comes from the object's own random stream."""
     direction = rng.normal(size=3) + [0, -0.8, -1.4]  # mostly from above, on the camera's side
     warmth = rng.normal(0, 0.12)
     light = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.6, 1.5)
     sky = np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth]) * rng.uniform(0.25, 0.7)
-    return Look(
+    return StudioLook(
         to_light=(direction / np.linalg.norm(direction)).astype(np.float32),
         light=light.astype(np.float32),
         sky=sky.astype(np.float32),

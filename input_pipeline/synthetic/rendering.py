@@ -1,6 +1,6 @@
 """Drawing a scene: one ray a pixel that triangles can cover, four more where edges run, shadows, camera.
 
-Colours are linear until `_photographed` turns them into 8-bit sRGB-like values.
+Colours are linear until `photographed` turns them into 8-bit sRGB-like values.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from input_pipeline.synthetic.visibility import OBJECT
 _EDGE_SAMPLES = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], np.float32)
 _TILE_PX = 4
 _NEAR_M = 0.01
+_UPWARDS = np.array([[0], [-1], [0]], np.float32)
 _GAMMA = np.linspace(0, 1, 1 << 16, dtype=np.float32) ** np.float32(1 / 2.2)
 _NORMAL = np.array([statistics.NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)], np.float32)
 """A normal distribution in 256 steps, fine enough for noise that ends up in a few of 256 grey levels."""
@@ -57,7 +58,7 @@ def draw(
     smooth = _blurred_within(shadow, (surface >= 0) & ~edge, look.shadow_blur_px)[pixels]
     image[pixels] = ambient + smooth[:, None] * direct
     _antialias(image, backdrop, edge, scene, stage, look)
-    return _photographed(image, look, rng), labels
+    return photographed(image, look, rng), labels
 
 
 def _antialias(
@@ -79,20 +80,20 @@ def _backdrop_light(scene: Scene, stage: Stage, look: Look, size: int) -> np.nda
     """Return how much of the light reaches the wall behind the scene, for each pixel (cast at a quarter of the
     resolution).
     """
+    if look.backdrop_gap_m is None or look.to_light[2] > -0.15:
+        return np.ones((size, size), np.float32)
     small = max(size // 4, 16)
     step = size / small
     centres = (np.arange(small) + 0.5) * step - 0.5
     rays = _rays(np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2), scene.intrinsics)
     near = stage.verts_m[stage.attributes[:, REST_Y] > WRIST_BORDER_M, 2]
-    wall = rays * (float(near.max()) + look.backdrop_gap_m)
+    wall = rays * (float(near.max(initial=0)) + look.backdrop_gap_m)
     normals = np.broadcast_to(np.array([0, 0, -1.0]), wall.shape)
     towards = np.broadcast_to(look.to_light, wall.shape)
-    if look.to_light[2] > -0.15:
-        return np.ones((size, size), np.float32)
     free = 1 - stage.caster.blocked(wall, normals, towards).reshape(small, small).astype(np.float32)
     blur = 0.8 + 12 * look.backdrop_gap_m * small / 64
     soft = cv2.GaussianBlur(free, (0, 0), blur)
-    strength = look.light.mean() / (look.light.mean() + look.sky.mean())
+    strength = look.light.mean() / (look.light.mean() + look.ambient(_UPWARDS).mean())
     return 1 - strength * (1 - cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
@@ -103,7 +104,7 @@ def _blurred_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.nd
     return total / np.maximum(weight, 1e-4)
 
 
-def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+def photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
     """Exposure, soft clipping, gamma, lens blur and sensor noise."""
     exposed = image * np.float32(look.exposure)
     exposed /= 1 + np.float32(0.18) * exposed
@@ -118,10 +119,10 @@ def _photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np
 
 
 def _labels(stage: Stage, hits: Hits) -> np.ndarray:
-    """Segmentation where rays hit: owner + 1, but 0 for arms."""
+    """Segmentation where rays hit: owner + 1, but 0 for arms and props."""
     y = np.einsum("nk,nk->n", stage.attributes[stage.faces[hits.triangle], REST_Y], hits.barycentric)
     owner = stage.owner[hits.triangle]
-    return np.where((owner == OBJECT) | (y > WRIST_BORDER_M), owner + 1, 0)
+    return np.where((owner == OBJECT) | ((owner < OBJECT) & (y > WRIST_BORDER_M)), owner + 1, 0)
 
 
 def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -140,7 +141,7 @@ def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 def _covered(stage: Stage, intrinsics: np.ndarray, size: int) -> np.ndarray:
     """Return pixels in those tiles of the image that the triangles' bounding boxes touch."""
-    if stage.verts_m[:, 2].min() < _NEAR_M:
+    if stage.verts_m[:, 2].min(initial=np.inf) < _NEAR_M:
         return np.ones((size, size), bool)
     pixels = stage.verts_m @ intrinsics.T.astype(np.float32)
     tile = pixels[:, :2] / pixels[:, 2:] / np.float32(_TILE_PX)

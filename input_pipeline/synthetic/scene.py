@@ -5,6 +5,7 @@ mean pose is an honest baseline.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from occrobnet_jax.hands.embedded_hand import LIMITS_DEG, Pose, PosedHand, clipp
 from occrobnet_jax.skeleton import LEFT, RIGHT
 
 Hands = tuple[PosedHand, ...]
+DrawAngles = Callable[[np.random.Generator], np.ndarray]
 
 MAX_HANDS_PENETRATION_M = 0.003
 NEAREST_M = 0.12
@@ -63,14 +65,27 @@ def sample_scene(
     kind: str, shape: np.ndarray, solid: Solid | None, image_size_px: int, rng: np.random.Generator
 ) -> Scene | None:
     """Return one attempt at a scene of a kind of skeleton.SCENE_KINDS; None where it turned out impossible."""
+    scene = arranged(kind, shape, solid, free_angles, rng)
+    return None if scene is None else framed(_viewed(scene, rng), image_size_px, rng)
+
+
+def arranged(
+    kind: str, shape: np.ndarray, solid: Solid | None, angles: DrawAngles, rng: np.random.Generator
+) -> Scene | None:
+    """Return one attempt at the hands (and object) of a scene, that no camera looks at yet.
+
+    Args:
+        kind: of skeleton.SCENE_KINDS.
+        shape: of the hands.
+        solid: the object, where the kind has one.
+        angles: draws the fingers of hands that hold nothing.
+        rng: draws all the rest.
+    """
     if solid is None:
-        hands = {"one_hand": _one_hand, "two_hands": _two_hands}[kind](shape, rng)
+        hands = {"one_hand": _one_hand, "two_hands": _two_hands}[kind](shape, angles, rng)
     else:
-        hands = {"hand_object": _hand_object, "two_hands_object": _two_hands_object}[kind](shape, solid, rng)
-    if hands is None:
-        return None
-    scene = Scene(hands, solid, np.eye(3), np.zeros(3), np.eye(3))
-    return framed(_viewed(scene, rng), image_size_px, rng)
+        hands = {"hand_object": _hand_object, "two_hands_object": _two_hands_object}[kind](shape, solid, angles, rng)
+    return None if hands is None else Scene(hands, solid, np.eye(3), np.zeros(3), np.eye(3))
 
 
 def free_angles(rng: np.random.Generator) -> np.ndarray:
@@ -100,8 +115,8 @@ def _thumb_drift(together: float, rng: np.random.Generator) -> np.ndarray:
     return 0.3 * (together - 0.4) * np.array([0.5, 0.5, 1.0, 1.0]) + rng.normal(0, 0.17, 4)
 
 
-def _free_hand(side: int, shape: np.ndarray, rng: np.random.Generator) -> PosedHand:
-    return resting(Pose(side, free_angles(rng), shape, _forearm(rng)))
+def _free_hand(side: int, shape: np.ndarray, angles: DrawAngles, rng: np.random.Generator) -> PosedHand:
+    return resting(Pose(side, angles(rng), shape, _forearm(rng)))
 
 
 def _forearm(rng: np.random.Generator, extended_deg: float = 8.0) -> np.ndarray:
@@ -109,14 +124,14 @@ def _forearm(rng: np.random.Generator, extended_deg: float = 8.0) -> np.ndarray:
     return np.deg2rad(bend)
 
 
-def _one_hand(shape: np.ndarray, rng: np.random.Generator) -> Hands | None:
-    return (_free_hand(int(rng.integers(2)), shape, rng),)
+def _one_hand(shape: np.ndarray, angles: DrawAngles, rng: np.random.Generator) -> Hands | None:
+    return (_free_hand(int(rng.integers(2)), shape, angles, rng),)
 
 
-def _hand_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> Hands | None:
+def _hand_object(shape: np.ndarray, solid: Solid, angles: DrawAngles, rng: np.random.Generator) -> Hands | None:
     side = int(rng.integers(2))
     if rng.random() < 0.25:
-        hand = _beside_object(_free_hand(side, shape, rng), solid, rng)
+        hand = _beside_object(_free_hand(side, shape, angles, rng), solid, rng)
         return None if hand is None else (hand,)
     held = _held(solid, side, shape, rng)
     return None if held is None else (held,)
@@ -136,10 +151,10 @@ def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> P
     """Return a hand whose fingers know nothing of the object, moved towards it from anywhere until they
     nearly touch.
     """
-    hand = hand.moved(_random_rotation(rng), np.zeros(3))
+    hand = hand.moved(random_rotation(rng), np.zeros(3))
     verts = hand.verts_m
     centre = hand.joints_m[rng.integers(20)]
-    direction = _random_direction(rng)
+    direction = random_direction(rng)
     points = verts[load_hand().hand_verts[::3]] - centre
     gap = rng.exponential(0.008)
     last = advanced(lambda at: float(solid.signed_distance_m(points + at * direction).min()) - gap, 0.3, 0.0)
@@ -149,8 +164,8 @@ def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> P
     return moved if solid.signed_distance_m(moved.verts_m).min() > -0.002 else None
 
 
-def _two_hands(shape: np.ndarray, rng: np.random.Generator) -> Hands | None:
-    right, left = (_free_hand(side, shape, rng) for side in (RIGHT, LEFT))
+def _two_hands(shape: np.ndarray, angles: DrawAngles, rng: np.random.Generator) -> Hands | None:
+    right, left = (_free_hand(side, shape, angles, rng) for side in (RIGHT, LEFT))
     left, approach = _arranged(left, rng)
     near = _approached(right, left, approach, rng)
     return None if near is None else (right, near)
@@ -200,7 +215,7 @@ def _approached(
     return left.moved(np.eye(3), offset + (last + gap) * approach)
 
 
-def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator) -> Hands | None:
+def _two_hands_object(shape: np.ndarray, solid: Solid, angles: DrawAngles, rng: np.random.Generator) -> Hands | None:
     first = RIGHT if rng.random() < 0.5 else LEFT
     held = _held(solid, first, shape, rng)
     if held is None:
@@ -209,8 +224,8 @@ def _two_hands_object(shape: np.ndarray, solid: Solid, rng: np.random.Generator)
         if rng.random() < 0.6:
             second = _held(solid, 1 - first, shape, rng, held)
         else:
-            free = _free_hand(1 - first, shape, rng).moved(held.rotation @ _random_tilt(rng, 40.0), np.zeros(3))
-            second = _approached(held, free, _random_direction(rng), rng, solid)
+            free = _free_hand(1 - first, shape, angles, rng).moved(held.rotation @ _random_tilt(rng, 40.0), np.zeros(3))
+            second = _approached(held, free, random_direction(rng), rng, solid)
         if second is not None and _apart(held, second, solid):
             return (held, second) if first == RIGHT else (second, held)
     return None
@@ -256,10 +271,10 @@ def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene 
     target_px = (image_size_px - 1) / 2 + rng.uniform(-0.5, 0.5, 2) * room * reach * image_size_px
     aim = (low + high) / 2 - (target_px - principal) / focal_px
     intrinsics = np.array([[focal_px * aspect, 0, principal[0]], [0, focal_px / aspect, principal[1]], [0, 0, 1]])
-    return dataclasses.replace(_aimed(scene.moved(np.eye(3), shift), aim), intrinsics=intrinsics)
+    return dataclasses.replace(aimed(scene.moved(np.eye(3), shift), aim), intrinsics=intrinsics)
 
 
-def _aimed(scene: Scene, aim: np.ndarray) -> Scene:
+def aimed(scene: Scene, aim: Float[np.ndarray, " 2"]) -> Scene:
     """Return the scene turned about the camera so that the direction (x, y, 1) becomes the optical axis."""
     forward = np.array([aim[0], aim[1], 1.0]) / np.sqrt(1 + aim @ aim)
     right = np.cross([0, 1.0, 0], forward)
@@ -275,12 +290,14 @@ def _random_tilt(rng: np.random.Generator, spread_deg: float) -> np.ndarray:
     return axis_angle_to_matrix(np.deg2rad(rng.normal(0, spread_deg / np.sqrt(3), 3)))
 
 
-def _random_direction(rng: np.random.Generator) -> np.ndarray:
+def random_direction(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
+    """Return a unit vector, uniform over the sphere."""
     direction = rng.normal(size=3)
     return direction / np.linalg.norm(direction)
 
 
-def _random_rotation(rng: np.random.Generator) -> np.ndarray:
+def random_rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+    """Return a rotation, uniform over all of them."""
     quaternion = rng.normal(size=4)
     w, x, y, z = quaternion / np.linalg.norm(quaternion)
     return axis_angle_to_matrix(2 * np.arccos(np.clip(w, -1, 1)) * np.array([x, y, z]) / max(np.sqrt(1 - w * w), 1e-9))

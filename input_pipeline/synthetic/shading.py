@@ -10,7 +10,7 @@ import numpy as np
 
 from input_pipeline.synthetic.look import Look
 from input_pipeline.synthetic.raycast import Hits, RayCaster
-from input_pipeline.synthetic.stage import COLOUR, GLOSS, NORMAL, OBJECT, REST, Stage
+from input_pipeline.synthetic.stage import GLOSS, NORMAL, OBJECT, REST, Stage
 
 _AMBIENT_RAYS, _AMBIENT_REACH_M = 9, 0.09
 _REMAPPED_ROW = 1024  # points; OpenCV takes fewer than 32,768
@@ -33,11 +33,9 @@ def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[np.n
     lambert = np.maximum((cosine + wrap) / (1 + wrap), 0)
     alike = np.clip(_dot(normal, _unit(view + look.to_light[:, None])), 0, 1)
     highlight = alike ** np.where(is_object, np.float32(60), np.float32(22)) * gloss * (cosine > 0)
-    up = (1 - normal[1]) / 2
-    hemisphere = up * look.sky[:, None] + (1 - up) * look.ground[:, None]
     occlusion = _interpolated(stage.openness[:, None], corner, hits.barycentric)
     bounce = colour * (1 - occlusion) * 0.35  # light between close surfaces takes on their colour
-    ambient = colour * hemisphere * np.clip(occlusion + bounce, 0, 1)
+    ambient = colour * look.ambient(normal) * np.clip(occlusion + bounce, 0, 1)
     direct = (colour * lambert + highlight) * look.light[:, None]
 
     lit = np.flatnonzero(cosine > -0.2)
@@ -56,9 +54,8 @@ def _interpolated(values: np.ndarray, corner: np.ndarray, barycentric: np.ndarra
 
 
 def _surface(value: np.ndarray, is_object: np.ndarray, stage: Stage, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Reflectance and gloss where rays hit: skin with fine mottling, sleeve, or the object's print."""
-    rest, colour, gloss = value[REST], value[COLOUR], value[GLOSS]
-    colour *= 1 + 0.012 * np.sin(rest * 1900.0).sum(0) * np.sin(rest * 1130.0).sum(0)
+    """Reflectance and gloss where rays hit: skin, sleeve, or the object's print."""
+    rest, colour, gloss = value[REST], look.skin(value), value[GLOSS]
     sleeve = ~is_object & (rest[1] < look.sleeve_start_m)
     if sleeve.any():
         weave = 1 + 0.05 * np.sin(rest[:, sleeve] * 1500.0).sum(0)

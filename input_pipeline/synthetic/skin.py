@@ -21,19 +21,22 @@ class Subject:
     """A person: the shape and colour of both hands."""
 
     shape: Float[np.ndarray, " 10"]
-    skin: Float[np.ndarray, "v 3"]  # linear reflectance of each vertex
+    skin: Float[np.ndarray, "v 3"]  # what the look's `skin` makes reflectance of: in a studio that itself, linear
     gloss: float
 
 
 def make_subject(rng: np.random.Generator) -> Subject:
-    """Return a random person. The shape numbers are weights of MakeHuman's ten right-hand morph targets, in their
-    order.
-    """
+    """Return a random person."""
+    return Subject(sample_shape(rng), _skin(rng), rng.uniform(0.03, 0.14))
+
+
+def sample_shape(rng: np.random.Generator) -> Float[np.ndarray, " 10"]:
+    """Return weights of MakeHuman's ten right-hand morph targets, in their order."""
     shape = np.zeros(10)
     for less, more, low, high in ((0, 1, 0.35, 0.35), (2, 3, 0.5, 0.5), (4, 5, 0.12, 0.08), (6, 7, 0.32, 0.16)):
         amount = rng.uniform(-low, high)
         shape[less if amount < 0 else more] = abs(amount)
-    return Subject(shape.astype(np.float32), _skin(rng), rng.uniform(0.03, 0.14))
+    return shape.astype(np.float32)
 
 
 def _skin(rng: np.random.Generator) -> np.ndarray:

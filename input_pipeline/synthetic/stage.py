@@ -1,6 +1,7 @@
 """A scene as one set of triangles, ready for rays."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,12 +9,23 @@ from jaxtyping import Float, Int
 from input_pipeline.synthetic.raycast import RayCaster
 from input_pipeline.synthetic.scene import Scene
 from input_pipeline.synthetic.skin import Subject, vertex_normals
-from input_pipeline.synthetic.visibility import OBJECT
+from input_pipeline.synthetic.visibility import OBJECT, PROP
 from occrobnet_jax.hands.embedded_hand import load_hand
 
-NORMAL, COLOUR, REST, GLOSS = slice(0, 3), slice(3, 6), slice(6, 9), 9
+NORMAL, SKIN, REST, GLOSS = slice(0, 3), slice(3, 6), slice(6, 9), 9
 """Columns of a stage's attributes."""
 REST_Y = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Prop:
+    """Something else in the camera's frame, with a surface like that of skin; no label knows of it."""
+
+    verts_m: Float[np.ndarray, "v 3"]
+    normals: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    skin: Float[np.ndarray, "v 3"]  # as a subject's
+    gloss: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +41,11 @@ class Stage:
     caster: RayCaster
 
 
-def build_stage(scene: Scene, subject: Subject) -> Stage:
+def build_stage(scene: Scene, subject: Subject, props: Sequence[Prop] = ()) -> Stage:
     """Put the scene's meshes together."""
-    verts, faces, owners, attributes, spans, count = [], [], [], [], [], 0
+    verts, attributes = [np.zeros((0, 3), np.float32)], [np.zeros((0, GLOSS + 1), np.float32)]
+    faces, owners = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
+    spans, count = [], 0
     for hand in scene.hands:
         model = load_hand().models[hand.side]
         skin, rest = hand.verts_m.astype(np.float32), model.skin.rest_m
@@ -49,6 +63,14 @@ def build_stage(scene: Scene, subject: Subject) -> Stage:
         attributes.append(np.column_stack([normals, np.ones_like(normals), solid.verts_m, np.zeros(len(normals))]))
         faces.append(solid.faces + count)
         owners.append(np.full(len(solid.faces), OBJECT))
+        count += len(solid.verts_m)
+    for prop in props:
+        verts.append(prop.verts_m)
+        rest, gloss = np.zeros_like(prop.verts_m), np.full(len(prop.verts_m), prop.gloss)
+        attributes.append(np.column_stack([prop.normals, prop.skin, rest, gloss]))
+        faces.append(prop.faces + count)
+        owners.append(np.full(len(prop.faces), PROP))
+        count += len(prop.verts_m)
     verts_m, all_faces = np.concatenate(verts).astype(np.float32), np.concatenate(faces)
     caster = RayCaster(verts_m, all_faces)
     return Stage(

@@ -21,6 +21,8 @@ from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, VISIBILITY
 
 OBJECT = 2
 """Owner number of the object's triangles; those of the hands are 0 (right) and 1 (left)."""
+PROP = 3
+"""Owner number of everything else; what it hides counts as hidden by an object."""
 
 VISIBLE_SHARE = 0.5
 _TOLERANCE = 0.003
@@ -148,7 +150,7 @@ def joint_visibility(
     faced = np.maximum(count(np.ones_like(facing)), 1)
     share = count((hider < 0) & inside) / faced
     others = 1 - owner
-    blame = np.stack([count(hider == owner), count(hider == others), count(hider == OBJECT)])
+    blame = np.stack([count(hider == owner), count(hider == others), count(hider >= OBJECT)])
     seen = count(hider < 0) / faced
     classes = np.where(seen >= VISIBLE_SHARE, _VISIBLE, np.array(_HIDDEN_BY)[blame.argmax(0)])
     return np.where(joint_inside, classes, _OUTSIDE), share

@@ -10,7 +10,7 @@ from occrobnet_jax.parallel.compiler import XlaFlags
 from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 
-OF_EMBEDDED_HAND = frozenset({"synthetic_hands"})
+OF_EMBEDDED_HAND = frozenset({"synthetic_hands", "synthetic_hands_v2"})
 """Datasets whose pose parameters are the embedded hand's; all others' are MANO's."""
 
 

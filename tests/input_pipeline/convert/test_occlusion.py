@@ -15,10 +15,10 @@ from input_pipeline.manifest import dataset_manifest
 from input_pipeline.prepare import main as prepare
 from input_pipeline.schema import empty_example, validate_example
 from input_pipeline.synthetic import raycast
+from input_pipeline.synthetic.labels import scene_labels
 from input_pipeline.synthetic.objects import make_solid
 from input_pipeline.synthetic.scene import sample_scene
 from input_pipeline.synthetic.skin import make_subject, vertex_normals
-from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.synthetic.stage import build_stage
 from input_pipeline.synthetic.visibility import Skin, make_scene, scene_visibility
 from occrobnet_jax.files.meshes import Mesh, read_mesh
@@ -220,7 +220,7 @@ def test_a_synthetic_scenes_meshes_give_its_stored_labels(kind):
         solid = make_solid("box", np.random.default_rng(1), False)
     while scene is None:
         scene = sample_scene(kind, subject.shape, solid, 128, rng)
-    labels = SyntheticHands(image_size_px=128)._labels(scene, build_stage(scene, subject))
+    labels = scene_labels(scene, build_stage(scene, subject), 128)
     skins = {}
     for hand in scene.hands:
         faces, verts_m = load_hand().models[hand.side].faces, hand.verts_m.astype(np.float32)

@@ -1,0 +1,94 @@
+"""The dataset `synthetic_hands_v2`: hands as photos show them, as a function of (seed, split, index) alone."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from input_pipeline.schema import Example
+from input_pipeline.synthetic.damage import damaged, jpeg_quality
+from input_pipeline.synthetic.labels import scene_labels
+from input_pipeline.synthetic.objects import Solid
+from input_pipeline.synthetic.photo_look import make_photo_subject, sample_photo_look
+from input_pipeline.synthetic.photo_scene import sample_intrinsics, sample_photo_scene
+from input_pipeline.synthetic.props import sample_props
+from input_pipeline.synthetic.rendering import draw
+from input_pipeline.synthetic.scene import Scene
+from input_pipeline.synthetic.source import SyntheticHands, encoded_pictures
+from input_pipeline.synthetic.stage import Prop, build_stage
+from occrobnet_jax.skeleton import VISIBILITY
+
+VERSION_2 = "2.0.0"
+"""Of the content: raised whenever an example of the same seed, split and index becomes another one."""
+
+NO_HAND = "no_hand"
+_LEAST_VISIBLE_JOINTS, _LEAST_JOINTS_INSIDE = 5, 8
+_MOST_PROPS = 5
+_PROPS_BEHIND_PROBABILITY = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticPhotos(SyntheticHands):
+    """Source of `synthetic_hands_v2`; picklable, without state. A third of the examples have no hand."""
+
+    name: str = "synthetic_hands_v2"
+    version: str = VERSION_2
+    kinds: ClassVar[tuple[str, ...]] = (
+        *("one_hand", NO_HAND, "two_hands", "one_hand", NO_HAND, "hand_object"),
+        *("one_hand", NO_HAND, "two_hands", "one_hand", NO_HAND, "two_hands_object"),
+    )
+
+    def _attempt(self, split: str, kind: str, rng: np.random.Generator) -> Example | None:
+        size = self.image_size_px
+        subject, skin = make_photo_subject(self._person(split, rng))
+        object_id, solid = self._object(split, kind.startswith("two"), rng) if kind.endswith("object") else (0, None)
+        scene = _scene(kind, subject.shape, solid, size, rng)
+        if scene is None:
+            return None
+        stage = build_stage(scene, subject, _props(scene, rng))
+        example = _with_boxes_inside(scene_labels(scene, stage, size), size, rng)
+        if not _is_seen(example):
+            return None
+        look = sample_photo_look(split, size, skin, self._print(object_id), rng)
+        image, segmentation = draw(scene, stage, look, size, rng)
+        example["object_id"] = np.int32(object_id)
+        return example | encoded_pictures(damaged(image, rng), segmentation, jpeg_quality(rng))
+
+
+def _scene(
+    kind: str, shape: Float[np.ndarray, " 10"], solid: Solid | None, size: int, rng: np.random.Generator
+) -> Scene | None:
+    if kind == NO_HAND:
+        return Scene((), None, np.eye(3), np.zeros(3), sample_intrinsics(size, rng))
+    return sample_photo_scene(kind, shape, solid, size, rng)
+
+
+def _props(scene: Scene, rng: np.random.Generator) -> list[Prop]:
+    """Return what else there is: alone in pictures without hands, behind the hands in some of the others."""
+    if not scene.hands:
+        return sample_props(int(rng.integers(_MOST_PROPS + 1)), (0.3, 1.5), scene.intrinsics, rng)
+    if rng.random() > _PROPS_BEHIND_PROBABILITY:
+        return []
+    farthest_m = max(hand.joints_m[:, 2].max() for hand in scene.hands)
+    depth_m = (farthest_m + 0.4, farthest_m + 1.5)
+    return sample_props(int(rng.integers(1, _MOST_PROPS)), depth_m, scene.intrinsics, rng)
+
+
+def _with_boxes_inside(example: Example, size: int, rng: np.random.Generator) -> Example:
+    """Return the labels with boxes cut at the picture's border, and anywhere where there is no hand."""
+    if not example["box_known"]:
+        side, corner = rng.uniform(0.15, 1.0) * size, rng.uniform(0, 1, 2)
+        low = corner * (size - side) - 0.5
+        example["box_px"], example["box_known"] = np.array([*low, *(low + side)], np.float32), np.uint8(1)
+    for name in ("box_px", "hand_box_px"):
+        example[name] = np.where(example[name] != 0, np.clip(example[name], -0.5, size - 0.5), 0).astype(np.float32)
+    return example
+
+
+def _is_seen(example: Example) -> bool:
+    """Return whether enough of each hand is inside the picture, and visible."""
+    present = example["hand_present"] > 0
+    visible = (example["visibility"] == VISIBILITY.index("visible")).sum(1)
+    inside = example["joints_in_image"].sum(1)
+    return bool((visible[present] >= _LEAST_VISIBLE_JOINTS).all() and (inside[present] >= _LEAST_JOINTS_INSIDE).all())
