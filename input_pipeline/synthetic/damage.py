@@ -44,8 +44,8 @@ def _moved(image: np.ndarray, length_px: float, angle: float) -> np.ndarray:
     reach = int(np.ceil(length_px / 2))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     step = np.array([np.cos(angle), np.sin(angle)]) * length_px / 2
-    ends = [tuple(np.rint(16 * (reach + sign * step)).astype(int).tolist()) for sign in (-1, 1)]
-    cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA, 4)
+    start, end = (np.rint(16 * (reach + sign * step)).astype(int).tolist() for sign in (-1, 1))
+    cv2.line(kernel, start, end, 1.0, 1, cv2.LINE_AA, 4)
     return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
 
 

@@ -54,8 +54,8 @@ def atlas_colors(
 ) -> Float[np.ndarray, "3 n"]:
     """Return linear colors of an atlas between its pixels, whose centers lie at integers."""
     padding = (0, _REMAPPED_ROW - len(rows) % _REMAPPED_ROW)
-    places = [np.pad(at.astype(np.float32), padding).reshape(-1, _REMAPPED_ROW) for at in (columns, rows)]
-    colors: np.ndarray = cv2.remap(atlas, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    across, down = (np.pad(at.astype(np.float32), padding).reshape(-1, _REMAPPED_ROW) for at in (columns, rows))
+    colors: np.ndarray = cv2.remap(atlas, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return LINEAR[colors.reshape(-1, 3)[: len(rows)]].T
 
 
