@@ -19,8 +19,8 @@ def damaged(image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator) -> UInt
     levels = np.arange(256) / 255.0
     curve = levels ** np.exp(rng.normal(0, 0.15)) * (np.exp(rng.normal(0, 0.08, (3, 1))) if rng.random() < 0.6 else 1)
     noise = 0.0
-    if rng.random() < 0.12:
-        curve, noise = curve * rng.uniform(0.2, 0.6), rng.uniform(2.0, 9.0)
+    if rng.random() < 0.08:
+        curve, noise = curve * rng.uniform(0.3, 0.7), rng.uniform(2.0, 9.0)
     image = cv2.LUT(image, np.broadcast_to(_table(curve), (3, 256)).T[None].copy())
     if noise:
         grain = rng.normal(0, noise, image.shape).astype(np.float32)

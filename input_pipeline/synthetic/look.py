@@ -9,6 +9,9 @@ from jaxtyping import Float
 from input_pipeline.synthetic.backgrounds import background, palette, print_image
 from input_pipeline.synthetic.stage import REST, SKIN
 
+NO_SLEEVE_M = -1.0
+"""Where a sleeve begins that there is none of: behind the arm's end."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Look(abc.ABC):
@@ -21,7 +24,7 @@ class Look(abc.ABC):
     print_: Float[np.ndarray, "p p 3"]
     print_gloss: float
     sleeve_colour: Float[np.ndarray, " 3"]
-    sleeve_start_m: float  # rest y where the sleeve begins; below the arm's end: none
+    sleeve_start_m: float  # rest y where the sleeve begins; see NO_SLEEVE_M
     exposure: float
     noise: float
     blur_px: float
@@ -70,7 +73,7 @@ def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Genera
         print_=print_image(print_rng),
         print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])),
         sleeve_colour=(palette(rng, 1)[0] ** 2.2).astype(np.float32),
-        sleeve_start_m=-rng.uniform(0.035, 0.12) if rng.random() < 0.6 else -1.0,
+        sleeve_start_m=-rng.uniform(0.035, 0.12) if rng.random() < 0.6 else NO_SLEEVE_M,
         exposure=rng.uniform(0.75, 1.35),
         noise=rng.uniform(0.0, 0.018),
         blur_px=rng.choice([0.0, 0.4, 0.7]) * size / 256,

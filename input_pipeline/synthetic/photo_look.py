@@ -16,8 +16,8 @@ from input_pipeline.synthetic.appearance import (
 )
 from input_pipeline.synthetic.backgrounds import background, palette, print_image
 from input_pipeline.synthetic.environment_light import EnvironmentLight, ambient, environment_light
-from input_pipeline.synthetic.look import Look
-from input_pipeline.synthetic.props import PRINT_PATCH_PX
+from input_pipeline.synthetic.look import NO_SLEEVE_M, Look
+from input_pipeline.synthetic.patches import with_patches
 from input_pipeline.synthetic.skin import Subject, sample_shape
 from input_pipeline.synthetic.stage import SKIN
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
@@ -87,8 +87,7 @@ def sample_photo_look(
     level, balance = np.exp(rng.normal(0, 0.3)), _white_balance(light)
     backdrop, gap_m = _backdrop(name, turn, size, rng)
     print_ = print_image(print_rng)
-    atlas = skin[0].copy()
-    _paste_print(atlas, print_image(rng, 111))
+    atlas = with_patches(skin[0], rng)
     return PhotoLook(
         to_light=light.turned(turn.T),
         light=(light.key * balance * level).astype(np.float32),
@@ -96,8 +95,8 @@ def sample_photo_look(
         backdrop_gap_m=gap_m,
         print_=print_,
         print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])),
-        sleeve_colour=(palette(rng, 1)[0] ** 2.2).astype(np.float32),
-        sleeve_start_m=-rng.uniform(0.03, 0.2) if rng.random() < 0.55 else -9.0,
+        sleeve_colour=np.zeros(3, np.float32),
+        sleeve_start_m=NO_SLEEVE_M,  # sleeves are props
         exposure=rng.uniform(0.8, 1.25),
         noise=rng.uniform(0.0, 0.018),
         blur_px=rng.choice([0.0, 0.4, 0.7]) * size / 256,
@@ -128,20 +127,20 @@ def _camera(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
 def _white_balance(light: EnvironmentLight) -> Float[np.ndarray, " 3"]:
     """Return factors on R, G, B that take out most of the light's color, as cameras do."""
     white = light.harmonics[:, 0] * 0.282095 + light.key / 4
-    return (white.mean() / white) ** 0.7
+    return (white.mean() / white) ** 0.85
 
 
 def _backdrop(
     name: str, world_from_camera: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "s s 3"], float | None]:
     """Return the background and how far behind the scene it is, if that is a wall."""
-    kind = rng.choice(3, p=[0.72, 0.18, 0.1])
+    kind = rng.choice(3, p=[0.76, 0.14, 0.1])
     if kind == 1:
         return background(rng, size), rng.uniform(0.03, 0.5)
     if kind == 2:
         return _plain(size, rng), rng.uniform(0.03, 0.5)
     picture = panorama_view(name, world_from_camera, rng.uniform(0.35, 1.1), size)
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 4.0) * size / 256)
     return picture, None
 
@@ -152,11 +151,3 @@ def _plain(size: int, rng: np.random.Generator) -> Float[np.ndarray, "s s 3"]:
     angle, ramp = rng.uniform(0, 2 * np.pi), np.linspace(-1, 1, size)
     slope = 1 + rng.uniform(0, 0.4) * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])
     return (slope[..., None] * color).astype(np.float32)
-
-
-def _paste_print(atlas: np.ndarray, picture: Float[np.ndarray, "p p 3"]) -> None:
-    """Put a linear print into the atlas, a margin around it for what reads between pixels."""
-    (left, top), (right, bottom) = PRINT_PATCH_PX.astype(int)
-    printed = (255 * np.clip(picture, 0, 1) ** (1 / 2.2)).astype(np.uint8)
-    wide = cv2.resize(printed, (right - left + 4, bottom - top + 4))
-    atlas[top - 2 : bottom + 2, left - 2 : right + 2] = wide

@@ -10,6 +10,7 @@ from input_pipeline.schema import Example
 from input_pipeline.synthetic.damage import damaged, jpeg_quality
 from input_pipeline.synthetic.labels import scene_labels
 from input_pipeline.synthetic.objects import Solid
+from input_pipeline.synthetic.people import body, body_behind, sleeve
 from input_pipeline.synthetic.photo_look import make_photo_subject, sample_photo_look
 from input_pipeline.synthetic.photo_scene import sample_intrinsics, sample_photo_scene
 from input_pipeline.synthetic.props import sample_props
@@ -19,13 +20,15 @@ from input_pipeline.synthetic.source import SyntheticHands, encoded_pictures
 from input_pipeline.synthetic.stage import Prop, build_stage
 from occrobnet_jax.skeleton import VISIBILITY
 
-VERSION_2 = "2.0.0"
+VERSION_2 = "2.1.0"
 """Of the content: raised whenever an example of the same seed, split and index becomes another one."""
 
 NO_HAND = "no_hand"
 _LEAST_VISIBLE_JOINTS, _LEAST_JOINTS_INSIDE = 5, 8
 _MOST_PROPS = 5
-_PROPS_BEHIND_PROBABILITY = 0.3
+_PROPS_BEHIND_PROBABILITY, _SLEEVES_PROBABILITY, _BODY_PROBABILITY = 0.25, 0.55, 0.5
+_CUFF_M = (0.03, 0.2)
+"""How far from the wrist sleeves begin."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +68,30 @@ def _scene(
 
 
 def _props(scene: Scene, rng: np.random.Generator) -> list[Prop]:
-    """Return what else there is: alone in pictures without hands, behind the hands in some of the others."""
+    """Return what else there is: alone in pictures without hands, behind and around the hands in others."""
     if not scene.hands:
-        return sample_props(int(rng.integers(_MOST_PROPS + 1)), (0.3, 1.5), scene.intrinsics, rng)
-    if rng.random() > _PROPS_BEHIND_PROBABILITY:
-        return []
-    farthest_m = max(hand.joints_m[:, 2].max() for hand in scene.hands)
-    depth_m = (farthest_m + 0.4, farthest_m + 1.5)
-    return sample_props(int(rng.integers(1, _MOST_PROPS)), depth_m, scene.intrinsics, rng)
+        return _alone(scene.intrinsics, rng)
+    props: list[Prop] = []
+    if rng.random() < _SLEEVES_PROBABILITY:
+        start_m = -rng.uniform(*_CUFF_M)
+        props += [sleeve(hand, start_m, rng) for hand in scene.hands]
+    if rng.random() < _BODY_PROBABILITY:
+        props += body_behind(scene.hands[rng.integers(len(scene.hands))], rng)
+    if rng.random() < _PROPS_BEHIND_PROBABILITY:
+        farthest_m = max(hand.joints_m[:, 2].max() for hand in scene.hands)
+        depth_m = (farthest_m + 0.4, farthest_m + 1.5)
+        props += sample_props(int(rng.integers(1, _MOST_PROPS)), depth_m, scene.intrinsics, rng)
+    return props
+
+
+def _alone(intrinsics: Float[np.ndarray, "3 3"], rng: np.random.Generator) -> list[Prop]:
+    """Return some things, and in a third of the pictures somebody whose hands are not in the picture."""
+    props = sample_props(int(rng.integers(_MOST_PROPS + 1)), (0.3, 1.5), intrinsics, rng)
+    if rng.random() < 1 / 3:
+        depth_m = rng.uniform(0.8, 2.5)
+        pixel = np.array([*rng.uniform(0.1, 0.9, 2) * 2 * intrinsics[0, 2], 1.0])
+        props += body(np.linalg.inv(intrinsics) @ pixel * depth_m, rng)
+    return props
 
 
 def _with_boxes_inside(example: Example, size: int, rng: np.random.Generator) -> Example:

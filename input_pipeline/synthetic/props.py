@@ -4,13 +4,10 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.synthetic.objects import FAMILIES, make_solid
+from input_pipeline.synthetic.patches import PRINT, SKIN
 from input_pipeline.synthetic.scene import random_rotation
 from input_pipeline.synthetic.stage import Prop
 
-SKIN_PATCH_PX = np.array([[436.0, 30.0], [630.0, 200.0]])
-"""Left top and right bottom of plain skin (the forearm's) in the atlas."""
-PRINT_PATCH_PX = np.array([[424.0, 270.0], [535.0, 381.0]])
-"""Where an atlas has room for the print of props that are not of skin."""
 _SKIN_SHARE = 0.6
 
 
@@ -40,7 +37,7 @@ def _prop(depth_m: float, intrinsics: np.ndarray, rng: np.random.Generator) -> P
     centre = np.linalg.inv(intrinsics) @ pixel * depth_m
     normals = (solid.normals / squeeze) @ turn.T
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
-    patch = SKIN_PATCH_PX if rng.random() < _SKIN_SHARE else PRINT_PATCH_PX
+    patch = SKIN if rng.random() < _SKIN_SHARE else PRINT
     skin = np.column_stack([_wrapped(solid.verts_m, patch), np.zeros(len(normals))])
     return Prop((solid.verts_m * squeeze) @ turn.T + centre, normals, solid.faces, skin, rng.uniform(0.02, 0.15))
 

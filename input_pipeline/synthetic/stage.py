@@ -26,6 +26,8 @@ class Prop:
     faces: Int[np.ndarray, "f 3"]
     skin: Float[np.ndarray, "v 3"]  # as a subject's
     gloss: float
+    owner: int = PROP
+    rest_m: Float[np.ndarray, "v 3"] | float = 0.0  # where a hand's skin would be in rest pose, if it belongs to one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +68,10 @@ def build_stage(scene: Scene, subject: Subject, props: Sequence[Prop] = ()) -> S
         count += len(solid.verts_m)
     for prop in props:
         verts.append(prop.verts_m)
-        rest, gloss = np.zeros_like(prop.verts_m), np.full(len(prop.verts_m), prop.gloss)
+        rest, gloss = np.broadcast_to(prop.rest_m, prop.verts_m.shape), np.full(len(prop.verts_m), prop.gloss)
         attributes.append(np.column_stack([prop.normals, prop.skin, rest, gloss]))
         faces.append(prop.faces + count)
-        owners.append(np.full(len(prop.faces), PROP))
+        owners.append(np.full(len(prop.faces), prop.owner))
         count += len(prop.verts_m)
     verts_m, all_faces = np.concatenate(verts).astype(np.float32), np.concatenate(faces)
     caster = RayCaster(verts_m, all_faces)
