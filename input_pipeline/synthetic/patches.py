@@ -46,8 +46,8 @@ def _cloth(rng: np.random.Generator) -> UInt8[np.ndarray, "p p 3"]:
         return _print(rng)
     first, second = palette(rng, 2) if rng.random() < 0.6 else np.repeat(rng.uniform(0.03, 0.9, (2, 1)), 3, axis=1)
     stripes = (np.arange(PATCH_PX) * rng.uniform(0.02, 0.2) % 1 < rng.uniform(0.2, 0.8)).astype(np.float64)
-    pattern = {0: 0.0, 1: stripes[:, None], 2: (stripes[:, None] + stripes) / 2}[int(kind)]
-    share = np.broadcast_to(pattern, (PATCH_PX, PATCH_PX))[..., None]
+    down, across = stripes[:, None] * (kind > 0), stripes * (kind > 1)
+    share = ((down + across) / max(kind, 1))[..., None]
     return _bytes((first + share * (second - first)) * (1 + 0.06 * noise(rng, PATCH_PX, 6)[..., None]))
 
 
@@ -68,7 +68,7 @@ def _face(tone: Float[np.ndarray, " 3"], rng: np.random.Generator) -> UInt8[np.n
     cv2.ellipse(face, (middle, eye_row + 17), (6, int(rng.integers(1, 4))), 0, 0, 360, lips, -1, cv2.LINE_AA)
     if rng.random() < 0.25:
         cv2.ellipse(face, (middle, eye_row + 21), (11, 6), 0, 0, 180, hair, 5, cv2.LINE_AA)
-    face = cv2.GaussianBlur(face, (0, 0), 0.8)
+    cv2.GaussianBlur(face, (0, 0), 0.8, dst=face)
     if rng.random() < 0.9:
         face[: int(eye_row - rng.integers(9, 16))] = hair
         reach = int(rng.integers(20, 34))

@@ -75,7 +75,8 @@ def _ellipsoid(axes_m: np.ndarray, turn: np.ndarray, center_m: np.ndarray, patch
     sphere, faces, places = _sphere_mesh()
     normals = (sphere / axes_m) @ turn.T
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    return Prop((sphere * axes_m) @ turn.T + center_m, normals, faces, _places(*places.T, patch_px), gloss)
+    skin = _places(places[:, 0], places[:, 1], patch_px)
+    return Prop((sphere * axes_m) @ turn.T + center_m, normals, faces, skin, gloss)
 
 
 def _sphere_mesh() -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"], Float[np.ndarray, "v 2"]]:
