@@ -149,7 +149,9 @@ class InterHand26M:
         tables = self._table(split)
         annotation, image = tables.annotations[index], tables.images[index]
         camera_row, moment_row = int(tables.camera_rows[index]), int(tables.moment_rows[index])
-        _refuse_damaged(tables, annotation=int(annotation["damage"]), camera=camera_row, moment=moment_row)
+        damage = int(annotation["damage"])
+        _refuse_damaged(tables, annotation=damage, repeated=index, camera=camera_row, moment=moment_row)
+        _refuse_box(annotation, self._files[split])
         example = empty_example() | identity_fields(annotation, image, tables.names)
         example |= annotation_fields(annotation)
         camera, moment = tables.cameras[camera_row], tables.moments[moment_row]
@@ -187,7 +189,17 @@ def _refuse_damaged(tables: Tables, **rows: int) -> None:
     for kind, row in rows.items():
         sentence = tables.damage[kind].get(str(row))
         if sentence is not None:
-            raise UnusableExample("annotation damaged", sentence)
+            raise UnusableExample("photo annotated twice" if kind == "repeated" else "annotation damaged", sentence)
+
+
+def _refuse_box(annotation: np.void, files: SplitFiles) -> None:
+    """Refuse a frame whose box has no pixel; one beside the photo stays, as the official evaluation has it."""
+    if min(annotation["box"][2:]) < 1:
+        raise UnusableExample(
+            "no box",
+            f"{files.data}: annotation {annotation['id']} has the box {annotation['box'].tolist()} (x, y, width, "
+            "height), without a pixel",
+        )
 
 
 def _image(folder: Path, file_name: str, files: SplitFiles) -> bytes:

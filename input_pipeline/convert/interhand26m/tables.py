@@ -24,7 +24,7 @@ from occrobnet_jax.files.json_stream import json_items
 from occrobnet_jax.files.readers import lookup, number_array
 from occrobnet_jax.skeleton import NUM_HANDS
 
-FORMAT = 1  # of the tables: change it with them
+FORMAT = 2  # of the tables: change it with them
 HAND_TYPES = {"right": (1, 0), "left": (0, 1), "interacting": (1, 1)}
 MAX_FILE_NAME = 160
 _CHUNK = 20_000
@@ -51,7 +51,7 @@ class Tables(NamedTuple):
     fits: np.ndarray  # (moment, hand): MANO parameters in the world
     rootnet: np.ndarray
     names: dict[str, list[str]]  # "sequence", "camera"
-    damage: dict[str, dict[str, str]]  # "annotation", "camera", "moment": what is wrong with that one
+    damage: dict[str, dict[str, str]]  # "annotation", "repeated", "camera", "moment": what is wrong with it
 
 
 def build_tables(files: SplitFiles, subset: str, folder: Path, *, progress: bool = False) -> Path:
@@ -100,11 +100,12 @@ def _write_tables(tables: Tables, folder: Path) -> None:
 
 
 def _read_tables(files: SplitFiles, subset: str, progress: bool) -> Tables:
-    damage: dict[str, dict[str, str]] = {"annotation": {}, "camera": {}, "moment": {}}
+    damage: dict[str, dict[str, str]] = {"annotation": {}, "repeated": {}, "camera": {}, "moment": {}}
     names: dict[str, list[str]] = {}
     images = _read_images(files.data, names, progress)
     annotations = in_subset(_read_annotations(files.data, damage["annotation"], progress), files, subset)
     images = _joined(images, annotations, files.data)
+    _note_repeated(images, annotations["id"], damage["repeated"], files.data)
     cameras, camera_rows = read_cameras(files.camera, images, names["camera"], damage["camera"])
     moments, fits, moment_rows = read_moments(files, images, damage["moment"], progress)
     rootnet = read_rootnet(files.rootnet, annotations["id"])
@@ -165,6 +166,16 @@ def _joined(images: np.ndarray, annotations: np.ndarray, path: Path) -> np.ndarr
         lacking = annotations["image_id"][missing][0]
         raise ValueError(f"{path} has an annotation of image {lacking}, which it lacks")
     return images[order[rows]]
+
+
+def _note_repeated(images: np.ndarray, ids: np.ndarray, damage: dict[str, str], path: Path) -> None:
+    """Note annotations of a photo that an earlier one has annotated: they would have the same key."""
+    _, first, group = np.unique(
+        images[["capture", "sequence", "camera", "frame"]], return_index=True, return_inverse=True
+    )
+    for row in np.flatnonzero(first[group] != np.arange(len(images))).tolist():
+        kept, name = ids[first[group[row]]], images["file_name"][row].decode(errors="replace")
+        note_damage(damage, str(row), f"{path}: annotation {ids[row]} is of {name}, as annotation {kept} before it is")
 
 
 def _table(path: Path, key: str, dtype: np.dtype, rows: Iterator[tuple[Any, ...]]) -> np.ndarray:

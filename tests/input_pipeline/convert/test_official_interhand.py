@@ -12,6 +12,7 @@ from input_pipeline.convert.interhand26m.source import InterHand26M
 from input_pipeline.convert.manifest import report
 from input_pipeline.convert.occlusion import Occlusion
 from input_pipeline.convert.shards import write_dataset
+from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.manifest import dataset_manifest
 from input_pipeline.schema import validate_example
 from occrobnet_jax.files.readers import decode_image
@@ -251,3 +252,44 @@ def test_damaged_files_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=rf"{Path(name).name}.*{message}"):
         opened(tmp_path)
+
+
+def edited(folder, change):
+    """Return a tree whose test annotations were changed."""
+    write_interhand(folder)
+    path = folder / "annotations/test/InterHand2.6M_test_data.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return opened(folder)
+
+
+def test_a_photo_annotated_twice_is_there_once(tmp_path):
+    def repeat(content):
+        annotations, images = content["annotations"], content["images"]
+        annotations += [annotations[1] | {"id": 999_001}, annotations[1]]
+        images.append(images[2] | {"id": 999_002})
+        annotations.append(annotations[2] | {"id": 999_003, "image_id": 999_002})
+
+    source = edited(tmp_path / "raw", repeat)
+    count = source.splits["test"]
+    for row in range(count - 3, count):
+        with pytest.raises(
+            UnusableExample, match=r"annotation \d+ is of Capture.*jpg, as annotation \d+ before"
+        ) as error:
+            source.example("test", row)
+        assert error.value.reason == "photo annotated twice"
+    keys = [source.example("test", row)["key"] for row in range(count - 3)]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("box", [[10, 10, 0, 0], [10, 10, 50, 0], [100, 100, -50, -50], [9, 9, 0.5, 2]])
+def test_a_frame_whose_box_has_no_pixel_is_left_out(tmp_path, box):
+    def change(content):
+        content["annotations"][0]["bbox"] = box
+        content["annotations"][1]["bbox"] = [-300, -300, 2000, 2000]
+
+    source = edited(tmp_path / "raw", change)
+    with pytest.raises(UnusableExample, match=r"annotation \d+ has the box .*, without a pixel"):
+        source.example("test", 0)
+    source.example("test", 1)
