@@ -28,7 +28,7 @@ from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.history import METRICS_FILE, read_history
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.restore import checkpoint_sha256, restore_variables
-from occrobnet_jax.runs.summary import prepare_workdir, versions
+from occrobnet_jax.runs.summary import EVALUATIONS, prepare_workdir, refuse_links, versions
 from occrobnet_jax.runs.wandb_evaluation import REPORT, EvaluationReport
 
 Report = Callable[[Path], None]
@@ -46,8 +46,9 @@ def evaluate(experiment: Experiment, workdir: AnyPath, split: str, step: int | N
     Raises:
         ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
     """
+    refuse_links(workdir)
     with reported(workdir) as report:
-        open_evaluation(experiment, workdir, split, report)(step, workdir / "eval" / split)
+        open_evaluation(experiment, workdir, split, report)(step, workdir / EVALUATIONS / split)
 
 
 def evaluate_all(experiment: Experiment, workdir: AnyPath, split: str) -> None:
@@ -60,7 +61,7 @@ def evaluate_all(experiment: Experiment, workdir: AnyPath, split: str) -> None:
         raise ValueError("--watch is for one process, which may have several devices; start it without other hosts")
     prepare_workdir(workdir)
     with reported(workdir) as report:
-        watch(workdir, workdir / "eval" / split, open_evaluation(experiment, workdir, split, report))
+        watch(workdir, workdir / EVALUATIONS / split, open_evaluation(experiment, workdir, split, report))
 
 
 @contextlib.contextmanager
@@ -77,7 +78,7 @@ def open_evaluation(
     experiment: Experiment, workdir: AnyPath, split: str, report: Report
 ) -> Callable[[int | None, Path], None]:
     """Return a function that evaluates a step's checkpoint, or the newest, into a folder; it compiles once."""
-    use_compilation_cache(experiment)
+    use_compilation_cache(experiment.compilation_cache_dir)
     check_hosts_agree(experiment)
     check_workdir_is_shared(workdir)
     mesh = make_mesh(experiment.mesh)

@@ -4,6 +4,7 @@ Inputs are images and folders of images. For each image it writes DIR/NAME.json 
 and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
 """
 
+import math
 import sys
 from typing import Any
 
@@ -20,10 +21,18 @@ from occrobnet_jax.inference.predictor import Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
 from occrobnet_jax.parallel import platforms
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
+from occrobnet_jax.runs.config import MANO_FOLDER
+from occrobnet_jax.runs.experiment import Experiment
 
 
 def predict(
-    inputs: list[str], output: AnyPath, checkpoint: AnyPath, step: int | None, box: Box | None, focal_px: float | None
+    inputs: list[str],
+    output: AnyPath,
+    checkpoint: AnyPath,
+    step: int | None,
+    box: Box | None,
+    focal_px: float | None,
+    hand_model: str = MANO_FOLDER,
 ) -> list[str]:
     """Predict every input and write the results; return a sentence for each image that could not be predicted.
 
@@ -34,8 +43,7 @@ def predict(
     images = find_images(inputs)
     if any(absolute(image.parent) == absolute(output) for image in images):
         raise ValueError(f"--output={output} holds the photos themselves; choose another folder for the results")
-    predictor = load_predictor(checkpoint, step)
-    use_compilation_cache(predictor.experiment)
+    predictor = load_predictor(checkpoint, step, hand_model)
     entries: list[dict[str, Any]] = []
     for image, name in zip(tqdm(images, unit="image", disable=len(images) == 1), output_names(images), strict=True):
         try:
@@ -63,9 +71,13 @@ def main(inputs: list[str]) -> None:
     if CHECKPOINT.value is None:
         raise ValueError("--checkpoint is missing; name the workdir of a training run")
     box = None if BOX.value is None else parse_box(BOX.value)
+    if FOCAL_PX.value is not None and not math.isfinite(FOCAL_PX.value):
+        raise ValueError(f"--focal_px={FOCAL_PX.value} must be a number of px; leave it out for a guess")
     output = path_of(OUTPUT.value)
     platforms.start_on(PLATFORM.value)
-    errors = predict(inputs, output, path_of(CHECKPOINT.value), STEP.value, box, FOCAL_PX.value)
+    use_compilation_cache(Experiment.compilation_cache_dir)  # never the checkpoint's: it holds programs that are run
+    checkpoint = path_of(CHECKPOINT.value)
+    errors = predict(inputs, output, checkpoint, STEP.value, box, FOCAL_PX.value, HAND_MODEL.value)
     print(output / "index.html")
     if errors:
         sys.exit("predict.py: " + "\n".join(errors))
@@ -76,6 +88,7 @@ if __name__ == "__main__":
     OUTPUT = flags.DEFINE_string("output", None, "folder for the results", required=True)
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir of a run, or the folder of one of its checkpoints")
     STEP = flags.DEFINE_integer("step", None, "take this step's checkpoint instead of the newest", lower_bound=0)
+    HAND_MODEL = flags.DEFINE_string("hand_model", MANO_FOLDER, "folder of MANO's files, for networks of its angles")
     BOX = flags.DEFINE_string("box", None, "x0,y0,x1,y1 around the hands in px of every photo; all of it by default")
     FOCAL_PX = flags.DEFINE_float(
         "focal_px", None, "focal length in px of the photo; a guess by default", lower_bound=1.0

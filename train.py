@@ -135,7 +135,7 @@ def prepare(experiment: Experiment, workdir: AnyPath) -> int:
             experiment.
     """
     prepare_workdir(workdir)
-    use_compilation_cache(experiment)
+    use_compilation_cache(experiment.compilation_cache_dir)
     if experiment.tensorboard:
         check_installed()
     num_examples = split_size(experiment.data, experiment.data.train_split)  # a missing dataset is told at once

@@ -62,7 +62,7 @@ def synthetic_batch(batch_size: int) -> Batch:
 
 def prepared(experiment: Experiment) -> tuple[Run, TrainState]:
     """A run's parts, with a compilation cache, and the state that it begins with."""
-    use_compilation_cache(experiment)
+    use_compilation_cache(experiment.compilation_cache_dir)
     run = build(experiment)
     return run, run.create_state()
 

@@ -2,14 +2,16 @@
 
     python eval.py --config=configs/workdir.py:runs/kypt --workdir=runs/kypt --config.data.data_dir=data
 
-Further settings are overridden as with any other config.
+Further settings are overridden as with any other config. No place that is read or written comes from the workdir, which
+may be anyone's: name the dataset's folder, if it isn't data/, and --config.model.hand_model, if MANO's files aren't in
+mano/.
 """
 
 from ml_collections import ConfigDict
 
 from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.files.readers import read_json
-from occrobnet_jax.runs.config import config_of, experiment_from
+from occrobnet_jax.runs.config import config_of, foreign_experiment
 from occrobnet_jax.runs.summary import CONFIG_FILE
 
 
@@ -21,4 +23,4 @@ def get_config(workdir: str = "") -> ConfigDict:
     kept = read_json(path)
     if not isinstance(kept, dict):
         raise ValueError(f"{path} is not a config of this project")
-    return ConfigDict(config_of(experiment_from(kept)))
+    return ConfigDict(config_of(foreign_experiment(kept)))

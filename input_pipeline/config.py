@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from occrobnet_jax.choices import check_choices
+from occrobnet_jax.files.paths import inner
 
 COARSEST_STRIDE = 32  # of the backbone: the input must divide into its cells
 
@@ -44,6 +45,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "data")
+        for name in self.name.split("+"):
+            if "/" in inner(name):
+                raise ValueError(f"data.name={name!r} must be the name of a dataset in data.data_dir={self.data_dir!r}")
         if self.input_size_px < COARSEST_STRIDE or self.input_size_px % COARSEST_STRIDE:
             raise ValueError(
                 f"data.input_size_px={self.input_size_px} must be a positive multiple of {COARSEST_STRIDE}"

@@ -33,7 +33,7 @@ def local_data_dir(data_dir: str | AnyPath, name: str) -> Path:
     """
     place = path_of(data_dir)
     if not in_bucket(place):
-        return place.expanduser()
+        return place
     version = newest_version(place / name)
     with _alone(copy_of(version)) as copy:
         _drop_another(version, copy)

@@ -7,6 +7,9 @@ and PyTorch is not needed. Then, with the dataset prepared in data/,
     python eval.py --config=configs/workdir.py:DIR --workdir=DIR --config.data.data_dir=data --split=test
     python predict.py photo.jpg --box=120,80,360,320 --output=out --checkpoint=DIR
     python train.py --config=configs/workdir.py:DIR --config.init_from=DIR --workdir=NEW --config.data.data_dir=data
+
+The angles kind looks for your MANO files in mano/; --config.model.hand_model, and predict.py's --hand_model, name
+another folder.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import jax
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.files.paths import local_path_argument
 from occrobnet_jax.runs.checkpoint import CheckpointMeta, CheckpointWriter
 from occrobnet_jax.runs.checkpoint_folders import checkpoint_steps
 from occrobnet_jax.runs.config import config_of
@@ -85,9 +89,11 @@ def _write(workdir: Path, experiment: Experiment, variables: dict, began_with: s
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="snapshot of Keypoint Transformer, .pth.tar")
-    parser.add_argument("--workdir", type=Path, required=True, help="new folder for the checkpoint")
-    parser.add_argument("--mano", type=Path, help="folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, for the angles kind")
+    parser.add_argument("file", type=local_path_argument, help="snapshot of Keypoint Transformer, .pth.tar")
+    parser.add_argument("--workdir", type=local_path_argument, required=True, help="new folder for the checkpoint")
+    parser.add_argument(
+        "--mano", type=local_path_argument, help="folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, for the angles kind"
+    )
     options = parser.parse_args()
     try:
         lines = import_file(options.file, options.workdir, options.mano)

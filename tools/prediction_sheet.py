@@ -5,16 +5,18 @@ network found, the truth, and the prediction; the run must have been evaluated o
 """
 
 import argparse
-from pathlib import Path
+import dataclasses
 
 import cv2
 import numpy as np
 
+from input_pipeline.config import DataConfig
 from occrobnet_jax.evaluation.formats.records_file import open_records
 from occrobnet_jax.evaluation.metrics.mean_pose import equally_spaced
 from occrobnet_jax.evaluation.pictures import overlays
+from occrobnet_jax.files.paths import local_path_argument
 from occrobnet_jax.files.readers import read_json
-from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.config import foreign_experiment
 from occrobnet_jax.runs.summary import CONFIG_FILE
 
 COLUMNS = 2
@@ -24,12 +26,14 @@ JPEG_QUALITY = 88
 def main() -> None:
     """Draw the sheet and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("workdir", type=Path)
-    parser.add_argument("output", type=Path)
+    parser.add_argument("workdir", type=local_path_argument)
+    parser.add_argument("output", type=local_path_argument)
     parser.add_argument("--split", default="val")
+    parser.add_argument("--data_dir", default=DataConfig.data_dir, help="folder that holds the dataset")
     parser.add_argument("--count", type=int, default=8)
     options = parser.parse_args()
-    data = experiment_from(read_json(options.workdir / CONFIG_FILE)).data
+    data = foreign_experiment(read_json(options.workdir / CONFIG_FILE)).data
+    data = dataclasses.replace(data, data_dir=options.data_dir)
     predictions = open_records(options.workdir / "eval" / options.split / "predictions.npz")
     tiles = overlays(predictions.rows(equally_spaced(predictions.num_rows, options.count)), data, options.split)
     lines = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles) - COLUMNS + 1, COLUMNS)]

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"only flags are taken, not {arguments[0]!r}")
     experiment, folder = command_line.experiment_of(CONFIG), Path(OUTPUT.value)
-    use_compilation_cache(experiment)
+    use_compilation_cache(experiment.compilation_cache_dir)
     run = build(experiment)
     state, batch = run.create_state(), blank_batch(run)
     print("compiling ...", flush=True)

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 
 from occrobnet_jax.drawing.overlay import Figure
 from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
+from occrobnet_jax.types import is_left_alone
 
 
 def predicted_hands(hand_probability: Float[np.ndarray, "2"]) -> Bool[np.ndarray, "2"]:
@@ -13,9 +14,13 @@ def predicted_hands(hand_probability: Float[np.ndarray, "2"]) -> Bool[np.ndarray
     return likely if likely.any() else np.arange(2) == hand_probability.argmax()
 
 
-def reference_hand(present: Bool[np.ndarray, "2"]) -> int:
-    """Return the hand whose wrist the object's translation starts from: the right one unless the left is alone."""
-    return RIGHT if present[RIGHT] else LEFT
+def reference_hand(present: Bool[np.ndarray, "2"] | Float[np.ndarray, "2"]) -> int:
+    """Return the hand whose wrist the object's translation starts from: the right one unless the left is alone.
+
+    Args:
+        present: which hands are there, or their probabilities.
+    """
+    return LEFT if is_left_alone(present) else RIGHT
 
 
 def placed_joints_m(

@@ -103,8 +103,8 @@ def _true_figure(records: Records, row: int) -> Figure:
 def _predicted_figure(records: Records, row: int) -> Figure:
     corners = _predicted_corners_m(records, row)
     if corners is not None:
-        present = predicted_hands(records["predicted_hand_probability"][row])
-        corners = corners + records["predicted_root_cam_m"][row][reference_hand(present)]
+        reference = reference_hand(records["predicted_hand_probability"][row])
+        corners = corners + records["predicted_root_cam_m"][row][reference]
     return predicted_figure(
         records["predicted_joints_px"][row],
         records["predicted_hand_probability"][row],

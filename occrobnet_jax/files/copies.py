@@ -47,9 +47,12 @@ def download(source: epath.Path, target: Path, sha256: str = "") -> None:
 
 
 def remove(folder: AnyPath) -> None:
-    """Remove a folder with everything in it, if it is there."""
+    """Remove a folder with everything in it, if it is there, or a file; of a link, the link alone."""
     if not in_bucket(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
         return
     system, key = opened(folder)
     with reaching(folder):

@@ -27,7 +27,8 @@ for _library in ("gs", "gcs", "s3"):  # other machines write to the same bucket:
 
 
 def path_of(text: str | os.PathLike[str]) -> AnyPath:
-    """Return the path that a user means: a local one, `gs://BUCKET/FOLDER` or `s3://BUCKET/FOLDER`.
+    """Return the path that a user means: a local one, in which `~` is the user's folder, or one in a bucket,
+    `gs://BUCKET/FOLDER` or `s3://BUCKET/FOLDER`.
 
     Raises:
         ValueError: the scheme is another one, its library isn't installed, or the path leaves the bucket.
@@ -35,7 +36,7 @@ def path_of(text: str | os.PathLike[str]) -> AnyPath:
     text = os.fspath(text)
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return Path(text)
+        return _expanded(text)
     if scheme not in LIBRARIES:
         raise ValueError(
             f"{text}: {scheme}:// is not known here; name a local folder, gs://BUCKET/... or s3://BUCKET/..."
@@ -56,26 +57,32 @@ def local_path_of(text: str | os.PathLike[str]) -> Path:
     """
     if "://" in os.fspath(text):
         raise ValueError(f"{os.fspath(text)} must be a local path; copy it here first")
-    return Path(text)
+    return _expanded(text)
+
+
+def _expanded(text: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{os.fspath(text)}: there is no such user's folder; write the path without ~") from error
 
 
 def path_argument(text: str) -> AnyPath:
-    """Return the path that an argument of a command line names; `~` is the user's folder.
+    """Return the path that an argument of a command line names.
 
     Raises:
         argparse.ArgumentTypeError: as `path_of`; argparse shows the sentence.
     """
     try:
-        path = path_of(text)
+        return path_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    return path if in_bucket(path) else path.expanduser()
 
 
 def local_path_argument(text: str) -> Path:
     """Return the same where only this machine's files will do."""
     try:
-        return local_path_of(text).expanduser()
+        return local_path_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

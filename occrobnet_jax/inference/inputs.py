@@ -41,9 +41,10 @@ def output_names(images: Sequence[AnyPath]) -> list[str]:
     """Return a name for the results of each image: its own without the ending, numbered where it occurs again."""
     names: list[str] = []
     for path in images:
-        name, number = path.stem, 2
+        stem = path.stem if path.stem.strip(".") else path.name  # "." and ".." would lead out of the output folder
+        name, number = stem, 2
         while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         names.append(name)
     return names
 

@@ -20,10 +20,10 @@ from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel.compiler import fast_programs
-from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.network import make_model
-from occrobnet_jax.runs.restore import restore_for_inference
+from occrobnet_jax.runs.restore import check_variables, restore_for_inference
 from occrobnet_jax.skeleton import NUM_JOINTS
 from occrobnet_jax.types import Pose, Predictions
 
@@ -101,21 +101,23 @@ class Predictor:
         )
 
 
-def load_predictor(checkpoint: AnyPath, step: int | None = None) -> Predictor:
+def load_predictor(checkpoint: AnyPath, step: int | None = None, hand_model: str = MANO_FOLDER) -> Predictor:
     """Return the network of a run's newest checkpoint, or of that of `step`.
 
     Args:
         checkpoint: workdir of the run, or the folder of one of its checkpoints.
         step: of the workdir.
+        hand_model: folder of MANO's files, which a network of MANO's angles needs.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is damaged.
+        ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
     if checkpoint.suffix == ".safetensors":
         raise ValueError(f"--checkpoint={checkpoint}: such files can't be read yet; name the workdir of a run")
     restored = restore_for_inference(checkpoint, step)
-    experiment = experiment_from(restored.config)
+    experiment = foreign_experiment(restored.config, hand_model)
     model, size_px = make_model(experiment), experiment.data.input_size_px
+    check_variables(model, size_px, restored, checkpoint)
 
     @functools.partial(jax.jit, compiler_options=fast_programs(jax.default_backend(), experiment.xla_flags))
     def run(variables: dict, image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]) -> Pose:

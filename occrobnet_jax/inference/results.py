@@ -80,7 +80,7 @@ def overlay(prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
     canvas = draw_figure(prediction.photo, figure)
     if prediction.num_object_keypoints and np.isfinite(prediction.object_translation_m).all():
         axes_m = np.concatenate([np.zeros((1, 3)), AXIS_M * prediction.object_rotation.T])
-        root = prediction.joints_cam_m[reference_hand(predicted_hands(prediction.hand_probability)), -1]
+        root = prediction.joints_cam_m[reference_hand(prediction.hand_probability), -1]
         axes_px = project(axes_m + prediction.object_translation_m + root, prediction.intrinsics)
         canvas = draw_axes(canvas, axes_px[0], axes_px[1:])
     return canvas if prediction.is_whole_photo else draw_rectangle(canvas, prediction.box_px)
@@ -140,7 +140,7 @@ def _object(prediction: Prediction) -> dict[str, Any] | None:
         return None
     return {
         "num_keypoints": prediction.num_object_keypoints,
-        "reference_hand": HAND_NAMES[reference_hand(predicted_hands(prediction.hand_probability))],
+        "reference_hand": HAND_NAMES[reference_hand(prediction.hand_probability)],
         "rotation": _plain(prediction.object_rotation),
         "translation_m": _plain(prediction.object_translation_m),
     }

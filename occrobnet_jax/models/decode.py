@@ -11,7 +11,7 @@ from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.hand import flat_axis_angle
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
-from occrobnet_jax.types import Pose, Predictions
+from occrobnet_jax.types import Pose, Predictions, is_left_alone
 
 SUB_BIN_REACH = 3  # bins to either side of the strongest one that a soft argmax averages
 TOKENS_OF_A_HAND = 5.0  # keypoints identified as its joints at which a hand is as probable as not [ours]
@@ -179,6 +179,5 @@ def _decode_object(
     translations = predictions.object_translation_m[-1]
     translation = translations[:, RIGHT]
     if translations.shape[1] > 1:
-        left_alone = (hand_probability[:, RIGHT] < 0.5) & (hand_probability[:, LEFT] > 0.5)
-        translation = jnp.where(left_alone[:, None], translations[:, LEFT], translation)
+        translation = jnp.where(is_left_alone(hand_probability)[:, None], translations[:, LEFT], translation)
     return rotation_6d_to_matrix(predictions.object_rotation_6d[-1]), translation

@@ -1,7 +1,6 @@
 """From predicted rotations and shape to joints, through the hand that the config names: MANO or the embedded one."""
 
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from occrobnet_jax.files.paths import local_path_of
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, rotation_6d_to_matrix
 from occrobnet_jax.hands.embedded_hand import load_hand
@@ -38,7 +38,7 @@ def load_hands(folder: str, joints: str) -> Hands:
     if not folder:
         return Hands(load_hand().models, np.zeros((NUM_HANDS, 45)))
     try:
-        mano = load_mano(Path(folder).expanduser(), joints)
+        mano = load_mano(local_path_of(folder), joints)
     except ValueError as error:
         raise ValueError(f"model.hand_model={folder!r}: {error}") from error
     return Hands(mano.models, mano.mean_pose)

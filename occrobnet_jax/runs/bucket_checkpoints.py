@@ -134,6 +134,6 @@ def at_hand(directory: AnyPath) -> Iterator[Path]:
 
         bring(CHECKSUMS_FILE)
         bring(EVALUATION)
-        with contextlib.suppress(ValueError, FileNotFoundError):
+        with contextlib.suppress(ValueError):
             several(bring, read_checksums(copy))
         yield copy

@@ -22,6 +22,8 @@ import orbax.checkpoint as ocp
 
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.files.readers import read_json
+from occrobnet_jax.files.shown import shown
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.checksums import find_damage, write_checksums
@@ -30,6 +32,7 @@ from occrobnet_jax.runs.state import TrainState
 
 VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
 EVALUATION = "evaluation.json"
+MAX_META_BYTES = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,10 @@ class CheckpointMeta:
     wandb_id: str
     metrics: dict[str, float | int] = dataclasses.field(default_factory=dict)  # of its evaluation, once there was one
     began_with: str = "not known"  # which weights the run began with; older checkpoints don't say
+
+
+_ANY_META = CheckpointMeta(0, 0, {}, "", "")  # whose fields have the types of all
+_REQUIRED_META = {"step", "examples_seen", "config", "git_sha", "wandb_id"}
 
 
 class _Manager(ocp.CheckpointManager):
@@ -159,7 +166,7 @@ class CheckpointWriter:
 def metrics_of(workdir: AnyPath, step: int) -> dict[str, float | int]:
     """Return what an evaluated checkpoint says of itself; a damaged number must not make it the best one."""
     directory = checkpoint_directory(workdir, step)
-    with contextlib.suppress(OSError):  # another host removes it
+    with contextlib.suppress(OSError, ValueError):  # another host removes it
         if not find_damage(directory, META):
             return read_meta(directory).metrics
     return {}  # being written, or damaged
@@ -169,9 +176,16 @@ def read_meta(directory: AnyPath) -> CheckpointMeta:
     """Return the metadata in a checkpoint's folder.
 
     Raises:
-        OSError, ValueError, TypeError: they are missing or damaged.
+        ValueError: they are missing or damaged.
     """
-    meta = CheckpointMeta(**json.loads((directory / META / "metadata").read_text()))
+    path = directory / META / "metadata"
+    content = read_json(path, MAX_META_BYTES)
+    types = {field.name: type(getattr(_ANY_META, field.name)) for field in dataclasses.fields(CheckpointMeta)}
+    if not (isinstance(content, dict) and content.keys() <= types.keys() and content.keys() >= _REQUIRED_META):
+        raise ValueError(f"{path} is not the metadata of a checkpoint")
+    if wrong := [name for name, value in content.items() if type(value) is not types[name]]:
+        raise ValueError(f"{path} is damaged: {wrong[0]}={shown(content[wrong[0]])}")
+    meta = CheckpointMeta(**content)
     return dataclasses.replace(meta, metrics=meta.metrics | _read_metrics(directory / EVALUATION))
 
 
@@ -187,8 +201,8 @@ def write_metrics(directory: AnyPath, metrics: Mapping[str, float | int]) -> Non
 
 def _read_metrics(path: AnyPath) -> dict[str, float | int]:
     """Return what `write_metrics` wrote; nothing where it didn't, or where that is damaged."""
-    with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
-        content = json.loads(path.read_text())
+    with contextlib.suppress(ValueError, TypeError, LookupError):
+        content = read_json(path, MAX_META_BYTES)
         metrics: dict[str, float | int] = content["metrics"]
         if content["sha256"] == _sha256(metrics):
             return metrics

@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.files.paths import AnyPath, inner
+from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, inner
+from occrobnet_jax.files.readers import read_json
 
 CHECKSUMS_FILE = "checksums.json"
+MAX_BYTES = 2**24  # of it: some thousand files at most
 
 
 def write_checksums(directory: Path) -> None:
@@ -24,10 +26,10 @@ def find_damage(directory: AnyPath, item: str = "") -> list[str]:
     """Return what is wrong with a sealed directory, or one folder of it, one phrase a file; nothing if it is as
     written.
     """
+    if not is_sealed(directory):
+        return [f"{CHECKSUMS_FILE} is missing"]
     try:
         expected = read_checksums(directory)
-    except FileNotFoundError:
-        return [f"{CHECKSUMS_FILE} is missing"]
     except ValueError:
         return [f"{CHECKSUMS_FILE} can't be read"]
     if not expected:
@@ -45,10 +47,9 @@ def read_checksums(directory: AnyPath) -> dict[str, str]:
     """Return the checksum of each file of a sealed directory, by its relative path.
 
     Raises:
-        FileNotFoundError: it isn't sealed.
-        ValueError: the file of checksums is damaged, or names a file outside.
+        ValueError: there is no file of checksums, or it is damaged, or names a file outside.
     """
-    checksums = json.loads((directory / CHECKSUMS_FILE).read_text())
+    checksums = read_json(directory / CHECKSUMS_FILE, MAX_BYTES)
     if not isinstance(checksums, dict):
         raise ValueError(f"{directory / CHECKSUMS_FILE} holds no checksums")
     return {inner(name): str(value) for name, value in checksums.items()}
@@ -67,6 +68,8 @@ def _damage_of(directory: AnyPath, name: str, expected: str) -> str:
     path = directory / name
     if not path.is_file():
         return f"{name} is missing"
+    if not in_bucket(path) and path.resolve() != absolute(directory) / name:
+        return f"{name} is a link, which may lead anywhere"
     return "" if _sha256(path) == expected else f"{name} has changed"
 
 

@@ -2,12 +2,13 @@
 
 import jax
 
-from occrobnet_jax.files.paths import in_bucket, path_of
-from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.files.paths import path_of
 
 
-def use_compilation_cache(experiment: Experiment) -> None:
-    """Let XLA keep what it compiles for the next start."""
-    if experiment.compilation_cache_dir:
-        place = path_of(experiment.compilation_cache_dir)
-        jax.config.update("jax_compilation_cache_dir", str(place if in_bucket(place) else place.expanduser()))
+def use_compilation_cache(folder: str) -> None:
+    """Let XLA keep what it compiles in `folder` for the next start; "" is off.
+
+    XLA runs what lies there, so the user alone names the folder, never a checkpoint.
+    """
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", str(path_of(folder)))

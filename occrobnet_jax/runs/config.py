@@ -2,12 +2,17 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from occrobnet_jax.files.shown import shown
 from occrobnet_jax.runs.experiment import Experiment
+
+_LARGEST = 10**300  # of a whole number that stands for a fraction
+MANO_FOLDER = "mano"  # where MANO's files are looked for if the user names no other folder
 
 
 def experiment_from(config: Mapping[str, Any]) -> Experiment:
@@ -18,6 +23,33 @@ def experiment_from(config: Mapping[str, Any]) -> Experiment:
             its record does not admit.
     """
     return _record(Experiment, config, "config")
+
+
+def foreign_experiment(config: Mapping[str, Any], hand_model: str = MANO_FOLDER) -> Experiment:
+    """Return the record of a config that came with a checkpoint, without the places that it names.
+
+    A checkpoint may be anyone's: what is read, written or run is named by the user alone.
+
+    Args:
+        config: as a checkpoint or `config.json` holds it.
+        hand_model: the user's folder of MANO files, for a network that poses MANO's hands.
+
+    Raises:
+        ValueError: as `experiment_from`.
+    """
+    experiment, own = experiment_from(config), Experiment()
+    model = dataclasses.replace(
+        experiment.model,
+        backbone_weights=own.model.backbone_weights,
+        hand_model=hand_model if experiment.model.hand_model else "",
+    )
+    return dataclasses.replace(
+        experiment,
+        compilation_cache_dir=own.compilation_cache_dir,
+        init_from=own.init_from,
+        data=dataclasses.replace(experiment.data, data_dir=own.data.data_dir),
+        model=model,
+    )
 
 
 def config_of(experiment: Experiment) -> dict[str, Any]:
@@ -37,6 +69,8 @@ def config_names(record: Any, prefix: str = "config") -> list[str]:
 def unknown_name(name: str) -> ValueError:
     """Return the error for a name such as "config.modl.ciet"."""
     names = config_names(Experiment)
+    if len(name) > 2 * max(map(len, names)):
+        return ValueError(f"{shown(name)} does not exist: no name is so long")
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     last = name.rsplit(".", 1)[-1]
     near += [other for other in names if other.rsplit(".", 1)[-1] == last and other not in near]
@@ -55,21 +89,37 @@ def _value(kind: Any, value: Any, name: str) -> Any:
     """`value` as a field of type `kind` holds it: JSON has no tuples and writes 1.0 as 1."""
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
-            raise ValueError(f"{name}={value!r} must be a group of settings")
+            raise ValueError(f"{name}={shown(value)} must be a group of settings")
         return _record(typing.cast(type, kind), value, name)
     origin, accepted = typing.get_origin(kind), kind
     if origin is Literal:
+        if value not in typing.get_args(kind):
+            raise ValueError(f"{name}={shown(value)} is not one of {list(typing.get_args(kind))}")
         return value
     if origin is tuple:
-        value, accepted = _tuples(value), tuple
-    elif origin in (typing.Union, types.UnionType):
+        return _tuple(kind, value, name)
+    if origin in (typing.Union, types.UnionType):
         accepted = typing.get_args(kind)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
         value = float(value)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is int):
-        raise ValueError(f"{name}={value!r} must be of type {getattr(accepted, '__name__', accepted)}")
+        raise _wrong_type(name, value, getattr(accepted, "__name__", accepted))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name}={value} must be a finite number")
     return value
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+def _tuple(kind: Any, value: Any, name: str) -> tuple[Any, ...]:
+    """`value`, a list in JSON, as a tuple of the types that `kind` lists, or of any length where it ends in `...`."""
+    kinds = typing.get_args(kind)
+    if not isinstance(value, list | tuple):
+        raise _wrong_type(name, value, "tuple")
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise ValueError(f"{name}={shown(value)} must have {len(kinds)} values")
+    return tuple(_value(*item, f"{name}[{i}]") for i, item in enumerate(zip(kinds, value, strict=True)))
+
+
+def _wrong_type(name: str, value: Any, expected: Any) -> ValueError:
+    return ValueError(f"{name}={shown(value)} must be of type {expected}")

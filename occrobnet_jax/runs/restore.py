@@ -14,13 +14,18 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from occrobnet_jax.files.copies import move, remove
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.bucket_checkpoints import at_hand
 from occrobnet_jax.runs.checkpoint import OPTIMISER, VARIABLES, CheckpointMeta, read_meta, variables_of
-from occrobnet_jax.runs.checkpoint_folders import FOLDER, checkpoint_directory, checkpoint_steps
+from occrobnet_jax.runs.checkpoint_folders import (
+    FOLDER,
+    checkpoint_directory,
+    checkpoint_steps,
+    put_aside,
+    put_strays_aside,
+)
 from occrobnet_jax.runs.checksums import find_damage, is_sealed, seal_sha256
 from occrobnet_jax.runs.state import TrainState, Variables, abstract_variables, leaves_by_path
 
@@ -48,6 +53,8 @@ def restore_state(workdir: AnyPath, state: PyTree[jax.ShapeDtypeStruct]) -> tupl
         ValueError: all checkpoints are damaged, this host doesn't see the one that the lead found, or its arrays have
             other names or shapes than those of `state`.
     """
+    if hosts.is_lead():
+        put_strays_aside(workdir)
     step = coordination.from_lead("newest checkpoint", _newest_sound(workdir) if hosts.is_lead() else 0, CHECK_LIMIT_S)
     if step is None:
         return None
@@ -97,17 +104,23 @@ def _averaged_first(variables: dict[str, Any]) -> dict[str, Any]:
 def _find(path: AnyPath, step: int | None) -> AnyPath:
     """Return the folder of the checkpoint that a user means by `path` and `step`."""
     if is_sealed(path):
-        workdir, step = absolute(path).parents[1], int(absolute(path).name)
-    else:
-        workdir = path
-    steps = checkpoint_steps(workdir)
-    if not steps or (step is not None and step not in steps):
-        raise ValueError(f"no checkpoint {'' if step is None else f'of step {step} '}in {workdir}; there are {steps}")
+        return _if_sound(absolute(path))
+    workdir, steps = path, checkpoint_steps(path)
+    if not workdir.is_dir():
+        raise ValueError(f"there is no folder {workdir}; name the workdir of a run")
+    if not steps:
+        raise ValueError(f"there is no checkpoint in {workdir / FOLDER}; name the workdir of a run that has saved one")
+    if step is not None and step not in steps:
+        raise ValueError(f"no checkpoint of step {step} in {workdir}; there are {steps}")
     if step is None:
         return checkpoint_directory(workdir, typing.cast(int, _newest_sound(workdir)))
-    if damage := _damage_of(checkpoint_directory(workdir, step)):
-        raise ValueError(f"checkpoint {step} in {workdir} is damaged: {_listed(damage)}")
-    return checkpoint_directory(workdir, step)
+    return _if_sound(checkpoint_directory(workdir, step))
+
+
+def _if_sound(directory: AnyPath) -> AnyPath:
+    if damage := _damage_of(directory):
+        raise ValueError(f"checkpoint {directory.name} in {directory.parent} is damaged: {_listed(damage)}")
+    return directory
 
 
 def _newest_sound(workdir: AnyPath) -> int | None:
@@ -154,10 +167,7 @@ def _put_damaged_aside(workdir: AnyPath, newest_sound: int) -> None:
     """Rename the checkpoints after the newest sound one, all damaged, so that their steps can be saved again."""
     for step in checkpoint_steps(workdir):
         if step > newest_sound:
-            directory = checkpoint_directory(workdir, step)
-            aside = directory.with_name(f"{step}.damaged")
-            remove(aside)
-            move(directory, aside)
+            put_aside(checkpoint_directory(workdir, step))
 
 
 def _read(item: Path, like: PyTree[jax.ShapeDtypeStruct]) -> Any:
@@ -195,6 +205,16 @@ def restore_variables(
         ValueError: there is none, it is damaged, or its arrays aren't those of the model.
     """
     restored = restore_for_inference(workdir, step)
+    check_variables(model, input_size_px, restored, workdir)
+    return jax.device_put(hosts.fetch(restored.variables), replicated(mesh)), restored.step
+
+
+def check_variables(model: nn.Module, input_size_px: int, restored: Restored, workdir: AnyPath) -> None:
+    """Compare a checkpoint's arrays with those that a network has.
+
+    Raises:
+        ValueError: names or shapes differ.
+    """
     expected = abstract_variables(model, input_size_px)
     wanted = {path: leaf.shape for path, leaf in leaves_by_path(expected).items()}
     stored = {path: leaf.shape for path, leaf in leaves_by_path(restored.variables).items()}
@@ -206,4 +226,3 @@ def restore_variables(
             f"arrays differ, the first is {first}, {stored.get(first, 'absent')} where {wanted.get(first, 'none')} is "
             f"expected; take the config that it was trained with (see {workdir / 'config.json'})"
         )
-    return jax.device_put(hosts.fetch(restored.variables), replicated(mesh)), restored.step

@@ -16,7 +16,7 @@ from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import experiment_from
 
-CONFIG_FILE, SUMMARY_FILE = "config.json", "summary.json"
+CONFIG_FILE, SUMMARY_FILE, EVALUATIONS = "config.json", "summary.json", "eval"
 COMMIT_VARIABLE = "OCCROBNET_COMMIT"  # set by the Dockerfile
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -25,18 +25,39 @@ def prepare_workdir(workdir: AnyPath) -> None:
     """Make the workdir where it is missing.
 
     Raises:
-        ValueError: it can't be written.
+        ValueError: it can't be written, or a link in it leads out of it.
     """
     try:
         if in_bucket(workdir):
             _try_to_write(workdir / f".written_by_{uuid.uuid4().hex}")
             return
         workdir.mkdir(parents=True, exist_ok=True)
+        refuse_links(workdir)
         if not os.access(workdir, os.W_OK | os.X_OK):
             raise PermissionError("permission denied")
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(f"--workdir={workdir} can't be written ({reason}); choose another folder") from error
+
+
+def refuse_links(workdir: AnyPath) -> None:
+    """Look for links to other places where a run or an evaluation would write; the workdir itself may be a link.
+
+    A workdir that came from elsewhere would else decide which of the user's files are overwritten. Links among the
+    checkpoints are put aside when a run starts.
+
+    Raises:
+        ValueError: there is one; names it.
+    """
+    if in_bucket(workdir):
+        return
+    own = workdir.resolve()
+    for path in (*workdir.glob("*"), *workdir.glob(f"{EVALUATIONS}/**/*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(own):
+            raise ValueError(
+                f"{path} is a link to {path.readlink()}, out of the workdir: nothing is written through it; move there "
+                "the whole workdir instead, or remove the link"
+            )
 
 
 def _try_to_write(path: AnyPath) -> None:

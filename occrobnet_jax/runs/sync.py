@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from occrobnet_jax.files.paths import AnyPath, path_of
+from occrobnet_jax.files.paths import AnyPath, path_argument
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.history import METRICS_FILE, read_history
 from occrobnet_jax.runs.summary import CONFIG_FILE, is_finished, kept_config, read_summary
@@ -80,7 +80,7 @@ def last_values(rows: Iterable[Row]) -> Row:
 def main(arguments: list[str]) -> int:
     """Sync the workdirs of a command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m occrobnet_jax.runs.sync", description=__doc__)
-    parser.add_argument("workdirs", nargs="+", type=path_of, metavar="WORKDIR")
+    parser.add_argument("workdirs", nargs="+", type=path_argument, metavar="WORKDIR")
     parser.add_argument("--project", help="instead of the run's config.wandb.project, as for a run of a sweep")
     parser.add_argument("--entity", help="instead of the run's config.wandb.entity")
     options = parser.parse_args(arguments)

@@ -9,10 +9,10 @@ from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.checkpoint_folders import checkpoint_directory
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.experiment import WandbConfig
+from occrobnet_jax.runs.summary import EVALUATIONS as FOLDER
 from occrobnet_jax.runs.summary import is_finished, kept_config
 from occrobnet_jax.runs.wandb_run import WandbRun
 
-FOLDER = "eval"
 UPLOAD_LIMIT_S = 1800.0  # for checkpoints; nobody waits but who has evaluated them
 METRICS, REPORT = "metrics.json", "report.html"
 FILES = (METRICS, "card.json", REPORT)

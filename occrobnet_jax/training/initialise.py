@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from occrobnet_jax.files.hashes import file_sha256
-from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.files.paths import AnyPath, local_path_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.state import TrainState, leaves_by_path
@@ -27,8 +27,9 @@ def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState,
     """
     began_with = f"drawn from seed {experiment.seed}"
     if file := experiment.model.backbone_weights:
-        state = with_backbone(state, Path(file))
-        began_with = f"backbone of {file} (SHA-256 {file_sha256(Path(file))}), the rest {began_with}"
+        path = local_path_of(file)
+        state = with_backbone(state, path)
+        began_with = f"backbone of {file} (SHA-256 {file_sha256(path)}), the rest {began_with}"
     if experiment.init_from:
         state, report = initialise_from(experiment.init_from, state, experiment.init_may_differ)
         began_with = f"{report}\n  before that: {began_with}"

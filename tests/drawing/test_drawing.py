@@ -1,14 +1,18 @@
 import json
+from unittest.mock import Mock
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from occrobnet_jax.drawing.colours import OUTLINE, joint_colour
 from occrobnet_jax.drawing.curves import Panel, curves_svg
-from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands
+from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
 from occrobnet_jax.drawing.overlay import BOX_EDGES, Figure, class_colour, draw_figure, draw_keypoints
 from occrobnet_jax.drawing.scene import scene_group, scene_json
+from occrobnet_jax.models.decode import _decode_object
 from occrobnet_jax.skeleton import INTERHAND, LEFT, NUM_JOINTS, RIGHT, WRIST
+from occrobnet_jax.types import Predictions
 
 GREY = np.full((60, 80, 3), 128, np.uint8)
 
@@ -73,6 +77,21 @@ def test_the_likely_hands_are_drawn_or_the_likelier_one() -> None:
     figure = predicted_figure(spread_joints(), np.array([0.9, 0.1]), np.full((2, NUM_JOINTS), np.nan))
     assert figure.shown.all(axis=1).tolist() == [True, False]
     assert not figure.hidden.any()
+
+
+@pytest.mark.parametrize("right", [0.1, 0.4, 0.5, 0.6])
+@pytest.mark.parametrize("left", [0.1, 0.4, 0.5, 0.6])
+def test_an_object_is_decoded_and_drawn_from_the_same_hand_which_is_drawn(right: float, left: float) -> None:
+    probability = np.array([right, left])
+    reference = reference_hand(probability)
+    assert predicted_hands(probability)[reference]
+    assert reference == reference_hand(predicted_hands(probability))
+    assert (reference == RIGHT) == (right > 0.5 or right >= left)
+    seen = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # an object's translation from either wrist
+    fields = {"object_rotation_6d": jnp.ones((1, 1, 6)), "object_translation_m": jnp.array(seen)[None, None]}
+    predictions = Mock(spec=Predictions, **fields)
+    _, translation = _decode_object(predictions, jnp.array(probability)[None])
+    np.testing.assert_array_equal(translation[0], seen[reference])
 
 
 @pytest.mark.parametrize(

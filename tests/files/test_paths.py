@@ -2,14 +2,30 @@ from pathlib import Path
 
 import pytest
 
-from occrobnet_jax.files.paths import copy_of, in_bucket, inner, local_path_of, path_of
+from occrobnet_jax.files.paths import (
+    copy_of,
+    in_bucket,
+    inner,
+    local_path_argument,
+    local_path_of,
+    path_argument,
+    path_of,
+)
 from tests.support import buckets
 
 
-@pytest.mark.parametrize("text", ["runs/a", "/data", "../b", "~/c"])
+@pytest.mark.parametrize("text", ["runs/a", "/data", "../b"])
 def test_what_has_no_scheme_is_a_local_path_as_it_stands(text: str) -> None:
     assert path_of(text) == Path(text)
     assert not in_bucket(path_of(text))
+
+
+def test_a_tilde_is_the_user_s_folder_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for read in (path_of, local_path_of, path_argument, local_path_argument):
+        assert read("~/c") == Path("/home/somebody/c")
+    with pytest.raises(ValueError, match="there is no such user's folder"):
+        path_of("~nobody-of-this-name/c")
 
 
 @pytest.mark.parametrize("text", ["https://host/x", "hf://user/x", "file:///x", "az://b/x", "GS://b/x"])

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from occrobnet_jax.geometry.root_depth import fit_root
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import OBJECT_CLASS, Predictor, load_predictor, photo_example
 from occrobnet_jax.inference.results import overlay, prediction_json
+from occrobnet_jax.runs.checksums import write_checksums
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.restore import Restored
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, WRIST
@@ -178,10 +180,17 @@ def test_inputs(tmp_path: Path) -> None:
     ]
 
 
+def test_no_name_of_a_photo_leads_out_of_the_output_folder() -> None:
+    assert output_names([Path("..jpg"), Path("...jpg")]) == ["..jpg", "...jpg"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a network whose config names places that belong to whoever made it."""
     workdir = tmp_path_factory.mktemp("run")
-    write_run(workdir, tiny_experiment(workdir), step=3)
+    experiment = tiny_experiment(workdir)
+    places = {"compilation_cache_dir": str(workdir / "programs"), "init_from": str(workdir / "weights")}
+    write_run(workdir, dataclasses.replace(experiment, **places), step=3)
     return workdir
 
 
@@ -192,6 +201,8 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     (photos / "two.png").write_bytes(fake_example(2)["image"])
     (photos / "zero.png").write_bytes(b"")
     errors = predict_script.predict([str(photos)], output, run, None, (5.0, 5.0, 90.0, 90.0), None)
+    assert "programs" not in str(jax.config.jax_compilation_cache_dir)
+    assert not (run / "programs").exists()
     (error,) = errors
     assert "zero.png" in error
     expected = {"index.html", "one.json", "one.png", "two.json", "two.png"}
@@ -213,10 +224,22 @@ def test_photos_are_never_overwritten(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no checkpoint"):
+    with pytest.raises(ValueError, match="there is no checkpoint in"):
         load_predictor(tmp_path)
     with pytest.raises(ValueError, match="can't be read yet"):
         load_predictor(Path("x.safetensors"))
+
+
+def test_a_checkpoint_of_another_network_than_its_config_s_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path, tiny_experiment(tmp_path), step=3)
+    directory = tmp_path / "checkpoints" / "3"
+    path = directory / "meta" / "metadata"
+    content = json.loads(path.read_text())
+    content["config"]["model"]["neck_channels"] *= 2
+    path.write_text(json.dumps(content))
+    write_checksums(directory)
+    with pytest.raises(ValueError, match=r"does not fit the config's model: .* arrays differ, the first is"):
+        load_predictor(tmp_path)
 
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):

@@ -114,7 +114,9 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(workdir: epa
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     write_atomically(damaged, bytes(content))
-    with pytest.raises(ValueError, match=r"checkpoint 20 in s3://bucket/run is damaged: variables/d/.* has changed"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint 20 in s3://bucket/run/checkpoints is damaged: variables/d/.* has changed"
+    ):
         restore_for_inference(workdir, 20)
     state, step = restored(workdir)
     assert step == 10

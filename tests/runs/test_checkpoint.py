@@ -223,6 +223,76 @@ def test_a_damaged_checkpoint_is_put_aside_so_that_its_step_can_be_saved_again(w
     assert state_sha256(state) == state_sha256(new_state(21))
 
 
+def test_a_damaged_checkpoint_that_is_a_link_is_renamed_and_never_followed(workdir, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    newest, others = outside / "20", outside / "20.damaged"
+    (workdir / "checkpoints" / "20").rename(newest)
+    others.mkdir()
+    (workdir / "checkpoints" / "20").symlink_to(newest)
+    (workdir / "checkpoints" / "20.damaged").symlink_to(others)
+    with pytest.raises(ValueError, match=r"there are \[10\]"):
+        restore_for_inference(workdir, 20)
+    restored(workdir, abstract(new_state()))
+    assert newest.is_dir()
+    assert others.is_dir()
+    assert (workdir / "checkpoints" / "20.damaged").readlink() == newest
+
+
+def test_what_is_no_checkpoint_stops_neither_a_start_nor_a_save(workdir):
+    """A file, a link to itself, and numbers that Python reads but nobody writes, each under the name of a step."""
+    folder = workdir / "checkpoints"
+    (folder / "30").write_text("")
+    (folder / "40").symlink_to(folder / "40")
+    for name in ("007", "\N{FULLWIDTH DIGIT FIVE}0", "9" * 30):
+        (folder / name).mkdir()
+    assert restored(workdir, abstract(new_state()))[1] == meta(20)
+    save(workdir, {30: new_state(30), 40: new_state(40)})
+    assert checkpoint_steps(workdir) == [20, 30, 40]
+    assert (folder / "007.damaged").is_dir()
+
+
+def test_an_older_checkpoint_that_is_a_link_is_put_aside_and_its_target_stays(workdir, tmp_path):
+    outside = tmp_path / "outside"
+    (workdir / "checkpoints" / "10").rename(outside)
+    (workdir / "checkpoints" / "10").symlink_to(outside)
+    restored(workdir, abstract(new_state()))
+    save(workdir, {30: new_state(30), 40: new_state(40), 50: new_state(50)}, keep=2)
+    assert checkpoint_steps(workdir) == [40, 50]
+    assert (outside / "checksums.json").is_file()
+
+
+def test_a_file_of_a_checkpoint_that_is_a_link_is_damage(workdir, tmp_path):
+    directory = workdir / "checkpoints" / "20"
+    for name in ("meta/metadata", "variables"):
+        (directory / name).rename(tmp_path / "outside")
+        (directory / name).symlink_to(tmp_path / "outside")
+        assert "is a link" in find_damage(directory)[0]
+        (directory / name).unlink()
+        (tmp_path / "outside").rename(directory / name)
+    assert find_damage(directory) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": "20"},
+        {"step": True},
+        {"config": []},
+        {"run": ["rm"]},
+        {"git_sha": {}},
+        {"metrics": []},
+        "[]",
+        "{",
+        "[" * 9999,
+    ],
+)
+def test_metadata_of_other_types_are_one_sentence(workdir, change):
+    path = workdir / "checkpoints" / "20" / "meta" / "metadata"
+    path.write_text(change if isinstance(change, str) else json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match="meta/metadata is"):
+        read_meta(workdir / "checkpoints" / "20")
+
+
 def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(workdir):
     damage_bit(workdir / "checkpoints" / "20" / "variables" / "_METADATA")
     with pytest.raises(ValueError, match=r"checkpoint 20 in .* is damaged: .*_METADATA has changed"):
@@ -235,10 +305,14 @@ def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(workdir):
         restore_state(workdir, abstract(new_state()))
 
 
-@pytest.mark.parametrize("seal", ["", "[]", "{}", "{"])
+@pytest.mark.parametrize("seal", [b"", b"[]", b"{}", b"{", b"[" * 9999, b"\xff", b'{"../../x": ""}', None])
 def test_a_broken_seal_is_damage(workdir, seal):
-    (workdir / "checkpoints" / "20" / "checksums.json").write_text(seal)
-    assert restore_for_inference(workdir).step == 10
+    path = workdir / "checkpoints" / "20" / "checksums.json"
+    path.unlink()
+    path.mkdir() if seal is None else path.write_bytes(seal)
+    assert find_damage(path.parent)
+    if seal is None:
+        assert restore_for_inference(workdir).step == 10
 
 
 def test_a_checkpoint_of_another_shape_names_what_differs(two_checkpoints):
@@ -271,8 +345,12 @@ def test_inference_finds_the_checkpoint_that_is_meant(two_checkpoints):
 def test_a_checkpoint_that_is_not_there_is_an_error_that_says_which_are(two_checkpoints, tmp_path):
     with pytest.raises(ValueError, match=r"no checkpoint of step 15 in .*; there are \[10, 20\]"):
         restore_for_inference(two_checkpoints, 15)
-    with pytest.raises(ValueError, match=r"no checkpoint in .*; there are \[\]"):
+    with pytest.raises(ValueError, match=r"there is no folder .*nothing; name the workdir of a run"):
         restore_for_inference(tmp_path / "nothing")
+    with pytest.raises(
+        ValueError, match=r"there is no checkpoint in .*checkpoints; name the workdir of a run that has"
+    ):
+        restore_for_inference(tmp_path)
 
 
 def test_metadata_are_plain_json(two_checkpoints):

@@ -1,12 +1,17 @@
 import dataclasses
+import functools
 import importlib
 import json
+import math
+import typing
 from pathlib import Path
 
 import pytest
 
 from configs import tiny
-from occrobnet_jax.runs.config import config_names, config_of, experiment_from
+from configs import workdir as workdir_config
+from input_pipeline.config import DataConfig
+from occrobnet_jax.runs.config import config_names, config_of, experiment_from, foreign_experiment
 from occrobnet_jax.runs.experiment import Experiment
 
 NO_EXPERIMENTS = {"__init__", "recipe", "workdir"}  # what configs share; a config that a run was kept with
@@ -68,12 +73,66 @@ def test_a_misspelt_name_is_answered_with_the_nearest_ones(config, wrong, neares
         ({"model": {"ciet": "on"}}, "model.ciet='on' is not one of"),
         ({"model": {"token_mlp": 3}}, "config.model.token_mlp=3 must be of type tuple"),
         ({"model": "occrobnet"}, "config.model='occrobnet' must be a group of settings"),
+        ({"model": {"token_mlp": [8, "wide"]}}, r"config.model.token_mlp\[1\]='wide' must be of type int"),
+        ({"loss": {"object_corner_factors": [[1]]}}, r"config.loss.object_corner_factors\[0\]=\(1\) must have 2"),
+        ({"optimizer": {"beta1": math.nan}}, "config.optimizer.beta1=nan must be a finite number"),
+        (
+            {"optimizer": {"beta1": 10**400}},
+            "config.optimizer.beta1=a number of more than 40 digits must be of type float",
+        ),
+        ({"a" * 10**6: 1}, "a' *does not exist|no name is so long"),
+        ({"compute_dtype": ["x" * 10**6] * 2}, r"config.compute_dtype=\('x+'\.\.\., 'x+'\.\.\.\) is not one of"),
+        ({"data": {"name": "../elsewhere"}}, r"'../elsewhere' is not the name"),
+        ({"data": {"name": "ho3d_v2+/etc"}}, r"'/etc' is not the name"),
+        ({"data": {"name": "a/b"}}, r"data.name='a/b' must be the name of a dataset"),
         ({"optimizer": {"learning_rate": "fast"}}, "config.optimizer.learning_rate='fast' must be of type float"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_it_should_be(config, message):
     with pytest.raises(ValueError, match=message):
         experiment_from(config)
+
+
+NO_PLACES = ("config.keep_best", "config.data.name", "config.data.train_split", "config.data.eval_split")
+
+
+def test_no_place_comes_from_a_config_that_came_with_a_checkpoint():
+    """Whatever holds text, and is no name of a metric, dataset, split or account."""
+    places = [name for name in texts(Experiment) if name not in NO_PLACES and not name.startswith("config.wandb")]
+    assert "config.compilation_cache_dir" in places
+    config = config_of(Experiment())
+    for place in places:
+        *groups, name = place.split(".")[1:]
+        functools.reduce(dict.__getitem__, groups, config)[name] = "/somebody/elses"
+    assert "/somebody/elses" not in json.dumps(config_of(foreign_experiment(config)))
+    assert foreign_experiment(config, "my/mano").model.hand_model == "my/mano"
+    assert foreign_experiment(config_of(Experiment()), "my/mano").model.hand_model == ""
+
+
+def texts(record, prefix="config"):
+    """Every field that may hold any text."""
+    for name, kind in typing.get_type_hints(record).items():
+        if dataclasses.is_dataclass(kind):
+            yield from texts(kind, f"{prefix}.{name}")
+        elif kind is str:
+            yield f"{prefix}.{name}"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"model": 3}', None])
+def test_a_workdir_s_config_that_is_none_is_one_sentence(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config.json (can't be read|is not)|config.model=3 must be"):
+        workdir_config.get_config(str(tmp_path))
+
+
+def test_a_workdir_s_config_keeps_no_place(tmp_path):
+    kept = Experiment(
+        compilation_cache_dir="/evil", init_from="/evil", data=DataConfig(data_dir="/evil", name="custom")
+    )
+    (tmp_path / "config.json").write_text(json.dumps(config_of(kept)))
+    read = experiment_from(workdir_config.get_config(str(tmp_path)).to_dict())
+    assert read == Experiment(data=DataConfig(name="custom"))
 
 
 def test_whole_numbers_do_where_fractions_are_meant_and_lists_are_tuples():
