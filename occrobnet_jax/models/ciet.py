@@ -19,6 +19,7 @@ from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, layer_norm
 from occrobnet_jax.models.ops.attention import scaled_products, softmax_attention
 from occrobnet_jax.models.ops.gelu import gelu
+from occrobnet_jax.models.ops.gradient_sums import for_each_example
 from occrobnet_jax.models.ops.products import row_products
 from occrobnet_jax.models.remat import apply_block
 
@@ -107,7 +108,7 @@ class InjectionBlock(nn.Module):
             return x
         init = initializers.normal(self.config.ciet_position_std)
         positions = self.param(f"{name}_position", init, (1, *x.shape[1:]), jnp.float32)
-        return x + positions.astype(self.dtype)
+        return x + for_each_example(positions[0], len(x), self.dtype)
 
     def _heads(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
         heads = self.config.ciet_heads

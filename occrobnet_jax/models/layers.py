@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
+from occrobnet_jax.models.ops.gradient_sums import weight_product
 from occrobnet_jax.models.ops.products import conv_1x1, row_products
 from occrobnet_jax.models.ops.transposed_conv import transposed_conv_4x4
 from occrobnet_jax.models.ops.winograd import conv_3x3
@@ -41,19 +42,21 @@ class Conv(nn.Module):
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         weights = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
-        if self.kernel == 1:
-            y = conv_1x1(x, weights, self.stride)
-        elif (self.kernel, self.stride) == (3, 1):
-            y = conv_3x3(x, weights)
-        else:
-            side = (self.kernel // 2, self.kernel // 2)
-            y = jax.lax.conv_general_dilated(
-                x, weights, (self.stride,) * 2, (side, side), dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+        y = weight_product(self._convolve, x, weights)
         if self.use_bias:
             bias = self.param("bias", initializers.zeros, (self.features,), jnp.float32)
             y = y + bias.astype(self.dtype)[None, None, None]
         return y
+
+    def _convolve(self, x: Float[Array, "b h w cin"], weights: Float[Array, "k k cin cout"]) -> Array:
+        if self.kernel == 1:
+            return conv_1x1(x, weights, self.stride)
+        if (self.kernel, self.stride) == (3, 1):
+            return conv_3x3(x, weights)
+        side = (self.kernel // 2, self.kernel // 2)
+        return jax.lax.conv_general_dilated(
+            x, weights, (self.stride,) * 2, (side, side), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
 
 class BatchNorm(nn.Module):
@@ -100,7 +103,7 @@ class UpConvBnRelu(nn.Module):
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
         """Apply the three in turn."""
         weights = self.param("kernel", he_normal, (4, 4, x.shape[-1], self.features), jnp.float32)
-        y = transposed_conv_4x4(x.astype(self.dtype), weights.astype(self.dtype))
+        y = weight_product(transposed_conv_4x4, x.astype(self.dtype), weights.astype(self.dtype))
         return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(y, train=train))
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.layers import dense, layer_norm
+from occrobnet_jax.models.ops.gradient_sums import for_each_example
 from occrobnet_jax.models.ops.products import row_products
 from occrobnet_jax.models.remat import apply_block
 
@@ -73,7 +74,7 @@ class Decoder(nn.Module):
         """
         num_queries = query_mask.shape[0]
         embedding = self.param("queries", initializers.normal(1.0), (num_queries, memory.shape[-1]), jnp.float32)
-        queries = jnp.broadcast_to(embedding.astype(self.dtype), (memory.shape[0], *embedding.shape))
+        queries = for_each_example(embedding, len(memory), self.dtype)
         x = jnp.zeros_like(queries)
         norm = layer_norm("norm", self.dtype)
         outputs = []

@@ -6,6 +6,7 @@ from typing import Literal
 from input_pipeline.config import DataConfig
 from occrobnet_jax.choices import check_choices
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.ops.gradient_sums import GradientSums
 from occrobnet_jax.parallel.compiler import XlaFlags
 from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
@@ -123,6 +124,7 @@ class Experiment:
     global_batch_size: int = 32  # over all devices of all hosts
     accumulation_steps: int = 1  # microbatches that a batch is worked through in, one after another, to save memory
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
+    gradient_sums: GradientSums = "compute_dtype"  # over devices, of weights; "float32" sends twice as much in bfloat16
     teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones
     teacher_fading_steps: int = 0  # over so many steps after them, ever fewer of the examples do [ours]
     log_every_steps: int = 50

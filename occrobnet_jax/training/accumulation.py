@@ -40,7 +40,7 @@ def gradient_and_outcome(
     """Gradient of the loss over all inputs, in `steps` microbatches with a random key each.
 
     BatchNorm that isn't frozen sees microbatches, and moves its running statistics once in each. Each microbatch's
-    gradient of matrices is summed over devices in `dtype`, the type of computation, and over microbatches in float32.
+    gradient of matrices is summed over devices in `dtype`, and over microbatches in float32.
     """
     differentiate = jax.grad(loss_of, has_aux=True)
     if steps == 1:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
+from occrobnet_jax.models.ops.gradient_sums import gradient_sums
 from occrobnet_jax.parallel.compiler import XlaFlags, fast_programs
 from occrobnet_jax.parallel.fsdp import Gather, as_they_are
 from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
@@ -67,7 +68,7 @@ def make_train_step(
             inputs,
             key,
             steps=experiment.accumulation_steps,
-            dtype=experiment.compute_dtype,
+            dtype="float32" if experiment.gradient_sums == "float32" else experiment.compute_dtype,
         )
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -130,14 +131,15 @@ def _forward(
     forcing: dict[str, Any] = {}
     if inputs.use_forced is not None:
         forcing = {"forced": teacher_keypoints(inputs.batch, experiment.model), "use_forced": inputs.use_forced}
-    predictions, changed = model.apply(
-        {"params": params, "batch_stats": batch_stats},
-        inputs.batch.image,
-        train=True,
-        rngs={"dropout": key},
-        mutable=["batch_stats"],
-        **forcing,
-    )
+    with gradient_sums(experiment.gradient_sums):
+        predictions, changed = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            inputs.batch.image,
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats"],
+            **forcing,
+        )
     return predictions, dict(changed)
 
 

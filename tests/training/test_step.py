@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.config import DataConfig
+from occrobnet_jax.models.ops.products import row_products
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.state import leaves_by_path
@@ -44,6 +45,26 @@ def handed_to_the_network(step: int, experiment: Experiment = EXPERIMENT) -> dic
         inputs: Any = SimpleNamespace(batch=batch, use_forced=draw(experiment, jnp.int32(step), key, 1000))
         forward(experiment, model, {}, {}, inputs, key)
     return seen
+
+
+def test_the_network_is_traced_with_the_chosen_gradient_sums():
+    def products_own_gradient(experiment: Experiment) -> bool:
+        found: list[bool] = []
+
+        def apply(variables: dict[str, Any], image: object, **keywords: Any) -> tuple[Any, dict[str, Any]]:
+            numbers = jnp.ones((2, 2), jnp.bfloat16)
+            traced = jax.make_jaxpr(lambda x: row_products(x, numbers))(numbers)  # a new function: JAX keeps traces
+            found.append("custom_vjp" in str(traced))
+            return "predictions", {}
+
+        model: Any = SimpleNamespace(apply=apply)
+        inputs: Any = SimpleNamespace(batch=SimpleNamespace(image=None), use_forced=None)
+        forward: Any = getattr(_forward, "__wrapped__", _forward)
+        forward(experiment, model, {}, {}, inputs, jax.random.key(0))
+        return found[0]
+
+    assert not products_own_gradient(EXPERIMENT)
+    assert products_own_gradient(dataclasses.replace(EXPERIMENT, gradient_sums="float32"))
 
 
 def test_true_keypoints_are_forced_for_the_first_steps_only():

@@ -1,5 +1,6 @@
 """Matrix products: linear layers, and convolutions of 1 x 1, which are the same."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.ops.by_platform import by_platform
+from occrobnet_jax.models.ops.gradient_sums import weight_product
 
 
 def row_products(
@@ -26,7 +28,8 @@ def row_products(
     count = 1 if dimension_numbers is None else len(dimension_numbers[0][0])
     outer, inner = x.shape[:-count], math.prod(x.shape[-count:])
     rows, matrix = x.reshape(-1, inner), weights.reshape(inner, -1)
-    products = jax.lax.dot_general(rows, matrix, (((1,), (0,)), ((), ())), **options)
+    multiply = functools.partial(jax.lax.dot_general, dimension_numbers=(((1,), (0,)), ((), ())), **options)
+    products = weight_product(multiply, rows, matrix)
     return products.reshape(*outer, *weights.shape[count:])
 
 
