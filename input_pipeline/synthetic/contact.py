@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from occrobnet_jax.hands.embedded_hand import load_hand
-from occrobnet_jax.skeleton import BONES, WRIST, finger_of
+from occrobnet_jax.skeleton import BONES, FINGERS, WRIST, finger_of
 
 _SHORTEST_STEP_M = 0.0015
 
@@ -19,6 +19,16 @@ def penetration_m(first: Float[np.ndarray, "*#batch 21 3"], second: Float[np.nda
     radius = load_hand().bone_radius_m
     distance = _segment_distance(*_segments(first, 1), *_segments(second, 0))
     return (radius[:, None] + radius - distance).max((-2, -1))
+
+
+def finger_penetration_m(
+    first: Float[np.ndarray, "*#batch 21 3"], second: Float[np.ndarray, "*#batch 21 3"]
+) -> Float[np.ndarray, "*batch 5"]:
+    """Return how deep each finger of the first hand, without its palm's bone, enters the second hand."""
+    radius = load_hand().bone_radius_m
+    distance = _segment_distance(*_segments(first, 1), *_segments(second, 0))
+    overlap = (radius[:, None] + radius - distance).max(-1)
+    return np.stack([overlap[..., bones].max(-1) for bones in _FINGER_BONES], axis=-1)
 
 
 def self_penetration_m(joints: Float[np.ndarray, "*batch 21 3"]) -> Any:
@@ -88,3 +98,6 @@ def _separate_bones() -> np.ndarray:
 
 
 _SEPARATE_BONES = _separate_bones()
+_FINGER_BONES = [
+    [k for k, (start, end) in enumerate(BONES) if finger_of(end) == finger and start != WRIST] for finger in FINGERS
+]

@@ -67,6 +67,12 @@ def make_solid(family: str, rng: np.random.Generator, two_hands: bool = False) -
     return _revolved(family, _centred(_PROFILES[family](rng, large)))
 
 
+def ellipsoid_solid(radius_m: float, half_length_m: float) -> Solid:
+    """Return an ellipsoid about z; of the sphere's family, though it has fewer symmetries."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 17)
+    return _revolved("sphere", np.stack([radius_m * np.cos(angle), half_length_m * np.sin(angle)], -1))
+
+
 def _distinct_lengths(rng: np.random.Generator, large: float) -> np.ndarray:
     """Edge lengths that differ by at least 15 %, so that the box has no further symmetry."""
     while True:
@@ -173,7 +179,7 @@ def _mug(rng: np.random.Generator, large: float) -> Solid:
     profile = _centred(np.array([[0, 0], [radius, 0], [radius, height], [wall, height], [wall, floor], [0, floor]]))
     handle = np.array([radius * 1.02, 0.0, 0.3 * height, 0.005 * large])
     body = _revolved("mug", profile)
-    verts, normals, faces = _torus_mesh(handle)
+    verts, normals, faces = torus_mesh(handle)
     return dataclasses.replace(
         body,
         handle_m=handle,
@@ -212,7 +218,8 @@ def _end_normal(edge_normal: np.ndarray, i: int, end: int) -> np.ndarray:
     return mean / np.linalg.norm(mean)
 
 
-def _torus_mesh(handle: np.ndarray, around: int = 24, across: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def torus_mesh(handle: np.ndarray, around: int = 24, across: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return vertices, normals and triangles of a ring about y: x and z of its center, its radius, its thickness."""
     x, z, radius, thickness = handle
     a, b = np.meshgrid(
         np.linspace(0, 2 * np.pi, around, endpoint=False),

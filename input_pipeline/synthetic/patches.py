@@ -11,6 +11,8 @@ _MARGIN_PX = 3
 _SKIN_WIDTH_PX = 648
 _HAIR = np.array([[30, 24, 20], [70, 45, 25], [150, 110, 60], [120, 118, 115], [50, 30, 22]])
 
+_METALS = np.array([[225, 190, 110], [215, 215, 215], [200, 150, 120], [60, 60, 62]])
+
 
 def _patch(number: int) -> Float[np.ndarray, "2 2"]:
     """Return left top and right bottom (column, row) of a patch, beside the skin."""
@@ -21,6 +23,8 @@ def _patch(number: int) -> Float[np.ndarray, "2 2"]:
 SKIN = np.array([[436.0, 30.0], [630.0, 200.0]])
 """Left top and right bottom of plain skin: the forearm's."""
 PRINT, CLOTH, FACE = _patch(0), _patch(1), _patch(2)
+_STRIP_PX = 40
+METAL, LEATHER = (np.array([_patch(3)[0] + [left, 0], _patch(3)[0] + [left + 50, _STRIP_PX]]) for left in (0, 56))
 
 
 def with_patches(atlas: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h ww 3"]:
@@ -32,6 +36,9 @@ def with_patches(atlas: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) ->
         column, row = place[0].astype(int) - _MARGIN_PX
         framed = cv2.copyMakeBorder(picture, *(_MARGIN_PX,) * 4, cv2.BORDER_REPLICATE)
         wide[row : row + len(framed), column : column + len(framed)] = framed
+    column, row = _patch(3)[0].astype(int) - _MARGIN_PX
+    wide[row : row + _STRIP_PX + 2 * _MARGIN_PX, column : column + 56] = _METALS[rng.integers(len(_METALS))]
+    wide[row : row + _STRIP_PX + 2 * _MARGIN_PX, column + 56 :] = rng.uniform(10, 110) * rng.uniform(0.6, 1, 3)
     return wide
 
 

@@ -1,19 +1,29 @@
-"""Whom the hands belong to: sleeves around forearms, and a body with a head where an arm ends."""
+"""Whom the hands belong to: sleeves, watches and rings, and a body with a head where an arm ends."""
+
+import dataclasses
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from input_pipeline.synthetic.patches import CLOTH, FACE
+from input_pipeline.synthetic.objects import torus_mesh
+from input_pipeline.synthetic.patches import CLOTH, FACE, LEATHER, METAL
 from input_pipeline.synthetic.scene import random_rotation
 from input_pipeline.synthetic.skin import vertex_normals
 from input_pipeline.synthetic.stage import Prop
 from occrobnet_jax.hands.embedded_hand import PosedHand, load_hand
+from occrobnet_jax.skeleton import FINGERS, INTERHAND
 
 _TORSO_M = (0.2, 0.13, 0.3)
 _HEAD_M = (0.075, 0.095, 0.115)
 """Half axes: across, from front to back, along the spine."""
 _ARM_END_M = 0.03
 """What of the skin lies as near to its last vertex along the arm is the arm's end."""
+_WATCH_BETWEEN_M = (-0.03, 0.0), (-0.1, -0.05)
+"""Parts of the arm (y in rest pose) between whose middles watches are worn."""
+_RING_REACH_M = 0.006
+"""To either side of a ring, where the finger's thickness is measured."""
+_THICKEST_FINGER_M = 0.014
+"""Farther from the bone lies other flesh of a bent finger."""
 _RINGS, _SECTORS = 14, 24
 
 
@@ -25,21 +35,63 @@ def sleeve(hand: PosedHand, start_m: float, rng: np.random.Generator) -> Prop:
         start_m: y in rest pose where the cuff is.
         rng: draws thickness and folds.
     """
-    model, verts = load_hand().models[hand.side], hand.verts_m
-    rest = model.skin.rest_m
+    rest, along = _rest(hand), _rest(hand)[:, 1]
     around = np.arctan2(rest[:, 2], rest[:, 0])
-    folds = np.sin(rng.uniform(60, 160) * rest[:, 1] + rng.uniform(1, 2) * np.sin(around + rng.uniform(0, 6)))
+    folds = np.sin(rng.uniform(60, 160) * along + rng.uniform(1, 2) * np.sin(around + rng.uniform(0, 6)))
     thickness_m = rng.uniform(0.004, 0.014) + rng.uniform(0.0005, 0.003) * folds
-    outer = verts + thickness_m[:, None] * vertex_normals(verts, model.faces)
-    faces = model.faces[(rest[model.faces, 1] < start_m).all(1)]
-    along = (rest[:, 1] - rest[:, 1].min()) / (start_m - rest[:, 1].min())
-    places = _places(np.abs(around) / np.pi, along, CLOTH)
-    return Prop(outer, vertex_normals(outer, model.faces), faces, places, 0.0, hand.side, rest)
+    triangles, shares = load_hand().models[hand.side].faces, (along - along.min()) / (start_m - along.min())
+    outer = hand.verts_m + thickness_m[:, None] * vertex_normals(hand.verts_m, triangles)
+    places = _places(np.abs(around) / np.pi, shares, CLOTH)
+    faces = triangles[(along[triangles] < start_m).all(1)]
+    return Prop(outer, vertex_normals(outer, triangles), faces, places, 0.0, hand.side, rest)
+
+
+def watch(hand: PosedHand, rng: np.random.Generator) -> list[Prop]:
+    """Return a wrist watch: a band around the arm, a dial on its back."""
+    rest = _rest(hand)
+    wrist, arm = (hand.verts_m[(rest[:, 1] > low) & (rest[:, 1] < high)] for low, high in _WATCH_BETWEEN_M)
+    ends = [(skin.min(0) + skin.max(0)) / 2 for skin in (wrist, arm)]
+    along = (ends[0] - ends[1]) / np.linalg.norm(ends[0] - ends[1])
+    across = np.cross(along, -hand.rotation[:, 2])  # the palm's normal, turned to the back
+    across /= np.linalg.norm(across)
+    turn = np.stack([across, along, np.cross(across, along)], axis=-1)
+    center = ends[0] + rng.uniform(0.2, 0.9) * (ends[1] - ends[0])
+    half = 0.003 + np.quantile(np.abs((np.concatenate([wrist, arm]) - center) @ turn), 0.9, axis=0)
+    band = _ellipsoid(np.array([half[0], rng.uniform(0.007, 0.012), half[2]]), turn, center, LEATHER, 0.1)
+    back = center + half[2] * turn[:, 2]
+    axes = rng.uniform(0.013, 0.019) * np.array([1, rng.uniform(0.9, 1.2), 0.22])
+    dial = _ellipsoid(axes, turn, back, METAL, 0.4)
+    at_m = np.array([0, _WATCH_BETWEEN_M[1][0], 0])
+    return [dataclasses.replace(part, owner=hand.side, rest_m=at_m) for part in (band, dial)]
+
+
+def ring(hand: PosedHand, rng: np.random.Generator) -> Prop:
+    """Return a ring around the first bone of a finger."""
+    finger = int(rng.choice(5, p=[0, 0.2, 0.25, 0.45, 0.1]))
+    base, middle = (hand.joints_m[INTERHAND.index(f"{FINGERS[finger]}{k}")] for k in (1, 2))
+    direction = (middle - base) / np.linalg.norm(middle - base)
+    center = base + rng.uniform(0.45, 0.65) * (middle - base)
+    flesh = hand.verts_m[load_hand().finger_verts[finger]] - center
+    along = flesh @ direction
+    flesh = flesh - along[:, None] * direction
+    flesh = flesh[(np.abs(along) < _RING_REACH_M) & (np.linalg.norm(flesh, axis=-1) < _THICKEST_FINGER_M)]
+    middle_m, thickness_m = flesh.mean(0), rng.uniform(0.0008, 0.0022)
+    radius_m = float(np.quantile(np.linalg.norm(flesh - middle_m, axis=-1), 0.6))
+    verts, normals, faces = torus_mesh(np.array([0, 0, radius_m, thickness_m]))
+    side = np.cross(direction, [direction[1], direction[2], direction[0]])
+    side /= np.linalg.norm(side)
+    turn = np.stack([side, direction, np.cross(side, direction)], axis=-1)
+    place = _places((normals[:, 0] + 1) / 2, (normals[:, 2] + 1) / 2, METAL)
+    return Prop(verts @ turn.T + center + middle_m, normals @ turn.T, faces, place, 0.5, hand.side)
+
+
+def _rest(hand: PosedHand) -> Float[np.ndarray, "v 3"]:
+    return load_hand().models[hand.side].skin.rest_m
 
 
 def body_behind(hand: PosedHand, rng: np.random.Generator) -> list[Prop]:
     """Return torso and head at the end of a hand's arm; nothing where they would come before the hand."""
-    rest, verts = load_hand().models[hand.side].skin.rest_m, hand.verts_m
+    rest, verts = _rest(hand), hand.verts_m
     end = verts[rest[:, 1] < rest[:, 1].min() + _ARM_END_M].mean(0)
     outwards = (end - hand.wrist_m) / np.linalg.norm(end - hand.wrist_m)
     center = end + 0.1 * outwards

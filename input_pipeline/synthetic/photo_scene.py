@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from input_pipeline.synthetic.clasp import clasped, holding
 from input_pipeline.synthetic.gestures import natural_angles
 from input_pipeline.synthetic.objects import Solid
 from input_pipeline.synthetic.scene import Scene, aimed, arranged, random_rotation
@@ -22,10 +23,19 @@ def sample_photo_scene(
     kind: str, shape: np.ndarray, solid: Solid | None, image_size_px: int, rng: np.random.Generator
 ) -> Scene | None:
     """Return one attempt at a scene of a kind of skeleton.SCENE_KINDS; None where it turned out impossible."""
-    scene = arranged(kind, shape, solid, natural_angles, rng)
+    scene = _touching(shape, rng) if kind == "two_hands" else arranged(kind, shape, solid, natural_angles, rng)
     if scene is None:
         return None
     return photographed_scene(scene.moved(random_rotation(rng), np.zeros(3)), image_size_px, rng)
+
+
+def _touching(shape: np.ndarray, rng: np.random.Generator) -> Scene | None:
+    """Return one attempt at two hands: one holding the other, clasped, or near each other as it comes."""
+    kind = rng.choice(3, p=[0.3, 0.3, 0.4])
+    if kind == 2:
+        return arranged("two_hands", shape, None, natural_angles, rng)
+    hands = (holding, clasped)[kind](shape, rng)
+    return None if hands is None else Scene(hands, None, np.eye(3), np.zeros(3), np.eye(3))
 
 
 def photographed_scene(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene | None:

@@ -10,7 +10,7 @@ from input_pipeline.schema import Example
 from input_pipeline.synthetic.damage import damaged, jpeg_quality
 from input_pipeline.synthetic.labels import scene_labels
 from input_pipeline.synthetic.objects import Solid
-from input_pipeline.synthetic.people import body, body_behind, sleeve
+from input_pipeline.synthetic.people import body, body_behind, ring, sleeve, watch
 from input_pipeline.synthetic.photo_look import make_photo_subject, sample_photo_look
 from input_pipeline.synthetic.photo_scene import sample_intrinsics, sample_photo_scene
 from input_pipeline.synthetic.props import sample_props
@@ -20,13 +20,15 @@ from input_pipeline.synthetic.source import SyntheticHands, encoded_pictures
 from input_pipeline.synthetic.stage import Prop, build_stage
 from occrobnet_jax.skeleton import VISIBILITY
 
-VERSION_2 = "2.1.0"
+VERSION_2 = "2.2.0"
 """Of the content: raised whenever an example of the same seed, split and index becomes another one."""
 
 NO_HAND = "no_hand"
 _LEAST_VISIBLE_JOINTS, _LEAST_JOINTS_INSIDE = 5, 8
 _MOST_PROPS = 5
-_PROPS_BEHIND_PROBABILITY, _SLEEVES_PROBABILITY, _BODY_PROBABILITY = 0.25, 0.55, 0.5
+_SLEEVES_PROBABILITY, _WATCH_PROBABILITY, _RINGS_PROBABILITY, _BODY_PROBABILITY = 0.55, 0.4, 0.25, 0.5
+_PROPS_BEHIND_PROBABILITY, _PROPS_BEFORE_PROBABILITY = 0.25, 0.12
+_ARM_M = 0.4
 _CUFF_M = (0.03, 0.2)
 """How far from the wrist sleeves begin."""
 
@@ -75,13 +77,26 @@ def _props(scene: Scene, rng: np.random.Generator) -> list[Prop]:
     if rng.random() < _SLEEVES_PROBABILITY:
         start_m = -rng.uniform(*_CUFF_M)
         props += [sleeve(hand, start_m, rng) for hand in scene.hands]
-    if rng.random() < _BODY_PROBABILITY:
+    elif rng.random() < _WATCH_PROBABILITY:
+        props += watch(scene.hands[0], rng)
+    if rng.random() < _RINGS_PROBABILITY:
+        props += [ring(hand, rng) for hand in scene.hands for _ in range(int(rng.integers(3)))]
+    if rng.random() < (_BODY_PROBABILITY if _is_near(scene) else 1):
         props += body_behind(scene.hands[rng.integers(len(scene.hands))], rng)
     if rng.random() < _PROPS_BEHIND_PROBABILITY:
         farthest_m = max(hand.joints_m[:, 2].max() for hand in scene.hands)
         depth_m = (farthest_m + 0.4, farthest_m + 1.5)
         props += sample_props(int(rng.integers(1, _MOST_PROPS)), depth_m, scene.intrinsics, rng)
+    if rng.random() < _PROPS_BEFORE_PROBABILITY:
+        nearest_m = min(hand.joints_m[:, 2].min() for hand in scene.hands)
+        props += sample_props(1, (0.5 * nearest_m, 0.8 * nearest_m), scene.intrinsics, rng)
     return props
+
+
+def _is_near(scene: Scene) -> bool:
+    """Return whether the hands fill so much of the picture that their arms leave it."""
+    wrists_m = np.stack([hand.wrist_m for hand in scene.hands])
+    return bool(_ARM_M * scene.intrinsics[0, 0] / wrists_m[:, 2].max() > scene.intrinsics[0, 2])
 
 
 def _alone(intrinsics: Float[np.ndarray, "3 3"], rng: np.random.Generator) -> list[Prop]:

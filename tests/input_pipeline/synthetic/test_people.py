@@ -3,7 +3,7 @@ import numpy as np
 from input_pipeline.synthetic.appearance import skin_atlas, skin_names
 from input_pipeline.synthetic.gestures import gesture_angles
 from input_pipeline.synthetic.patches import CLOTH, FACE, PRINT, with_patches
-from input_pipeline.synthetic.people import body, body_behind, sleeve
+from input_pipeline.synthetic.people import body, body_behind, ring, sleeve, watch
 from input_pipeline.synthetic.skin import vertex_normals
 from occrobnet_jax.hands.embedded_hand import Pose, load_hand, resting
 from occrobnet_jax.skeleton import LEFT
@@ -68,3 +68,16 @@ def test_patches_stand_beside_the_skin_and_apart():
         part = (slice(top, bottom + 1), slice(left, right + 1))
         assert (wide[part] != other[part]).mean() > 0.1
     assert PRINT[1, 1] < CLOTH[0, 1] < CLOTH[1, 1] < FACE[0, 1]
+
+
+def test_rings_lie_around_their_finger_and_watches_around_the_wrist():
+    hand = _hand()
+    for seed in range(6):
+        worn = ring(hand, np.random.default_rng(seed))
+        size_m = np.sort(np.ptp(worn.verts_m, axis=0))
+        assert 0.01 < size_m[-1] < 0.03
+        assert np.linalg.norm(hand.joints_m - worn.verts_m.mean(0), axis=-1).min() < 0.03
+        band, dial = watch(hand, np.random.default_rng(seed))
+        assert np.linalg.norm(band.verts_m.mean(0) - hand.wrist_m) < 0.1
+        assert (dial.verts_m.mean(0) - band.verts_m.mean(0)) @ hand.rotation[:, 2] < -0.01
+        assert {band.owner, dial.owner, worn.owner} == {LEFT}
