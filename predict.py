@@ -4,25 +4,29 @@ Inputs are images and folders of images. For each image it writes DIR/NAME.json 
 and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
 """
 
-import math
+import os
 import sys
 from typing import Any
 
+import numpy as np
 from absl import flags
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from occrobnet_jax import command_line
 from occrobnet_jax.drawing.overlay import encode_png
 from occrobnet_jax.files.atomic import write_atomically
-from occrobnet_jax.files.paths import AnyPath, absolute, path_of
-from occrobnet_jax.files.readers import read_bytes
-from occrobnet_jax.inference.inputs import Box, find_images, output_names, parse_box
+from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
+from occrobnet_jax.files.readers import BLACK_BELOW, read_bytes
+from occrobnet_jax.inference.inputs import Box, check_focal_px, find_images, output_names, parse_box, printable
 from occrobnet_jax.inference.predictor import Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
 from occrobnet_jax.parallel import platforms
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
+
+PAGE = "index.html"
 
 
 def predict(
@@ -40,30 +44,60 @@ def predict(
         ValueError: there is no such input or checkpoint.
         OSError: a result can't be written.
     """
+    check_focal_px(focal_px)
     images = find_images(inputs)
     if any(absolute(image.parent) == absolute(output) for image in images):
         raise ValueError(f"--output={output} holds the photos themselves; choose another folder for the results")
+    prepare_output(output)
     predictor = load_predictor(checkpoint, step, hand_model)
     entries: list[dict[str, Any]] = []
     for image, name in zip(tqdm(images, unit="image", disable=len(images) == 1), output_names(images), strict=True):
         try:
             entries.append(predict_one(predictor, image, output / name, checkpoint, box, focal_px))
         except ValueError as error:
-            entries.append(failed_entry(str(image), str(error)))
-    write_atomically(output / "index.html", page_html(entries, str(checkpoint), predictor.step))
+            entries.append(failed_entry(printable(image), str(error)))
+    write_atomically(output / PAGE, page_html(entries, printable(checkpoint), predictor.step))
     return [entry["error"] for entry in entries if entry["error"]]
+
+
+def prepare_output(output: AnyPath) -> None:
+    """Make the folder for the results.
+
+    Raises:
+        ValueError: it can't be written.
+    """
+    try:
+        if not in_bucket(output):
+            output.mkdir(parents=True, exist_ok=True)
+            if not os.access(output, os.W_OK | os.X_OK):
+                raise PermissionError("permission denied")
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"--output={output} can't be written ({reason}); choose another folder") from error
 
 
 def predict_one(
     predictor: Predictor, image: AnyPath, stem: AnyPath, checkpoint: AnyPath, box: Box | None, focal_px: float | None
 ) -> dict[str, Any]:
     """Predict one image, write its JSON and its overlay, and return what the page shows of it."""
-    prediction = predictor.predict(read_bytes(image), str(image), box, focal_px)
+    shown = printable(image)
+    prediction = predictor.predict(read_bytes(image), shown, box, focal_px)
+    refuse_blank(prediction.photo, shown)
     picture = overlay(prediction)
-    content = prediction_json(prediction, str(image), str(checkpoint), predictor.step)
+    content = prediction_json(prediction, shown, printable(checkpoint), predictor.step)
     write_atomically(stem.with_name(f"{stem.name}.json"), content)
     write_atomically(stem.with_name(f"{stem.name}.png"), encode_png(picture))
-    return page_entry(prediction, picture, str(image))
+    return page_entry(prediction, picture, shown)
+
+
+def refuse_blank(photo: UInt8[np.ndarray, "h w 3"], name: str) -> None:
+    """Refuse a photo in which nothing is to be seen: a network finds hands there as well.
+
+    Raises:
+        ValueError: all its pixels are alike.
+    """
+    if np.ptp(photo) < BLACK_BELOW:
+        raise ValueError(f"{name} shows nothing: the values of its pixels differ by {np.ptp(photo)} of 255")
 
 
 def main(inputs: list[str]) -> None:
@@ -71,8 +105,6 @@ def main(inputs: list[str]) -> None:
     if CHECKPOINT.value is None:
         raise ValueError("--checkpoint is missing; name the workdir of a training run")
     box = None if BOX.value is None else parse_box(BOX.value)
-    if FOCAL_PX.value is not None and not math.isfinite(FOCAL_PX.value):
-        raise ValueError(f"--focal_px={FOCAL_PX.value} must be a number of px; leave it out for a guess")
     output = path_of(OUTPUT.value)
     platforms.start_on(PLATFORM.value)
     use_compilation_cache(Experiment.compilation_cache_dir)  # never the checkpoint's: it holds programs that are run

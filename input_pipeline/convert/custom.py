@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.convert.custom_checks import check_labels, check_together
-from input_pipeline.convert.image_check import refuse_truncated
 from input_pipeline.convert.occlusion import spread, usable
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import HANDS_JOINTS, KEY_BYTES, Example, empty_example
+from occrobnet_jax.files.image_header import is_heic, refuse_truncated
 from occrobnet_jax.files.readers import MAX_IMAGE_BYTES, MEBIBYTE, decode_image, lookup, number_array, read_bytes
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import HAND_NAMES, HO3D, INTERHAND, OPENPOSE, VISIBILITY, WRIST
@@ -32,7 +32,6 @@ LABELS_FILE = "labels.json"
 MAX_LABELS_BYTES = 2048 * MEBIBYTE  # some 600,000 photos of two hands in 3D
 MAX_SEQUENCE_CHARACTERS = 200
 _SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
-_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypavif")
 ORDERS = {"interhand26m": INTERHAND, "ho3d": HO3D, "mano": HO3D, "openpose": OPENPOSE, "mediapipe": OPENPOSE}
 METRES_PER = {"m": 1.0, "mm": 0.001}
 IMAGE_KEYS = {"file", "split", "intrinsics", "box", "sequence", *HAND_NAMES}
@@ -134,7 +133,7 @@ class CustomDataset:
             encoded = _read_file(path)
         except ValueError as error:
             raise UnusableExample("image missing", str(error)) from error
-        if encoded[4:12] in _HEIC:
+        if is_heic(encoded):
             raise UnusableExample("image is HEIC", f"{path} is a HEIC or AVIF image; convert it to JPEG or PNG")
         try:
             refuse_truncated(encoded, name=str(path))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from occrobnet_jax.files.image_header import JPEG, read_header
 from occrobnet_jax.files.paths import AnyPath, size_of
 from occrobnet_jax.files.pickles import load_plain
 
@@ -129,7 +130,7 @@ def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
 
 
 def decode_image(encoded: bytes, *, name: str, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB pixels of an encoded image, turned upright where its EXIF data says so.
+    """RGB pixels of an encoded image, turned upright where its EXIF data says so; of an animation the first picture.
 
     Args:
         encoded: content of a file.
@@ -139,12 +140,23 @@ def decode_image(encoded: bytes, *, name: str, reduction: int = 1) -> UInt8[np.n
     Raises:
         ValueError: it is truncated, corrupt, or not an image.
     """
+    if not is_jpeg(encoded) and read_header(encoded, name=name).bits > 8:
+        deep = _decode(encoded, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH, name)  # OpenCV 5.0 spoils TIFFs as RGB
+        return np.ascontiguousarray(_in_8_bits(deep, name)[..., ::-1])
     return _decode(encoded, cv2.IMREAD_COLOR_RGB | _REDUCED[reduction], name)
+
+
+def _in_8_bits(image: np.ndarray, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the upper 8 of the bits that an image's brightest value needs: 16 may hold a camera's 10 or 12."""
+    if not np.issubdtype(image.dtype, np.integer):
+        raise ValueError(f"{name} has fractions as values; save it with 8 or 16 bits")
+    bits = int(image.max()).bit_length()
+    return (image >> max(bits - 8, 0)).astype(np.uint8)
 
 
 def is_jpeg(encoded: bytes) -> bool:
     """Return whether an encoded image is a JPEG, by its first bytes."""
-    return encoded.startswith(b"\xff\xd8")
+    return encoded.startswith(JPEG)
 
 
 def decode_segmentation(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
@@ -166,11 +178,12 @@ def decode_half_brightness(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h
 
 
 def _decode(encoded: bytes, flags: int, name: str) -> np.ndarray:
+    read_header(encoded, name=name)
     try:
         # OpenCV answers None for most of what is wrong, and raises for absurd sizes.
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    except cv2.error as error:
-        raise ValueError(f"{name} can't be decoded: {error.err or error}") from error
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise ValueError(f"{name} can't be decoded: {getattr(error, 'err', 0) or error}") from error
     if image is None:
         raise ValueError(f"{name} is not a complete JPEG or PNG image ({len(encoded):,} bytes)")
     return image

@@ -1,12 +1,21 @@
 """What a user asks to have predicted: which files, and which part of them."""
 
+import hashlib
 import math
+import os
 from collections.abc import Sequence
 
 from occrobnet_jax.files.paths import AnyPath, path_of
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
+"""Those of the last three can't be read; each is told instead of being passed over."""
+
+LEFTOVER = "._"  # what macOS puts beside each file on other disks
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
+
+MAX_NAME_BYTES = 180  # of 255, since temporary names are longer
+MAX_FOCAL_PX = 1e9
+LEAST_PX = 8  # of a box's sides, within the photo: less shows no hand
 
 Box = tuple[float, float, float, float]
 
@@ -37,11 +46,48 @@ def parse_box(text: str) -> Box:
     return x0, y0, x1, y1
 
 
+def check_box(box: Box, width: int, height: int, name: str) -> None:
+    """Compare a box with the photo that it is of.
+
+    Raises:
+        ValueError: they have nothing in common, or too little to show a hand.
+    """
+    x0, y0, x1, y1 = box
+    if x0 > width or y0 > height or x1 < 0 or y1 < 0:
+        raise ValueError(f"the box {box} lies outside of {name}, which has {width} x {height} px")
+    if max(x1, y1) <= 2:
+        raise ValueError(f"the box {box} has shares of the photo as it seems; give px of {name}, {width} x {height}")
+    shown = min(x1, width) - max(x0, 0), min(y1, height) - max(y0, 0)
+    if min(shown) < LEAST_PX:
+        raise ValueError(
+            f"the box {box} has {shown[0]:g} x {shown[1]:g} px within {name}, which has {width} x {height} px; it must "
+            f"have at least {LEAST_PX} on each side"
+        )
+
+
+def check_focal_px(focal_px: float | None) -> None:
+    """Look at the focal length that a user gives.
+
+    Raises:
+        ValueError: it can't be one.
+    """
+    if focal_px is not None and not 1 <= focal_px < MAX_FOCAL_PX:
+        raise ValueError(f"--focal_px={focal_px} must be a number of px from 1 on; leave it out for a guess")
+
+
+def printable(path: AnyPath) -> str:
+    """Return a path as text, in which bytes that are none are shown as such."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def output_names(images: Sequence[AnyPath]) -> list[str]:
-    """Return a name for the results of each image: its own without the ending, numbered where it occurs again."""
+    """Return a name for the results of each image: its own without the ending, numbered where it occurs again.
+
+    No name leads out of the output's folder, and none is too long for a file.
+    """
     names: list[str] = []
     for path in images:
-        stem = path.stem if path.stem.strip(".") else path.name  # "." and ".." would lead out of the output folder
+        stem = _stem(path)
         name, number = stem, 2
         while name in names:
             name, number = f"{stem}-{number}", number + 1
@@ -49,9 +95,18 @@ def output_names(images: Sequence[AnyPath]) -> list[str]:
     return names
 
 
+def _stem(path: AnyPath) -> str:
+    stem = path.stem if path.stem.strip(".") else path.name  # "." and ".." would lead out of the folder
+    content = os.fsencode(stem)
+    if len(content) <= MAX_NAME_BYTES:
+        return content.decode(errors="replace")
+    return f"{content[:MAX_NAME_BYTES].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
 def _images_of(path: AnyPath) -> list[AnyPath]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES and file.is_file())
+        files = [file for file in path.iterdir() if not file.name.startswith(LEFTOVER) and file.is_file()]
+        found = sorted(file for file in files if file.suffix.lower() in IMAGES)
         if not found:
             raise ValueError(f"the folder {path} holds no image ({', '.join(IMAGES)})")
         return found

@@ -14,10 +14,11 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from input_pipeline.labels import Fields
 from input_pipeline.schema import Example, empty_example
 from input_pipeline.transforms import crop_example
+from occrobnet_jax.files.image_header import refuse_truncated
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import decode_image
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
-from occrobnet_jax.inference.inputs import Box
+from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box, check_focal_px
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
@@ -31,6 +32,7 @@ GUESSED_FOCAL_LENGTH = 1.0
 """Of the photo's long side, where the user gives none: a field of view of 53 degrees, between a phone's main camera
 (about 0.75) and a webcam or a cropped photo. Depth is proportional to it, root-relative joints hardly depend on it."""
 
+ALWAYS_FINITE = ("joints_cam_m", "joints_px", "hand_probability", "relative_translation_m")
 OBJECT_CLASS = 2 * NUM_JOINTS + 1
 
 
@@ -81,8 +83,10 @@ class Predictor:
             focal_px: of the camera, px of the photo.
 
         Raises:
-            ValueError: the file isn't a whole image, or the box lies outside of it.
+            ValueError: the file isn't a whole image, it or the part in the box is too small to show a hand, or the
+                network's answer isn't finite.
         """
+        refuse_truncated(encoded, name=name)
         photo = decode_image(encoded, name=name)
         example = photo_example(encoded, photo, name, box, focal_px, self.experiment.data.box_scale)
         data = dataclasses.replace(self.experiment.data, box_source="stored")
@@ -91,6 +95,8 @@ class Predictor:
         fields = crop_example(example, data, self.experiment.model.heatmap_stride, photo)
         pose = self.run(jnp.asarray(fields["image"][None]), jnp.asarray(fields["intrinsics"][None]))
         values = _of_the_only_one(pose)
+        if not all(np.isfinite(values[field]).all() for field in ALWAYS_FINITE):
+            raise ValueError(f"the network's answer for {name} is not finite; its weights are damaged")
         return Prediction(
             photo=photo,
             box_px=np.array(box or (0, 0, photo.shape[1], photo.shape[0]), np.float64),
@@ -141,15 +147,18 @@ def photo_example(
         scale: side of the crop over the box's long side.
 
     Raises:
-        ValueError: the box and the photo have nothing in common.
+        ValueError: the box shows nothing of the photo, or the focal length is none.
     """
     height, width = photo.shape[:2]
+    if min(height, width) < LEAST_PX:
+        raise ValueError(f"{name} has {width} x {height} px, too few to show a hand")
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     if box is None:
         half = max(width, height) / scale / 2
         box = (centre_x - half, centre_y - half, centre_x + half, centre_y + half)
-    elif box[0] > width or box[1] > height or box[2] < 0 or box[3] < 0:
-        raise ValueError(f"the box {box} lies outside of {name}, which has {width} x {height} px")
+    else:
+        check_box(box, width, height, name)
+    check_focal_px(focal_px)
     focal = GUESSED_FOCAL_LENGTH * max(width, height) if focal_px is None else focal_px
     intrinsics = [[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]]
     return empty_example() | {

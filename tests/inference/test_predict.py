@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import math
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.geometry.root_depth import fit_root
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
 from occrobnet_jax.inference.predictor import OBJECT_CLASS, Predictor, load_predictor, photo_example
-from occrobnet_jax.inference.results import overlay, prediction_json
+from occrobnet_jax.inference.results import overlay, page_entry, prediction_json
 from occrobnet_jax.runs.checksums import write_checksums
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.restore import Restored
@@ -63,6 +65,7 @@ def test_the_programs_get_the_flags_of_the_runs_config(tmp_path, monkeypatch):
     experiment, asked = dataclasses.replace(tiny_experiment(tmp_path), xla_flags="deterministic"), []
     kept = Restored(config_of(experiment), {}, 7, "")
     monkeypatch.setattr("occrobnet_jax.inference.predictor.restore_for_inference", lambda path, step: kept)
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.check_variables", lambda *_: None)
     monkeypatch.setattr("occrobnet_jax.inference.predictor.fast_programs", lambda *asks: asked.append(asks))
     load_predictor(tmp_path)
     assert asked == [("cpu", "deterministic")]
@@ -152,6 +155,60 @@ def test_a_box_outside_the_photo_is_an_error() -> None:
         photo_example(b"", PHOTO, "a", (500.0, 500.0, 600.0, 600.0), None, 1.25)
 
 
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((0.1, 0.1, 0.9, 0.9), "has shares of the photo as it seems; give px of a, 160 x 120"),
+        ((159.0, 10.0, 300.0, 90.0), r"has 1 x 80 px within a, which has 160 x 120 px; it must have at least 8"),
+        ((160.0, 0.0, 200.0, 90.0), "has 0 x 90 px within a"),
+        ((-50.0, -50.0, 7.0, 90.0), "has 7 x 90 px within a"),
+        ((20.0, 20.0, 100.0, 24.0), "has 80 x 4 px within a"),
+    ],
+)
+def test_a_box_that_shows_no_hand_is_an_error(box: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        photo_example(b"", PHOTO, "a", box, None, 1.25)
+
+
+@pytest.mark.parametrize("focal_px", [math.nan, math.inf, 0.0, -3.0])
+def test_a_focal_length_that_is_none_is_an_error(focal_px: float) -> None:
+    with pytest.raises(ValueError, match=f"--focal_px={focal_px} must be a number of px"):
+        photo_example(b"", PHOTO, "a", None, focal_px, 1.25)
+
+
+@pytest.mark.parametrize("shape", [(1, 500, 3), (500, 1, 3), (7, 7, 3)])
+def test_a_strip_is_an_error(predictor: Predictor, shape: tuple) -> None:
+    with pytest.raises(ValueError, match="px, too few to show a hand"):
+        predictor.predict(encoded(np.full(shape, 99, np.uint8)), "a")
+
+
+@pytest.mark.parametrize("shape", [(8, 500, 3), (500, 8, 3), (8, 8, 3)])
+def test_a_strip_that_is_just_wide_enough_is_drawn(predictor: Predictor, shape: tuple) -> None:
+    prediction = predictor.predict(encoded(np.full(shape, 99, np.uint8)), "a")
+    page_entry(prediction, overlay(prediction), "a")
+
+
+def test_an_answer_that_is_no_number_is_an_error(predictor: Predictor) -> None:
+    def fail(image: jnp.ndarray, intrinsics: jnp.ndarray) -> Pose:
+        pose = know_the_hands(image, intrinsics)
+        return dataclasses.replace(pose, joints_cam_m=pose.joints_cam_m * jnp.nan)
+
+    with pytest.raises(ValueError, match="the network's answer for a is not finite"):
+        dataclasses.replace(predictor, run=fail).predict(encoded(PHOTO), "a")
+
+
+def test_half_a_photo_is_an_error(predictor: Predictor) -> None:
+    photo = encoded(np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8), ".jpg")
+    with pytest.raises(ValueError, match=r"a is truncated|a is not a complete"):
+        predictor.predict(photo[: len(photo) // 2], "a")
+
+
+@pytest.mark.parametrize("value", [0, 9, 128, 255])
+def test_a_photo_of_one_colour_shows_nothing(value: int) -> None:
+    with pytest.raises(ValueError, match="a shows nothing: the values of its pixels differ by 0 of 255"):
+        predict_script.refuse_blank(np.full((20, 20, 3), value, np.uint8), "a")
+
+
 @pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "5,5,4,9", "0,0,nan,1", ""])
 def test_wrong_boxes_are_named(text: str) -> None:
     with pytest.raises(ValueError, match=f"--box={text}"):
@@ -184,6 +241,19 @@ def test_no_name_of_a_photo_leads_out_of_the_output_folder() -> None:
     assert output_names([Path("..jpg"), Path("...jpg")]) == ["..jpg", "...jpg"]
 
 
+def test_no_name_of_a_result_is_too_long_or_no_text() -> None:
+    long = [Path("手" * 80 + f"{number}.png") for number in range(2)]
+    names = output_names([*long, Path(os.fsdecode(b"a\xffb.png"))])
+    assert len(set(names)) == 3
+    assert max(len(name.encode()) for name in names) < 200
+
+
+def test_leftovers_of_macos_are_passed_over_and_heic_is_told(tmp_path: Path) -> None:
+    for name in ("._a.png", "a.png", "b.HEIC"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in find_images([str(tmp_path)])] == ["a.png", "b.HEIC"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a network whose config names places that belong to whoever made it."""
@@ -200,12 +270,15 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     (photos / "one.png").write_bytes(fake_example(0)["image"])
     (photos / "two.png").write_bytes(fake_example(2)["image"])
     (photos / "zero.png").write_bytes(b"")
+    odd = photos / os.fsdecode(b"<b>\xff&.png")
+    odd.write_bytes(fake_example(1)["image"])
     errors = predict_script.predict([str(photos)], output, run, None, (5.0, 5.0, 90.0, 90.0), None)
     assert "programs" not in str(jax.config.jax_compilation_cache_dir)
     assert not (run / "programs").exists()
     (error,) = errors
     assert "zero.png" in error
-    expected = {"index.html", "one.json", "one.png", "two.json", "two.png"}
+    expected = {"<b>\N{REPLACEMENT CHARACTER}&.json", "<b>\N{REPLACEMENT CHARACTER}&.png"}
+    expected |= {"index.html", "one.json", "one.png", "two.json", "two.png"}
     assert {path.name for path in output.iterdir()} == expected
     content = json.loads((output / "one.json").read_text())
     assert np.isfinite(content["hands"][0]["joints_cam_m"]).all()
@@ -215,6 +288,15 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     page = (output / "index.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
     assert "zero.png" in page
+    assert r"&lt;b&gt;\xff&amp;.png" in page
+    assert "<b>" not in page
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_network_is_read(tmp_path: Path) -> None:
+    for name in ("a.png", "file"):
+        (tmp_path / name).write_bytes(fake_example(0)["image"])
+    with pytest.raises(ValueError, match=r"--output=.*file can't be written \(File exists\); choose another"):
+        predict_script.predict([str(tmp_path / "a.png")], tmp_path / "file", tmp_path, None, None, None)
 
 
 def test_photos_are_never_overwritten(run: Path, tmp_path: Path) -> None:
