@@ -12,7 +12,7 @@ from scipy import ndimage, special
 from occrobnet_jax.models import layers, tokens
 from occrobnet_jax.models.ciet import Ciet, InjectionBlock
 from occrobnet_jax.models.decode import axis_positions
-from occrobnet_jax.models.keypoints import greedy_peaks
+from occrobnet_jax.models.ops.peaks import greedy_peaks
 from occrobnet_jax.models.queries import QueryLayout
 from occrobnet_jax.types import Keypoints
 from tests.support.tiny import tiny_model
