@@ -100,6 +100,13 @@ def body_behind(hand: PosedHand, rng: np.random.Generator) -> list[Prop]:
     return body(center, rng)
 
 
+def body_before(hand: PosedHand, rng: np.random.Generator) -> list[Prop]:
+    """Return torso and head of somebody before whom the hand is seen, as cameras on desks see them."""
+    farthest_m = hand.joints_m[:, 2].max() + max(_TORSO_M)
+    center = np.array([*hand.wrist_m[:2] + rng.normal(0, 0.25, 2), farthest_m + rng.uniform(0.05, 0.5)])
+    return body(center, rng)
+
+
 def body(center_m: Float[np.ndarray, " 3"], rng: np.random.Generator) -> list[Prop]:
     """Return a torso around a point in the camera's frame, and its head, mostly upright and facing the camera."""
     turn = _upright(rng) if rng.random() < 0.75 else random_rotation(rng)

@@ -28,6 +28,7 @@ AtlasAndTone = tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, " 3"]]
 
 HELD_OUT_ENVIRONMENTS = {"val": (0, 9, 18), "test": (4, 13, 22)}
 """Numbers of the environments that other splits don't have."""
+_CREASE_PX = 3.0
 _REMAPPED_ROW = 1024  # points; OpenCV takes fewer than 32,768
 
 
@@ -65,9 +66,14 @@ def make_photo_subject(rng: np.random.Generator) -> tuple[Subject, AtlasAndTone]
     subject = Subject(sample_shape(rng), places.astype(np.float32), rng.uniform(0.03, 0.16))
     first, second = (skin_atlas(skin_names()[k]) for k in rng.integers(len(skin_names()), size=2))
     share = rng.random() if rng.random() < 0.5 else 0.0
-    atlas = cv2.addWeighted(first, 1 - share, second, share, 0)
+    atlas = _with_depth(cv2.addWeighted(first, 1 - share, second, share, 0), rng.uniform(0, 1.6))
     tone = np.exp(rng.normal(0, 0.16) + rng.normal(0, 0.05, 3))
     return subject, (atlas, tone.astype(np.float32))
+
+
+def _with_depth(atlas: UInt8[np.ndarray, "h w 3"], depth: float) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the skin with creases, knuckles and spots deeper by a factor."""
+    return cv2.addWeighted(atlas, 1 + depth, cv2.GaussianBlur(atlas, (0, 0), _CREASE_PX), -depth, 0)
 
 
 def sample_photo_look(
@@ -90,7 +96,7 @@ def sample_photo_look(
     atlas = with_patches(skin[0], rng)
     return PhotoLook(
         to_light=light.turned(turn.T),
-        light=(light.key * balance * level).astype(np.float32),
+        light=_tempered(light.key * balance * level),
         backdrop=backdrop * np.float32(np.exp(rng.normal(0, 0.25))),
         backdrop_gap_m=gap_m,
         print_=print_,
@@ -101,7 +107,7 @@ def sample_photo_look(
         noise=rng.uniform(0.0, 0.018),
         blur_px=rng.choice([0.0, 0.4, 0.7]) * size / 256,
         shadow_blur_px=rng.uniform(1.0, 4.0) * size / 256,
-        harmonics=(light.harmonics * (balance * level)[:, None]).astype(np.float32),
+        harmonics=_tempered(light.harmonics * (balance * level)[:, None]),
         world_from_camera=turn.astype(np.float32),
         atlas=atlas,
         tone=skin[1],
@@ -128,6 +134,11 @@ def _white_balance(light: EnvironmentLight) -> Float[np.ndarray, " 3"]:
     """Return factors on R, G, B that take out most of the light's color, as cameras do."""
     white = light.harmonics[:, 0] * 0.282095 + light.key / 4
     return (white.mean() / white) ** 0.85
+
+
+def _tempered(colors: Float[np.ndarray, "3 *n"]) -> Float[np.ndarray, "3 *n"]:
+    """Return light of half its saturation: what is left after white balance turns skin orange where cameras don't."""
+    return (0.5 * (colors + colors.mean(0))).astype(np.float32)
 
 
 def _backdrop(

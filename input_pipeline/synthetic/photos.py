@@ -10,7 +10,7 @@ from input_pipeline.schema import Example
 from input_pipeline.synthetic.damage import damaged, jpeg_quality
 from input_pipeline.synthetic.labels import scene_labels
 from input_pipeline.synthetic.objects import Solid
-from input_pipeline.synthetic.people import body, body_behind, ring, sleeve, watch
+from input_pipeline.synthetic.people import body, body_before, body_behind, ring, sleeve, watch
 from input_pipeline.synthetic.photo_look import make_photo_subject, sample_photo_look
 from input_pipeline.synthetic.photo_scene import sample_intrinsics, sample_photo_scene
 from input_pipeline.synthetic.props import sample_props
@@ -20,7 +20,7 @@ from input_pipeline.synthetic.source import SyntheticHands, encoded_pictures
 from input_pipeline.synthetic.stage import Prop, build_stage
 from occrobnet_jax.skeleton import VISIBILITY
 
-VERSION_2 = "2.2.0"
+VERSION_2 = "2.3.0"
 """Of the content: raised whenever an example of the same seed, split and index becomes another one."""
 
 NO_HAND = "no_hand"
@@ -82,7 +82,8 @@ def _props(scene: Scene, rng: np.random.Generator) -> list[Prop]:
     if rng.random() < _RINGS_PROBABILITY:
         props += [ring(hand, rng) for hand in scene.hands for _ in range(int(rng.integers(3)))]
     if rng.random() < (_BODY_PROBABILITY if _is_near(scene) else 1):
-        props += body_behind(scene.hands[rng.integers(len(scene.hands))], rng)
+        hand = scene.hands[rng.integers(len(scene.hands))]
+        props += body_behind(hand, rng) if rng.random() < 0.6 else body_before(hand, rng)
     if rng.random() < _PROPS_BEHIND_PROBABILITY:
         farthest_m = max(hand.joints_m[:, 2].max() for hand in scene.hands)
         depth_m = (farthest_m + 0.4, farthest_m + 1.5)

@@ -3,7 +3,7 @@ import numpy as np
 from input_pipeline.synthetic.appearance import skin_atlas, skin_names
 from input_pipeline.synthetic.gestures import gesture_angles
 from input_pipeline.synthetic.patches import CLOTH, FACE, PRINT, with_patches
-from input_pipeline.synthetic.people import body, body_behind, ring, sleeve, watch
+from input_pipeline.synthetic.people import body, body_before, body_behind, ring, sleeve, watch
 from input_pipeline.synthetic.skin import vertex_normals
 from occrobnet_jax.hands.embedded_hand import Pose, load_hand, resting
 from occrobnet_jax.skeleton import LEFT
@@ -81,3 +81,10 @@ def test_rings_lie_around_their_finger_and_watches_around_the_wrist():
         assert np.linalg.norm(band.verts_m.mean(0) - hand.wrist_m) < 0.1
         assert (dial.verts_m.mean(0) - band.verts_m.mean(0)) @ hand.rotation[:, 2] < -0.01
         assert {band.owner, dial.owner, worn.owner} == {LEFT}
+
+
+def test_somebody_stands_behind_a_hand_before_a_body():
+    hand = _hand()
+    for seed in range(6):
+        nearest_m = min(part.verts_m[:, 2].min() for part in body_before(hand, np.random.default_rng(seed)))
+        assert hand.joints_m[:, 2].max() - 0.06 < nearest_m < hand.joints_m[:, 2].max() + 0.8
