@@ -22,11 +22,12 @@ class ModelConfig:
     """
 
     # --- Input and backbone
-    input_normalisation: Literal["imagenet", "unit"] = "imagenet"  # "unit": [0, 1] as KypT's weights want it [ours]
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
-    backbone_width: int = 64  # channels of the stem; 64 is the published ResNet
-    stem: Literal["7x7", "3x3"] = "7x7"
-    backbone_weights: str = ""  # .pth or .safetensors of torchvision or timm, that a new run starts with
+    input_normalisation: Literal["imagenet", "unit", "lite"] = "imagenet"  # "unit": [0, 1] as KypT's weights want it;
+    # "lite": (value - 127) / 128 as EfficientNet-Lite's do [ours]
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0"] = "resnet50"
+    backbone_width: int = 64  # scales all channels; 64 is the published network, and a ResNet's stem has so many
+    stem: Literal["7x7", "3x3"] = "7x7"  # of a ResNet
+    backbone_weights: str = ""  # .pth or .safetensors from ImageNet, that a new run starts with: docs/recipes.md
     batch_norm: Literal["trained", "affine_frozen", "frozen", "all_frozen"] = "trained"  # of the backbone; statistics
     # are those of the whole global batch, or microbatch. "affine_frozen": scale and offset keep their pretrained values
     # [KypT]; "frozen": the statistics too; "all_frozen": and those of neck and CIET, for fine-tuning with small batches
@@ -109,6 +110,11 @@ class ModelConfig:
             raise ValueError(
                 "model.localise_from='ciet' needs the enhanced map, which model.ciet_on='tokens' doesn't make; set "
                 "model.localise_from='fpn'"
+            )
+        if self.backbone == "efficientnet_lite0" and self.backbone_weights and self.input_normalisation != "lite":
+            raise ValueError(
+                f"model.backbone_weights={self.backbone_weights!r} of EfficientNet-Lite were trained on (value - 127) "
+                f"/ 128; set model.input_normalisation='lite' instead of {self.input_normalisation!r}"
             )
         if self.ciet_query_block < 0:
             raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")

@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.linen import initializers
 from jaxtyping import Array, Float
 
+from occrobnet_jax.models.ops.depthwise import depthwise_conv, same_padding
 from occrobnet_jax.models.ops.gradient_sums import weight_product
 from occrobnet_jax.models.ops.products import conv_1x1, row_products
 from occrobnet_jax.models.ops.transposed_conv import transposed_conv_4x4
@@ -21,13 +22,15 @@ LAYER_NORM_EPSILON = 1e-5
 he_normal = initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
 """torchvision's initialisation of ResNets."""
 
+depthwise_normal = initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+"""He's, of a layer in which each output sees one channel alone."""
 
 small_normal = initializers.normal(0.001)
 """KypT's initialisation of its decoder. For heads that speak in metres ours too: an ordinary one starts a metre off."""
 
 
 class Conv(nn.Module):
-    """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side."""
+    """Convolution with PyTorch's symmetric padding, `kernel // 2` on each side, or with TensorFlow's "SAME"."""
 
     features: int
     kernel: int = 3
@@ -35,6 +38,7 @@ class Conv(nn.Module):
     use_bias: bool = False
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: Any = jnp.float32
+    same_padding: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"]) -> Float[Array, "b h2 w2 cout"]:
@@ -53,10 +57,27 @@ class Conv(nn.Module):
             return conv_1x1(x, weights, self.stride)
         if (self.kernel, self.stride) == (3, 1):
             return conv_3x3(x, weights)
-        side = (self.kernel // 2, self.kernel // 2)
+        symmetric = (self.kernel // 2, self.kernel // 2)
+        side = same_padding(self.kernel, self.stride) if self.same_padding else symmetric
         return jax.lax.conv_general_dilated(
             x, weights, (self.stride,) * 2, (side, side), dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
+
+
+class DepthwiseConv(nn.Module):
+    """Convolution of each channel by itself, with TensorFlow's padding "SAME" and no bias."""
+
+    kernel: int
+    stride: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+        """Convolve."""
+        shape = (self.kernel, self.kernel, 1, x.shape[-1])
+        weights = self.param("kernel", depthwise_normal, shape, jnp.float32)
+        convolve = functools.partial(depthwise_conv, stride=self.stride)
+        return weight_product(convolve, x.astype(self.dtype), weights.astype(self.dtype))
 
 
 class BatchNorm(nn.Module):
@@ -64,6 +85,7 @@ class BatchNorm(nn.Module):
 
     momentum: float = 0.9
     dtype: Any = jnp.float32
+    epsilon: float = BATCH_NORM_EPSILON
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"], *, train: bool) -> Float[Array, "*b c"]:
@@ -71,7 +93,7 @@ class BatchNorm(nn.Module):
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=self.momentum,
-            epsilon=BATCH_NORM_EPSILON,
+            epsilon=self.epsilon,
             dtype=self.dtype,
             name="bn",
         )(x)

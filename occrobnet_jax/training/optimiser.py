@@ -99,7 +99,7 @@ def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contri
     """For each parameter which axes are inputs and which outputs, or None where Muon shall not have it.
 
     It has the matrices between features: no tables (queries, position maps), no layers with few outputs, such as those
-    that say a position, and none of more than `most_elements`, where that is not 0.
+    that say a position, no depthwise kernels, and none of more than `most_elements`, where that is not 0.
     """
 
     def axes(path: tuple[jax.tree_util.DictKey, ...], weights: Any) -> optax.contrib.MuonDimensionNumbers | None:
@@ -108,7 +108,8 @@ def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contri
         # Attention's projections hold heads in axes of their own, behind the inputs, or before the outputs.
         outputs = 2 if weights.ndim == 3 and _names(path)[-2] != "out" else 1
         split = weights.ndim - outputs
-        if min(math.prod(weights.shape[:split]), math.prod(weights.shape[split:])) < FEWEST_OF_MATRIX:
+        is_depthwise = weights.ndim == 4 and weights.shape[2] == 1
+        if is_depthwise or min(math.prod(weights.shape[:split]), math.prod(weights.shape[split:])) < FEWEST_OF_MATRIX:
             return None
         return optax.contrib.MuonDimensionNumbers(tuple(range(split)), tuple(range(split, weights.ndim)))
 

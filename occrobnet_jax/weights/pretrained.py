@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
+from occrobnet_jax.models.efficientnet_lite import STAGES
 from occrobnet_jax.weights.torch_file import TorchTensor, read_torch_file
 
 StateDict = dict[str, np.ndarray]
@@ -28,6 +29,12 @@ COUNTERS = r".*\.num_batches_tracked"
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 """From our names of arrays to PyTorch's."""
+
+LITE_LAYERS = {
+    **{"expand": "_expand_conv", "depthwise": "_depthwise_conv", "project": "_project_conv"},
+    **{"bn1": "_bn0", "bn2": "_bn1", "bn3": "_bn2"},
+}
+"""From our layers of an inverted bottleneck to those of `efficientnet_lite_pytorch`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +63,8 @@ def read_state_dict(path: Path) -> StateDict:
 
 
 def load_backbone(path: Path, like: PyTree[Any]) -> PyTree[np.ndarray]:
-    """Params and batch statistics of a ResNet as torchvision and timm save it; its classifier is left out.
+    """Params and batch statistics of a ResNet as torchvision and timm save it, or of an EfficientNet-Lite as
+    `efficientnet_lite_pytorch` does; their classifiers are left out.
 
     Args:
         path: of the file.
@@ -67,6 +75,8 @@ def load_backbone(path: Path, like: PyTree[Any]) -> PyTree[np.ndarray]:
     """
     state = read_state_dict(path)
     what = f"{path} does not fit the backbone; model.backbone, backbone_width=64 and stem=7x7 must be those of the file"
+    if "depthwise" in like["params"]["layer1_0"]:
+        return converted(state, like, lite_source, (r"(_conv_head|_bn1|_fc)\..*", COUNTERS), what)
     return converted(state, like, backbone_source, (r"fc\..*", COUNTERS), what)
 
 
@@ -78,6 +88,16 @@ def backbone_source(path: str, shape: tuple[int, ...]) -> Source:
     module = module.replace("downsample/conv", "downsample/0").replace("downsample/bn/bn", "downsample/1")
     module = re.sub(r"(bn\d)/bn", r"\1", module)
     return array_source(module.replace("/", "."), leaf, shape)
+
+
+def lite_source(path: str, shape: tuple[int, ...]) -> Source:
+    """Return the name, in PyTorch's EfficientNet-Lite, of an array such as "params/layer2_1/depthwise/kernel"."""
+    _, *modules, leaf = path.split("/")
+    if modules[0] in ("conv1", "bn1"):
+        return array_source({"conv1": "_conv_stem", "bn1": "_bn0"}[modules[0]], leaf, shape)
+    stage, block = map(int, re.findall(r"\d+", modules[0]))
+    number = sum(before.blocks for before in STAGES[: stage - 1]) + block
+    return array_source(f"_blocks.{number}.{LITE_LAYERS[modules[1]]}", leaf, shape)
 
 
 def array_source(module: str, leaf: str, shape: tuple[int, ...]) -> Source:
