@@ -71,11 +71,15 @@ def write_config(workdir: AnyPath, config: Mapping[str, Any]) -> None:
 
 
 def config_changes(workdir: AnyPath, config: Mapping[str, Any]) -> list[str]:
-    """Return how `config` differs from what the workdir's earlier run kept, one phrase a setting."""
-    path = workdir / CONFIG_FILE
-    if not path.is_file():
+    """Return how `config` differs from what the workdir's earlier run kept, one phrase a setting.
+
+    Raises:
+        ValueError: that is not a JSON object.
+    """
+    kept = kept_config(workdir)
+    if not kept:
         return []
-    old, new = flat(json.loads(path.read_text())), flat(json.loads(json.dumps(config)))
+    old, new = flat(kept), flat(json.loads(json.dumps(config)))
     return [
         f"{name}: {old.get(name)} -> {new.get(name)}" for name in sorted(old | new) if old.get(name) != new.get(name)
     ]
@@ -117,7 +121,7 @@ def is_finished(workdir: Path) -> bool:
 def _kept(path: Path) -> dict[str, Any]:
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not of this project: it must hold a JSON object")
+        raise ValueError(f"{path} is not of this project: it must hold a JSON object; without it a run writes it anew")
     return content
 
 

@@ -5,11 +5,10 @@ restart had to take again.
 """
 
 import datetime
-import json
 
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath
-from occrobnet_jax.runs.history import METRICS_FILE
+from occrobnet_jax.runs.history import METRICS_FILE, read_history
 
 STARTED_FILE = "started.txt"
 
@@ -35,7 +34,7 @@ def productive_time_s(metrics: AnyPath) -> float:
     A line is of the steps since the one before it; its step time is the mean over those that had nothing to compile.
     """
     total_s, last_step = 0.0, 0
-    for line in map(json.loads, metrics.read_text().splitlines()):
-        total_s += line.get("step_time_s", 0.0) * (line["step"] - last_step)
-        last_step = line["step"]
+    for row in read_history(metrics):
+        total_s += (row.get("step_time_s") or 0.0) * (row["step"] - last_step)
+        last_step = row["step"]
     return total_s

@@ -13,7 +13,7 @@ from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.journal import Journal
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.runs.experiment import WandbConfig
-from occrobnet_jax.runs.history import METRICS_FILE
+from occrobnet_jax.runs.history import METRICS_FILE, read_history
 from occrobnet_jax.runs.wandb_run import WandbRun
 from occrobnet_jax.training.tensorboard_run import TensorboardRun
 
@@ -143,18 +143,10 @@ class MetricWriter:
 def keep_lines_until(path: AnyPath, step: int) -> dict[str, Any]:
     """Drop from a metrics file what was written beyond the checkpoint from which a run goes on; return the last line.
 
-    Otherwise the steps that are taken again would count twice. A half-written last line goes too.
+    Otherwise the steps that are taken again would count twice. What is no line of numbers goes too.
     """
     if not path.exists():
         return {}
-    kept = [line for line in map(_parsed, path.read_text().splitlines()) if line.get("step", math.inf) <= step]
-    write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in kept))
+    kept = [row for row in read_history(path) if row["step"] <= step]
+    write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept))
     return kept[-1] if kept else {}
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except json.JSONDecodeError:
-        return {}
-    return content if isinstance(content, dict) and isinstance(content.get("step"), int | float) else {}

@@ -1,7 +1,7 @@
 """Weights that were trained elsewhere, under other names and in PyTorch's layouts, brought into our network.
 
 Each of our arrays has one source in the file (`Source`); names, shapes and types are compared before anything is
-converted, and all that differs is told at once.
+converted, and what differs is told at once.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import PyTree
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from occrobnet_jax.models.efficientnet_lite import STAGES
 from occrobnet_jax.weights.torch_file import TorchTensor, read_torch_file
@@ -23,6 +23,9 @@ StateDict = dict[str, np.ndarray]
 
 WRAPPERS = ("network", "state_dict", "model")
 """Names under which training scripts keep the state dict in a file that holds more (KypT's is "network")."""
+
+LISTED = 500  # of the arrays that differ
+MAX_REASON = 200  # characters of what comes from a file, in a message
 
 COUNTERS = r".*\.num_batches_tracked"
 """How often a BatchNorm was trained; its statistics don't depend on it."""
@@ -124,7 +127,7 @@ def converted(
         what: the beginning of the error message.
 
     Raises:
-        ValueError: names, shapes or types differ; all of them are listed.
+        ValueError: names, shapes or types differ; the first ones are listed.
     """
     flat, structure = jax.tree_util.tree_flatten_with_path(like)
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
@@ -132,9 +135,10 @@ def converted(
     expected = {source.name for source in sources}
     unknown = [name for name in state if name not in expected and not any(re.fullmatch(p, name) for p in ignored)]
     problems = dict.fromkeys(problem for source in sources if (problem := _problem(state, source)))
-    lines = [*problems, *(f"{name}: in the file, not in the network" for name in unknown)]
+    lines = [*problems, *(f"{name[:MAX_REASON]}: in the file, not in the network" for name in unknown)]
     if lines:
-        raise ValueError(f"{what}; {len(lines)} arrays differ:\n  " + "\n  ".join(lines))
+        more = [f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+        raise ValueError(f"{what}; {len(lines)} arrays differ:\n  " + "\n  ".join(lines[:LISTED] + more))
     arrays = [source.convert(state[source.name].astype(np.float32)) for source in sources]
     for array, (_, leaf), source in zip(arrays, flat, sources, strict=True):
         assert array.shape == tuple(leaf.shape), source.name
@@ -163,8 +167,9 @@ def _read_safetensors(path: Path) -> StateDict:
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-    except (OSError, SafetensorError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} can't be read as safetensors, perhaps an incomplete download: {error}") from error
+    except Exception as error:  # such as AttributeError for a type that NumPy doesn't have
+        reason = str(error)[:MAX_REASON]
+        raise ValueError(f"{path} can't be read as safetensors, perhaps an incomplete download: {reason}") from error
 
 
 def _find_state_dict(content: Any, path: Path) -> dict[str, TorchTensor]:

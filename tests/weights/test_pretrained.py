@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from occrobnet_jax.models.resnet import ResNet
 from occrobnet_jax.runs.experiment import RecipeConfig
 from occrobnet_jax.runs.state import TrainState, leaves_by_path
 from occrobnet_jax.training.setup import Run, restore_or_create
-from occrobnet_jax.weights.pretrained import load_backbone
+from occrobnet_jax.weights.pretrained import backbone_source, converted, load_backbone, read_state_dict
 from tests.support.fake_runs import drawn_variables, tiny_experiment
 from tests.support.resnet_names import resnet_shapes
 from tests.support.torch_files import bfloat16, write_zip
@@ -128,3 +130,33 @@ def test_a_recipe_for_pretrained_weights_does_not_begin_with_drawn_ones(tmp_path
     run = Run(experiment, unused, unused, unused, unused, unused)
     with pytest.raises(ValueError, match=r"name its file with --config\.model\.backbone_weights=FILE"):
         restore_or_create(run, tmp_path / "run")
+
+
+def write_header(path, header):
+    content = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(content)) + content + bytes(64))
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "no type"])
+def test_types_that_numpy_does_not_have_are_one_sentence(tmp_path, dtype):
+    header = {"a": {"dtype": dtype, "shape": [64], "data_offsets": [0, 64]}}
+    with pytest.raises(ValueError, match=r"file.safetensors can't be read as safetensors"):
+        load_backbone(write_header(tmp_path / "file.safetensors", header), {})
+
+
+@pytest.mark.parametrize("nested", [b'{"a":' * 99_999, b'{"__metadata__":' + b"[" * 99_999])
+def test_nested_headers_are_one_short_sentence(tmp_path, nested):
+    with pytest.raises(ValueError, match=r"can't be read as safetensors") as error:
+        load_backbone(write_header(tmp_path / "file.safetensors", nested), {})
+    assert len(str(error.value)) < 1000
+
+
+def test_what_a_file_holds_is_never_told_whole(tmp_path):
+    header = {f"{number:09}" * 99: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(2000)}
+    path = tmp_path / "file.safetensors"
+    content = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(content)) + content)
+    with pytest.raises(ValueError, match=r"(?s)2000 arrays differ.*and 1500 more") as error:
+        converted(read_state_dict(path), {}, backbone_source, (), "it does not fit")
+    assert len(str(error.value)) < 200_000

@@ -39,6 +39,8 @@ MAX_COLUMNS = 200
 MAX_ROW_BYTES = 2**20  # of a column
 MAX_SETTING_BYTES = 2**24
 BLOCK_BYTES = 2**20
+ALWAYS_ALLOWED_BYTES = 2**26
+MOST_COMPRESSED = 200  # times that all arrays together may be larger than the file; zlib makes 1000 of zeros
 COMPRESSION = 1  # of zlib's levels: float32 noise gets hardly smaller at higher ones, which take several times as long
 
 
@@ -242,7 +244,10 @@ def _opened(path: AnyPath) -> Iterator[zipfile.ZipFile]:
 
 
 def _names(archive: zipfile.ZipFile) -> list[str]:
-    members = archive.namelist()
+    members, claimed = archive.namelist(), sum(member.file_size for member in archive.infolist())
+    packed = sum(member.compress_size for member in archive.infolist())
+    if claimed > max(ALWAYS_ALLOWED_BYTES, MOST_COMPRESSED * packed):
+        raise ValueError(f"it claims {claimed:,} bytes in {packed:,}, which no predictions are packed into")
     if len(members) > MAX_COLUMNS or len(set(members)) < len(members):
         raise ValueError(
             f"it holds {len(members):,} arrays where at most {MAX_COLUMNS} of different names are expected"

@@ -1,8 +1,10 @@
+import io
 import itertools
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -139,3 +141,33 @@ def test_the_memory_of_an_evaluation_is_bounded_by_chunks_not_by_rows(tmp_path: 
         tracemalloc.stop()
     assert metrics["num_examples"] == ROWS
     assert peak_kb < KB_AT_ALL + KB_A_ROW * ROWS
+
+
+def packed(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def array_file(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("read", [records_file.open_records, records_file.read_arrays, records_file.arrays_sha256])
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({f"a{number}": b"" for number in range(999)}, "it holds 999 arrays where at most 200"),
+        ({"keys": array_file(np.array([{}], object))}, "Python objects|allow_pickle=False"),
+        ({"keys": array_file(np.zeros(records_file.ALWAYS_ALLOWED_BYTES, np.uint8))}, r"claims 67,108,992 bytes in \d"),
+        ({"keys": b"no array"}, "is not a predictions file of this project"),
+        ({"keys": array_file(np.zeros(3))[:-60]}, "is not a predictions file of this project"),
+    ],
+    ids=["many", "objects", "zeros", "text", "cut"],
+)
+def test_hostile_archives_are_refused_in_one_sentence(tmp_path: Path, read: Any, members: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(packed(tmp_path / "predictions.npz", **members))
