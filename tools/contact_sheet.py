@@ -1,6 +1,6 @@
 """Draws a sheet of synthetic examples with their skeletons: `python -m tools.contact_sheet [OUTPUT]`.
 
-Finger colours are those of `_COLOURS`; hidden joints are hollow. The default output is docs/synthetic_hands.jpg.
+Finger colours are those of `_COLOURS`; hidden joints are hollow. The default output is docs/DATASET.jpg.
 """
 
 import argparse
@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 
 from input_pipeline.schema import Example
+from input_pipeline.synthetic.photos import SyntheticPhotos
 from input_pipeline.synthetic.source import SyntheticHands
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import BONES, FINGERS, VISIBILITY, WRIST
 
-OUTPUT = Path(__file__).resolve().parent.parent / "docs" / "synthetic_hands.jpg"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+SOURCES = {kind.name: kind for kind in (SyntheticHands, SyntheticPhotos)}
 COLUMNS, ROWS, TILE_PX = 8, 4, 224
 JPEG_QUALITY = 88
 
@@ -26,17 +28,19 @@ _FIXED_POINT_BITS = 4
 def main() -> None:
     """Draw the sheet and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", nargs="?", type=Path, default=OUTPUT)
+    parser.add_argument("output", nargs="?", type=Path)
+    parser.add_argument("--dataset", choices=SOURCES, default="synthetic_hands")
     parser.add_argument("--split", default="train")
     parser.add_argument("--first", type=int, default=0, help="index of the first example")
     parser.add_argument("--plain", action="store_true", help="without skeletons")
     options = parser.parse_args()
-    source = SyntheticHands(image_size_px=TILE_PX)
+    source = SOURCES[options.dataset](image_size_px=TILE_PX)
+    output = options.output or DOCS / f"{options.dataset}.jpg"
     rows = range(options.first, options.first + COLUMNS * ROWS)
     tiles = [tile(source.example(options.split, index), not options.plain) for index in rows]
     lines = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(options.output), np.concatenate(lines), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(output), np.concatenate(lines), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def tile(example: Example, with_skeleton: bool = True) -> np.ndarray:
