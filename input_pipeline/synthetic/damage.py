@@ -17,7 +17,7 @@ def damaged(image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator) -> UInt
     if rng.random() < 0.2:
         image = _coarser(image, rng.uniform(0.25, 0.8))
     levels = np.arange(256) / 255.0
-    curve = levels ** np.exp(rng.normal(0, 0.15)) * (np.exp(rng.normal(0, 0.08, (3, 1))) if rng.random() < 0.6 else 1)
+    curve = levels ** np.exp(rng.normal(0, 0.15)) * (np.exp(rng.normal(0, 0.06, (3, 1))) if rng.random() < 0.6 else 1)
     noise = 0.0
     if rng.random() < 0.08:
         curve, noise = curve * rng.uniform(0.3, 0.7), rng.uniform(2.0, 9.0)

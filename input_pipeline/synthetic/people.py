@@ -13,9 +13,9 @@ from input_pipeline.synthetic.stage import Prop
 from occrobnet_jax.hands.embedded_hand import PosedHand, load_hand
 from occrobnet_jax.skeleton import FINGERS, INTERHAND
 
-_TORSO_M = (0.2, 0.13, 0.3)
-_HEAD_M = (0.075, 0.095, 0.115)
+_TORSO_M, _HEAD_M = (0.2, 0.13, 0.3), (0.075, 0.095, 0.115)
 """Half axes: across, from front to back, along the spine."""
+_TORSO_ROUNDNESS = 0.6
 _ARM_END_M = 0.03
 """What of the skin lies as near to its last vertex along the arm is the arm's end."""
 _WATCH_BETWEEN_M = (-0.03, 0.0), (-0.1, -0.05)
@@ -114,7 +114,7 @@ def body(center_m: Float[np.ndarray, " 3"], rng: np.random.Generator) -> list[Pr
     torso = size * np.array(_TORSO_M) * rng.uniform(0.85, 1.2, 3)
     head = center_m + turn @ np.array([0, 0, torso[2] + 0.85 * size * _HEAD_M[2]])
     return [
-        _ellipsoid(torso, turn, center_m, CLOTH, 0.0),
+        _ellipsoid(torso, turn, center_m, CLOTH, 0.0, _TORSO_ROUNDNESS),
         _ellipsoid(size * np.array(_HEAD_M), turn, head, FACE, rng.uniform(0.02, 0.1)),
     ]
 
@@ -129,10 +129,21 @@ def _upright(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
     return np.stack([np.cross(front, up), front, up], axis=-1)
 
 
-def _ellipsoid(axes_m: np.ndarray, turn: np.ndarray, center_m: np.ndarray, patch_px: np.ndarray, gloss: float) -> Prop:
-    """Return an ellipsoid whose patch is unrolled around its third axis, the middle to the front (its second axis)."""
+def _ellipsoid(
+    axes_m: np.ndarray,
+    turn: np.ndarray,
+    center_m: np.ndarray,
+    patch_px: np.ndarray,
+    gloss: float,
+    roundness: float = 1.0,
+) -> Prop:
+    """Return an ellipsoid whose patch is unrolled around its third axis, the middle to the front (its second axis).
+
+    With a roundness under 1 it is a superellipsoid, on the way to a box.
+    """
     sphere, faces, places = _sphere_mesh()
-    normals = (sphere / axes_m) @ turn.T
+    normals = (np.sign(sphere) * np.abs(sphere) ** (2 - roundness) / axes_m) @ turn.T
+    sphere = np.sign(sphere) * np.abs(sphere) ** roundness
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     skin = _places(places[:, 0], places[:, 1], patch_px)
     return Prop((sphere * axes_m) @ turn.T + center_m, normals, faces, skin, gloss)

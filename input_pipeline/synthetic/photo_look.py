@@ -77,7 +77,7 @@ def _with_depth(atlas: UInt8[np.ndarray, "h w 3"], depth: float) -> UInt8[np.nda
 
 
 def sample_photo_look(
-    split: str, size: int, skin: AtlasAndTone, print_rng: np.random.Generator, rng: np.random.Generator
+    split: str, size: int, skin: AtlasAndTone, print_rng: np.random.Generator | None, rng: np.random.Generator
 ) -> PhotoLook:
     """Draw light, background and camera of one picture.
 
@@ -85,22 +85,20 @@ def sample_photo_look(
         split: whose environments are taken.
         size: of the picture.
         skin: of the person.
-        print_rng: the random stream of the object's print.
+        print_rng: the random stream of the object's print; None: there is no object.
         rng: draws all the rest.
     """
     name = _environment(split, rng)
     light, turn = environment_light(name), _camera(rng)
     level, balance = np.exp(rng.normal(0, 0.3)), _white_balance(light)
     backdrop, gap_m = _backdrop(name, turn, size, rng)
-    print_ = print_image(print_rng)
-    atlas = with_patches(skin[0], rng)
     return PhotoLook(
         to_light=light.turned(turn.T),
         light=_tempered(light.key * balance * level),
         backdrop=backdrop * np.float32(np.exp(rng.normal(0, 0.25))),
         backdrop_gap_m=gap_m,
-        print_=print_,
-        print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])),
+        print_=print_image(print_rng) if print_rng else np.zeros((1, 1, 3), np.float32),
+        print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])) if print_rng else 0.0,
         sleeve_colour=np.zeros(3, np.float32),
         sleeve_start_m=NO_SLEEVE_M,  # sleeves are props
         exposure=rng.uniform(0.8, 1.25),
@@ -109,7 +107,7 @@ def sample_photo_look(
         shadow_blur_px=rng.uniform(1.0, 4.0) * size / 256,
         harmonics=_tempered(light.harmonics * (balance * level)[:, None]),
         world_from_camera=turn.astype(np.float32),
-        atlas=atlas,
+        atlas=with_patches(skin[0], rng),
         tone=skin[1],
     )
 
@@ -153,7 +151,7 @@ def _backdrop(
     picture = panorama_view(name, world_from_camera, rng.uniform(0.35, 1.1), size)
     if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 4.0) * size / 256)
-    return picture, None
+    return picture, rng.uniform(0.02, 0.4) if rng.random() < 0.3 else None
 
 
 def _plain(size: int, rng: np.random.Generator) -> Float[np.ndarray, "s s 3"]:

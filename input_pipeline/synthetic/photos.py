@@ -20,7 +20,7 @@ from input_pipeline.synthetic.source import SyntheticHands, encoded_pictures
 from input_pipeline.synthetic.stage import Prop, build_stage
 from occrobnet_jax.skeleton import VISIBILITY
 
-VERSION_2 = "2.3.0"
+VERSION_2 = "2.4.0"
 """Of the content: raised whenever an example of the same seed, split and index becomes another one."""
 
 NO_HAND = "no_hand"
@@ -55,7 +55,7 @@ class SyntheticPhotos(SyntheticHands):
         example = _with_boxes_inside(scene_labels(scene, stage, size), size, rng)
         if not _is_seen(example):
             return None
-        look = sample_photo_look(split, size, skin, self._print(object_id), rng)
+        look = sample_photo_look(split, size, skin, self._print(object_id) if solid else None, rng)
         image, segmentation = draw(scene, stage, look, size, rng)
         example["object_id"] = np.int32(object_id)
         return example | encoded_pictures(damaged(image, rng), segmentation, jpeg_quality(rng))

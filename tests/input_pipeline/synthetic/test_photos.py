@@ -7,9 +7,10 @@ import pytest
 
 from input_pipeline.prepare import make_source, parse_options
 from input_pipeline.schema import validate_example
+from input_pipeline.synthetic import photo_scene
+from input_pipeline.synthetic.gestures import gesture_angles
 from input_pipeline.synthetic.labels import scene_labels
 from input_pipeline.synthetic.photo_look import HELD_OUT_ENVIRONMENTS, _environment, make_photo_subject
-from input_pipeline.synthetic.photo_scene import sample_photo_scene
 from input_pipeline.synthetic.photos import NO_HAND, VERSION_2, SyntheticPhotos
 from input_pipeline.synthetic.stage import build_stage
 from occrobnet_jax.files.readers import decode_image
@@ -37,10 +38,10 @@ def _segmentation(example):
 
 # Of example 6 of "train" (one hand) at 96 px: its visibility, middle fingertip and wrist in mm, mean color.
 CONTENT = {
-    "2.3.0": (
+    "2.4.0": (
         "222121111111111122211",
         [[-54.14, -11.05, 296.82], [37.25, 24.29, 157.58]],
-        [76.5, 76.1, 85.8],
+        [70.0, 79.6, 77.5],
     ),
 }
 
@@ -98,28 +99,36 @@ def test_visible_joints_lie_on_the_pixels_of_their_hand():
     assert np.mean(on_it) > 0.85
 
 
+@pytest.fixture
+def open_hands(monkeypatch):
+    """Drawing poses takes most of a scene's time."""
+    monkeypatch.setattr(photo_scene, "natural_angles", lambda rng: gesture_angles("open"))
+
+
+@pytest.mark.usefixtures("open_hands")
 def test_hands_are_turned_every_way():
     """Of uniform rotations each axis points anywhere: means near 0, and a third of the squares on each axis."""
     turns, shape = [], np.zeros(10, np.float32)
     for index in range(80):
-        scene = sample_photo_scene("one_hand", shape, None, SIZE_PX, np.random.default_rng(index))
+        scene = photo_scene.sample_photo_scene("one_hand", shape, None, SIZE_PX, np.random.default_rng(index))
         turns.append(scene.hands[0].rotation)
     turns = np.stack(turns)
     np.testing.assert_allclose(turns.mean(0), 0, atol=0.25)
     np.testing.assert_allclose((turns**2).mean(0), 1 / 3, atol=0.13)
 
 
+@pytest.mark.usefixtures("open_hands")
 def test_hands_are_small_and_large_and_cut():
     sizes, cut = [], 0
     for index in range(30):
         rng = np.random.default_rng(index)
         subject, _ = make_photo_subject(rng)
-        scene = sample_photo_scene("one_hand", subject.shape, None, 256, rng)
+        scene = photo_scene.sample_photo_scene("one_hand", subject.shape, None, 256, rng)
         example = scene_labels(scene, build_stage(scene, subject), 256)
         low, high = example["box_px"][:2], example["box_px"][2:]
         sizes.append((high - low).max())
         cut += bool((low < 0).any() or (high > 255).any())
-    assert np.quantile(sizes, 0.1) < 60
+    assert np.quantile(sizes, 0.1) < 64
     assert np.quantile(sizes, 0.9) > 180
     assert 3 < cut < 24
 
