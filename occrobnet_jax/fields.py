@@ -114,8 +114,8 @@ POSE = (
 )
 """What every network says."""
 
-ANGLES = (_row("hand_pose", HANDS, 48), _row("hand_shape", 10))
-"""What a network of angles says besides."""
+OPTIONAL = (_row("hand_pose", HANDS, 48), _row("hand_shape", 10), _row("joint_confidence", HANDS, JOINTS))
+"""What some networks say besides: those of angles, and those with a map of each joint."""
 
 FACTS = (
     _row("key", dtype=np.bytes_),  # unique

@@ -58,6 +58,15 @@ class Keypoints:
 
 
 @struct.dataclass
+class HandCells:
+    """What each cell of the finder's coarse map says, for the right and the left hand."""
+
+    logits: Float[Array, "b h8 w8 n"]  # of lying in the middle of a hand
+    center_px: Float[Array, "b h8 w8 n 2"]  # of the square around its joints, px of the network's input
+    log_side: Float[Array, "b h8 w8 n"]  # natural logarithm of that square's side in px
+
+
+@struct.dataclass
 class Predictions:
     """Raw outputs of the network, of every layer that is supervised; `models.decode` turns them into a Pose."""
 
@@ -81,6 +90,8 @@ class Predictions:
     token_hand_logits: Float[Array, "l b t n"] | None = None  # whether a token is a joint of each hand
     hand_rotations: Float[Array, "l b n k r"] | None = None  # representation "angles"; see models.hand
     hand_shape: Float[Array, "l b 10"] | None = None  # representation "angles"; of both hands
+    joint_maps: Float[Array, "b hh ww nj"] | None = None  # logits over the pixels, of each joint of each hand
+    hand_cells: HandCells | None = None  # of the finder
 
 
 @struct.dataclass
@@ -102,6 +113,7 @@ class Pose:
     object_translation_m: Float[Array, "b 3"]  # relative to the right wrist, or the left where no right hand is
     hand_pose: Float[Array, "b n 48"] | None = None  # representation "angles"; as in Batch
     hand_shape: Float[Array, "b 10"] | None = None  # representation "angles"; of both hands
+    joint_confidence: Float[Array, "b n j"] | None = None  # share of a joint's own map that lies around its place
 
 
 def is_left_alone(hand_probability: Shaped[Any, "*b n"]) -> Bool[Any, "*b"]:

@@ -199,7 +199,7 @@ def gather(
 
 def columns(pose: Pose) -> dict[str, Array]:
     """Return what the network says about a batch, under the names that records have for it."""
-    said = {name: getattr(pose, name) for name in (*records_of.POSE, *records_of.ANGLES)}
+    said = {name: getattr(pose, name) for name in (*records_of.POSE, *records_of.OPTIONAL)}
     return {f"predicted_{name}": values for name, values in said.items() if values is not None}
 
 

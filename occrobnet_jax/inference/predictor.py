@@ -58,6 +58,7 @@ class Prediction:
     object_translation_m: Float[np.ndarray, "3"]  # from the right wrist, or the left where it is alone
     hand_pose: Float[np.ndarray, "2 48"] | None = None  # of a network of angles: axis-angle, flat mean
     hand_shape: Float[np.ndarray, "10"] | None = None
+    joint_confidence: Float[np.ndarray, "2 21"] | None = None  # of a network with a map of each joint
 
     @property
     def num_object_keypoints(self) -> int:

@@ -129,6 +129,7 @@ def _hand(prediction: Prediction, hand: int) -> dict[str, Any]:
         "joints_cam_m": _plain(prediction.joints_cam_m[hand]),
         "root_fit_error_px": round(float(prediction.root_fit_error_px[hand]), DIGITS),
         "joints_px": _plain(prediction.joints_px[hand]),
+        "confidence": None if prediction.joint_confidence is None else _plain(prediction.joint_confidence[hand]),
         "visibility": None if np.isnan(visibility).any() else _plain(visibility),
         "pose": None if prediction.hand_pose is None else _plain(prediction.hand_pose[hand]),
         "shape": None if prediction.hand_shape is None else _plain(prediction.hand_shape),

@@ -40,6 +40,8 @@ class ModelConfig:
     heatmap_stride: Literal[2, 4] = 2  # input px per heatmap px
     heatmap_gain: float = 1.0  # factor on the heads' outputs; 255 suits training from scratch [ours]
     hand_maps_head: bool = False  # the masks of the right and the left hand beside the object's [ours]
+    joint_maps_head: bool = False  # a map of each joint of each hand beside that of all joints [ours]
+    finder_head: bool = False  # where the hands of a whole photo are, see models/finder.py [ours]
     localise_from: Literal["fpn", "ciet"] = "fpn"  # whether heatmaps see the features before or after CIET [ours]
 
     # --- Contextual Information Enhancement Transformer
@@ -56,6 +58,8 @@ class ModelConfig:
     ciet_position_std: float = 0.02  # of its position maps [ours]
 
     # --- Keypoints [KypT]
+    keypoints: Literal["peaks", "joints"] = "peaks"  # of one map of all joints; or one for each joint, seen or hidden,
+    # where its own map has it, with an embedding that says which it is [ours]
     with_object: bool = True
     max_joint_keypoints: int = 50  # 100 without object
     max_object_keypoints: int = 50  # 0 without object
@@ -118,6 +122,15 @@ class ModelConfig:
             )
         if self.ciet_query_block < 0:
             raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")
+        if self.keypoints == "joints" and not self.joint_maps_head:
+            raise ValueError("model.keypoints='joints' are read off maps of each joint; set model.joint_maps_head=True")
+        if self.keypoints == "joints" and self.max_joint_keypoints != NUM_HANDS * NUM_JOINTS:
+            raise ValueError(
+                f"model.max_joint_keypoints={self.max_joint_keypoints} must be 42 with model.keypoints='joints', one a "
+                "joint"
+            )
+        if self.finder_head and self.neck != "fpn":
+            raise ValueError(f"model.finder_head reads the feature pyramid; model.neck={self.neck!r} has none")
         if self.max_joint_keypoints < 42:
             raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.width % self.heads:

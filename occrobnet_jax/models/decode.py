@@ -10,6 +10,7 @@ from occrobnet_jax.geometry.root_depth import fit_root, root_depth_from_bones
 from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.hand import flat_axis_angle
+from occrobnet_jax.models.joint_maps import locate
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Pose, Predictions, is_left_alone
 
@@ -57,7 +58,15 @@ def decode(
         object_translation_m=translation,
         hand_pose=_hand_pose(predictions, config),
         hand_shape=None if predictions.hand_shape is None else predictions.hand_shape[-1],
+        joint_confidence=_joint_confidence(predictions),
     )
+
+
+def _joint_confidence(predictions: Predictions) -> Float[Array, "b n j"] | None:
+    """Return how much of each joint's map agrees on its place."""
+    if predictions.joint_maps is None:
+        return None
+    return locate(predictions.joint_maps).share.reshape(-1, NUM_HANDS, NUM_JOINTS)
 
 
 def _decode_vectors(

@@ -14,7 +14,7 @@ from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.hand import posed_joints_rel_m, rotation_size
 from occrobnet_jax.models.layers import Mlp, layer_norm, small_normal
 from occrobnet_jax.models.queries import QueryLayout
-from occrobnet_jax.skeleton import FINGERS, INTERHAND, NUM_HANDS, POSED_JOINTS, WRIST, permutation
+from occrobnet_jax.skeleton import FINGERS, INTERHAND, NUM_HANDS, NUM_JOINTS, POSED_JOINTS, WRIST, permutation
 
 SHAPE_NUMBERS = 10
 
@@ -65,13 +65,20 @@ class PoseHeads(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, decoded: Float[Array, "layers b q d"]) -> dict[str, Any]:
-        """Return the fields of Predictions that come from queries."""
+    def __call__(
+        self, decoded: Float[Array, "layers b q d"], located: Float[Array, "b nj 2"] | None = None
+    ) -> dict[str, Any]:
+        """Return the fields of Predictions that come from queries.
+
+        Args:
+            decoded: the queries after each layer.
+            located: where the joints' own maps have them, shares of the crop's sides: 2D joints start from there.
+        """
         layout = QueryLayout.of(self.config)
         joints, camera = decoded[:, :, layout.joints], decoded[:, :, layout.camera]
         outputs: dict[str, Any] = {"relative_translation_m": self._mlp("relative_translation", camera, 3)}
         outputs |= self._hands(joints, camera)
-        outputs |= self._two_dimensional(joints, camera)
+        outputs |= self._two_dimensional(joints, camera, located)
         outputs |= self._object(decoded, layout)
         outputs["visibility_logits"] = None
         if self.config.visibility_head:
@@ -102,12 +109,13 @@ class PoseHeads(nn.Module):
         maps = jnp.stack(axes, axis=3)
         return {"axis_heatmaps": maps.reshape(*maps.shape[:2], NUM_HANDS, -1, *maps.shape[3:])}
 
-    def _two_dimensional(self, joints: Array, camera: Array) -> dict[str, Any]:
+    def _two_dimensional(self, joints: Array, camera: Array, located: Array | None) -> dict[str, Any]:
         """2D joints beside vectors and angles; 2.5D needs neither, its heatmaps are in pixels."""
         in_3d = self.config.representation != "2.5d"
         joints_crop = weak_camera = None
         if in_3d and self.config.joints_2d_head:
-            joints_crop = 0.5 + self._per_joint("joints_2d", joints, camera, 2)
+            start = 0.5 if located is None else located.reshape(1, -1, NUM_HANDS, NUM_JOINTS, 2)
+            joints_crop = start + self._per_joint("joints_2d", joints, camera, 2)
         if in_3d and self.config.weak_camera_head:
             weak_camera = self._mlp("weak_camera", camera, 3)
         return {"joints_crop": joints_crop, "weak_camera": weak_camera}

@@ -5,20 +5,28 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.joint_maps import Located
 from occrobnet_jax.models.ops.peaks import greedy_peaks
 from occrobnet_jax.types import Batch, Keypoints
 
 
 def select_keypoints(
-    heatmap: Float[Array, "b hh ww"], object_map: Float[Array, "b hh ww"] | None, config: ModelConfig
+    heatmap: Float[Array, "b hh ww"],
+    object_map: Float[Array, "b hh ww"] | None,
+    config: ModelConfig,
+    located: Located | None = None,
 ) -> Keypoints:
-    """Take the strongest joints, and points on the object, each list ordered by strength.
+    """Take the strongest joints, ordered by strength, or each joint where its map has it; and points on the object.
 
     No gradient flows through the locations.
     """
-    joints = greedy_peaks(
-        heatmap, config.joint_threshold, config.suppression_radius_hm, config.max_joint_keypoints, config.min_keypoints
-    )
+    if config.keypoints == "joints":
+        assert located is not None
+        xy_hm = jax.lax.stop_gradient(located.xy_hm)
+        joints = (xy_hm, jnp.ones(xy_hm.shape[:2], bool))
+    else:
+        limits = (config.max_joint_keypoints, config.min_keypoints)
+        joints = greedy_peaks(heatmap, config.joint_threshold, config.suppression_radius_hm, *limits)
     if object_map is None:
         return Keypoints(*joints, jnp.zeros_like(joints[1]))
     things = greedy_peaks(

@@ -10,7 +10,9 @@ from jaxtyping import Array, Bool, Float, UInt8
 from occrobnet_jax.models.backbone import make_backbone, normalized
 from occrobnet_jax.models.ciet import Ciet, Enhanced, TokenCiet
 from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.finder import FinderHead
 from occrobnet_jax.models.heads import ClassHead, HandHead, PoseHeads
+from occrobnet_jax.models.joint_maps import Located, locate
 from occrobnet_jax.models.keypoints import select_keypoints
 from occrobnet_jax.models.neck import (
     FeaturePyramid,
@@ -27,8 +29,10 @@ from occrobnet_jax.models.queries import QueryLayout, attendable
 from occrobnet_jax.models.remat import apply_block
 from occrobnet_jax.models.tokens import Tokens
 from occrobnet_jax.models.transformer import Decoder, Encoder
-from occrobnet_jax.skeleton import NUM_HANDS
-from occrobnet_jax.types import Keypoints, Predictions
+from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS
+from occrobnet_jax.types import HandCells, Keypoints, Predictions
+
+JOINT_MAP_GAIN = 16.0  # on the outputs of joint maps, whose logits must differ by ten and more [ours]
 
 
 class OccRobNet(nn.Module):
@@ -57,18 +61,13 @@ class OccRobNet(nn.Module):
         config = self.config
         taps = make_backbone(config, self.dtype)(normalized(image, config, self.dtype), train=train)
         train_norms = train and config.batch_norm != "all_frozen"
-        levels, gates = self._levels(taps, train=train_norms)
-
-        heatmap = self._map_head("heatmap_head", levels[0], train=train_norms)[..., 0]
-        object_map = hand_maps = None
-        if config.with_object:
-            object_map = self._map_head("object_head", levels[0], train=train_norms)[..., 0]
-        if config.hand_maps_head:
-            hand_maps = self._map_head("hand_maps_head", levels[0], maps=NUM_HANDS, train=train_norms)
+        levels, gates, cells = self._levels(taps, train=train_norms)
+        maps = self._maps(levels[0], train=train_norms)
+        located = None if maps["joint_maps"] is None else locate(maps["joint_maps"])
         with jax.named_scope("keypoints"):
-            keypoints = self._keypoints(heatmap, object_map, forced, use_forced)
+            keypoints = self._keypoints(maps, located, forced, use_forced)
 
-        map_size = (heatmap.shape[2], heatmap.shape[1])
+        map_size = (levels[0].shape[2], levels[0].shape[1])
         tokens = Tokens(config, self.dtype, name="tokens")(levels, keypoints, map_size)
         if config.ciet_on == "tokens":
             ciet = TokenCiet(config, self.dtype, name="ciet")
@@ -79,56 +78,81 @@ class OccRobNet(nn.Module):
             encoded[-1], jnp.asarray(layout.query_mask()), layout.memory_mask(keypoints), train=train
         )
         return Predictions(
-            heatmap=heatmap,
-            object_map=object_map,
-            hand_maps=hand_maps,
+            **maps,
+            hand_cells=cells,
             keypoints=keypoints,
             hand_logits=HandHead(self.dtype, name="hand_head")(taps[-1]),
             saturated_gates=gates,
             **ClassHead(config, self.dtype, name="class_head")(encoded),
-            **PoseHeads(config, self.dtype, name="pose_heads")(decoded),
+            **PoseHeads(config, self.dtype, name="pose_heads")(decoded, _in_crop(located, map_size)),
         )
 
-    def _levels(self, taps: Maps, *, train: bool) -> tuple[Maps, Float[Array, ""]]:
-        """Neck, CIET, and the levels that tokens see, finest first; and the share of CIET's saturated gates."""
+    def _levels(self, taps: Maps, *, train: bool) -> tuple[Maps, Float[Array, ""], HandCells | None]:
+        """Neck, CIET, and the levels that tokens see, finest first; the share of CIET's saturated gates; the finder's
+        cells.
+        """
         config = self.config
         if config.neck != "fpn":
-            return UNet(config, self.dtype, name="unet")(taps, train=train), jnp.zeros(())
+            return UNet(config, self.dtype, name="unet")(taps, train=train), jnp.zeros(()), None
         pyramid = FeaturePyramid(config.neck_channels, self.dtype, name="fpn")(taps)
+        cells = None
+        if config.finder_head:
+            cells = FinderHead(self.dtype, name="finder_head")(pyramid.p3, train=train)
         enhanced = self._enhance(pyramid, train=train)
         rebuilt = RebuiltPyramid(config, self.dtype, name="rebuilt")(enhanced.features, pyramid)
         p2 = rebuilt.p2 if config.localise_from == "ciet" else pyramid.p2
         block = FinestLevel(config, self.dtype, name="finest")
         finest = apply_block(config.remat, block, p2, taps[0], train=train)
-        return (finest, rebuilt.p2, rebuilt.p3, rebuilt.p4, rebuilt.p5), enhanced.saturated_gates
+        return (finest, rebuilt.p2, rebuilt.p3, rebuilt.p4, rebuilt.p5), enhanced.saturated_gates, cells
 
     def _enhance(self, pyramid: Pyramid, *, train: bool) -> Enhanced:
         features = average_pool(pyramid.p2, self.config.ciet_stride // 4)
         return Ciet(self.config, self.dtype, name="ciet")(features, train=train)
 
-    def _map_head(
-        self, name: str, finest: Float[Array, "b hh ww c"], *, maps: int = 1, train: bool
-    ) -> Float[Array, "b hh ww maps"]:
-        hidden = map_head_widths(self.config, finest.shape[-1])
-        return MapHead(hidden, self.config.heatmap_gain, maps, self.dtype, name=name)(finest, train=train)
+    def _maps(self, finest: Float[Array, "b hh ww c"], *, train: bool) -> dict[str, Any]:
+        """Return the fields of Predictions that are read off the finest level; None of those that the config lacks."""
+        config = self.config
+
+        def read(name: str, maps: int = 1, gain: float = config.heatmap_gain) -> Float[Array, "b hh ww maps"]:
+            hidden = map_head_widths(config, finest.shape[-1])
+            return MapHead(hidden, gain, maps, self.dtype, name=name)(finest, train=train)
+
+        joints = NUM_HANDS * NUM_JOINTS
+        return {
+            "heatmap": read("heatmap_head")[..., 0],
+            "object_map": read("object_head")[..., 0] if config.with_object else None,
+            "hand_maps": read("hand_maps_head", NUM_HANDS) if config.hand_maps_head else None,
+            "joint_maps": read("joint_maps_head", joints, JOINT_MAP_GAIN) if config.joint_maps_head else None,
+        }
 
     def _keypoints(
         self,
-        heatmap: Array,
-        object_map: Array | None,
+        maps: dict[str, Any],
+        located: Located | None,
         forced: Keypoints | None,
         use_forced: Bool[Array, " b"] | None,
     ) -> Keypoints:
         """Detected keypoints, or the forced ones; only what is asked for is computed."""
+
+        def detected() -> Keypoints:
+            return select_keypoints(maps["heatmap"], maps["object_map"], self.config, located)
+
         if forced is None:
-            return select_keypoints(heatmap, object_map, self.config)
+            return detected()
         if use_forced is None:
             return forced
 
         def mixed() -> Keypoints:
-            return _chosen(use_forced, forced, select_keypoints(heatmap, object_map, self.config))
+            return _chosen(use_forced, forced, detected())
 
         return jax.lax.cond(use_forced.all(), lambda: forced, mixed)
+
+
+def _in_crop(located: Located | None, map_size: tuple[int, int]) -> Float[Array, "b nj 2"] | None:
+    """Return where the maps have the joints, as shares of the crop's sides; no gradient flows back to the maps."""
+    if located is None:
+        return None
+    return jax.lax.stop_gradient(located.xy_hm) / jnp.array(map_size, jnp.float32)[None, None]
 
 
 def _chosen(mask: Bool[Array, " b"], chosen: Keypoints, others: Keypoints) -> Keypoints:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen import initializers
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
@@ -37,6 +38,9 @@ class Tokens(nn.Module):
         split = config.max_joint_keypoints
         joints = jnp.concatenate([level[:, :split] for level in sampled], -1)
         tokens = Mlp(config.token_mlp, features, True, self.dtype, name="joint_mlp")(joints)
+        if config.keypoints == "joints":
+            identity = self.param("joint_identity", initializers.normal(1.0), (split, features), jnp.float32)
+            tokens = tokens + identity.astype(self.dtype)[None]
         if config.with_object:
             things = jnp.concatenate([level[:, split:] for level in sampled[-COARSE_LEVELS:]], -1)
             things = Mlp(config.object_token_mlp, features, True, self.dtype, name="object_mlp")(things)

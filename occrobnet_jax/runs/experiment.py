@@ -22,6 +22,9 @@ class LossConfig:
     heatmap: float = 0.01
     object_map: float = 0.001
     hand_maps: float = 0.001  # [ours]
+    joint_maps: float = 1.0  # of a joint's own map [ours]
+    finder: float = 1.0  # whether a cell is the middle of a hand [ours]
+    finder_box: float = 1.0  # and where that hand's box is [ours]
     keypoint_class: float = 1.0
     hand_identity: float = 0.0  # which hand a token belongs to; 1 with model.token_classifier="joint_and_hands" [ours]
     axis_heatmaps: float = 1000.0  # 2.5D

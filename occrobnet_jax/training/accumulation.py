@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from occrobnet_jax.training.losses import Term
+from occrobnet_jax.training.terms import Term
 
 
 class Outcome(NamedTuple):

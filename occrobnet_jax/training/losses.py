@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Float
 
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.kinematics import accumulate_bones, bone_vectors
@@ -20,9 +20,9 @@ from occrobnet_jax.models.hand import flat_axis_angle, rotation_matrices
 from occrobnet_jax.runs.experiment import LossConfig
 from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, WRIST
 from occrobnet_jax.training import targets
+from occrobnet_jax.training.localization import localization_losses
+from occrobnet_jax.training.terms import Term, masked
 from occrobnet_jax.types import Batch, Predictions
-
-Term = tuple[Float[Array, ""], Float[Array, ""]]
 
 GRID_PX = 128.0  # pixels across the crop in which KypT's 2D weights are meant
 CHORD_EPSILON = 1e-10  # keeps the gradient finite where a rotation is exact
@@ -39,6 +39,7 @@ def losses(
         For each term its weighted sum and its count; `total` divides and adds them.
     """
     terms = _map_losses(predictions, batch, model_config, loss_config)
+    terms |= localization_losses(predictions, batch, model_config, loss_config)
     terms["keypoint_class"] = keypoint_class_loss(predictions, batch, model_config, loss_config)
     if loss_config.hand_identity:
         terms["hand_identity"] = hand_identity_loss(predictions, batch, model_config, loss_config)
@@ -64,13 +65,6 @@ def total(terms: dict[str, Term], counts: dict[str, Float[Array, ""]] | None = N
 def pose_mask(predictions: Predictions, batch: Batch) -> Float[Array, " b"]:
     """Examples that teach poses: real ones with at least one keypoint (KypT drops those without)."""
     return (batch.is_real & predictions.keypoints.valid.any(-1)).astype(jnp.float32)
-
-
-def masked(values: Float[Array, "..."], mask: Num[Array, "..."] | Bool[Array, "..."], normalise: str) -> Term:
-    """Sum over the valid elements, and the count of all elements or of the valid ones."""
-    mask = jnp.broadcast_to(mask, values.shape).astype(jnp.float32)  # over layers too
-    count = jnp.asarray(float(values.size)) if normalise == "all" else mask.sum()
-    return jnp.sum(jnp.where(mask > 0, values, 0.0) * mask), count
 
 
 def _map_losses(

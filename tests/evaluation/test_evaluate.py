@@ -153,7 +153,7 @@ def test_predictions_carry_what_benchmarks_ask_for(workdir: Path, experiment: Ex
 
 
 def test_the_fields_of_a_pose_are_known_without_jax() -> None:
-    assert tuple(field.name for field in dataclasses.fields(Pose)) == records_of.POSE + records_of.ANGLES
+    assert tuple(field.name for field in dataclasses.fields(Pose)) == records_of.POSE + records_of.OPTIONAL
 
 
 def test_report_is_one_file_without_links(workdir: Path) -> None:

@@ -21,7 +21,7 @@ CHUNK = 512
 
 LABELS = tuple(field.name for field in fields.BATCH if field.recorded)
 POSE = tuple(field.name for field in fields.POSE)
-ANGLES = tuple(field.name for field in fields.ANGLES)
+OPTIONAL = tuple(field.name for field in fields.OPTIONAL)
 PREDICTED = tuple(f"predicted_{name}" for name in POSE)
 FACTS = tuple(field.name for field in fields.FACTS)
 
@@ -31,7 +31,7 @@ MESH = ("vertices_cam_m", "vertices_known", "predicted_vertices_rel_m")
 
 SHAPES = {
     **{field.name: field.shape for field in (*fields.BATCH, *fields.FACTS)},
-    **{f"predicted_{field.name}": field.shape for field in (*fields.POSE, *fields.ANGLES)},
+    **{f"predicted_{field.name}": field.shape for field in (*fields.POSE, *fields.OPTIONAL)},
     "vertices_cam_m": (2, 778, 3),
     "vertices_known": (2,),
     "predicted_vertices_rel_m": (2, 778, 3),

@@ -1,0 +1,91 @@
+"""Where maps of single joints have their joints, and tokens there that know which joint they are."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from occrobnet_jax.models.config import ModelConfig
+from occrobnet_jax.models.finder import HandFinder
+from occrobnet_jax.models.heads import PoseHeads
+from occrobnet_jax.models.joint_maps import locate
+from occrobnet_jax.models.occrobnet import OccRobNet
+from occrobnet_jax.models.queries import QueryLayout
+from occrobnet_jax.types import Keypoints, Predictions
+from tests.support.fake_runs import drawn_for
+from tests.support.tiny import LEAN_MODEL
+
+JOINTS = dataclasses.replace(LEAN_MODEL, joint_maps_head=True, keypoints="joints", finder_head=True, ciet="off")
+SIZE_PX = 64
+IMAGE = jnp.asarray(np.random.default_rng(1).integers(0, 255, (2, SIZE_PX, SIZE_PX, 3), np.uint8))
+
+
+def logits(xy: tuple[float, float], sigma: float = 0.8, size: tuple[int, int] = (12, 16)) -> jax.Array:
+    y, x = np.mgrid[: size[0], : size[1]]
+    return jnp.asarray(-((x - xy[0]) ** 2 + (y - xy[1]) ** 2) / (2 * sigma**2))[None, :, :, None]
+
+
+@pytest.mark.parametrize("xy", [(3.0, 4.0), (7.3, 5.8), (12.45, 2.2)])
+def test_a_place_between_pixels_is_found(xy):
+    located = locate(logits(xy))
+    np.testing.assert_allclose(located.xy_hm[0, 0], xy, atol=0.06)
+    assert located.share[0, 0] > 0.95
+
+
+def test_of_two_places_the_likelier_is_taken_and_its_share_said():
+    both = jnp.logaddexp(logits((3.0, 3.0)) + jnp.log(0.7), logits((11.0, 8.0)) + jnp.log(0.3))
+    located = locate(both)
+    np.testing.assert_allclose(located.xy_hm[0, 0], (3.0, 3.0), atol=0.02)
+    np.testing.assert_allclose(located.share[0, 0], 0.7, atol=0.02)
+
+
+def test_a_map_that_says_nothing_is_unsure():
+    assert locate(jnp.zeros((1, 16, 16, 1))).share[0, 0] < 0.05
+
+
+@pytest.fixture(scope="module")
+def predict() -> Callable[..., Predictions]:
+    """The network with drawn weights, on two pictures of noise."""
+    model = OccRobNet(JOINTS)
+    variables = drawn_for(model)
+    return jax.jit(lambda forced: model.apply(variables, IMAGE, train=False, forced=forced))
+
+
+def test_tokens_and_2d_joints_stand_where_the_maps_have_them(predict):
+    predictions = predict(None)
+    located = locate(predictions.joint_maps)
+    np.testing.assert_allclose(predictions.keypoints.xy_hm, located.xy_hm, atol=1e-4)
+    assert predictions.keypoints.valid.all()
+
+
+def test_2d_joints_are_corrections_of_where_the_maps_have_them():
+    """The same queries, and joints located one tenth of the crop further on."""
+    queries = jnp.asarray(np.random.default_rng(2).normal(size=(1, 2, QueryLayout.of(JOINTS).size, JOINTS.width)))
+    heads, located = PoseHeads(JOINTS), jnp.full((2, 42, 2), 0.3)
+    variables = heads.init(jax.random.key(0), queries, located)
+    here, there = (heads.apply(variables, queries, place)["joints_crop"] for place in (located, located + 0.1))
+    np.testing.assert_allclose(there - here, 0.1, atol=1e-6)
+    np.testing.assert_allclose(here, 0.3, atol=0.1)  # a new network hardly corrects
+
+
+def test_a_token_knows_which_joint_it_is(predict):
+    """Two joints at one place, and still two different tokens."""
+    at_one_place = Keypoints(jnp.full((2, 42, 2), 5.0), jnp.ones((2, 42), bool), jnp.zeros((2, 42), bool))
+    tokens = predict(at_one_place).class_logits[-1, 0]
+    assert jnp.abs(tokens[0] - tokens[1]).max() > 1e-2
+
+
+def test_the_finder_alone_says_what_it_says_in_the_network(predict):
+    alone = jax.jit(HandFinder(JOINTS).apply)(drawn_for(OccRobNet(JOINTS)), IMAGE)
+    for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(predict(None).hand_cells), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_keypoints_of_joints_need_their_maps():
+    with pytest.raises(ValueError, match="joint_maps_head=True"):
+        ModelConfig(keypoints="joints", max_joint_keypoints=42)
+    with pytest.raises(ValueError, match="must be 42"):
+        ModelConfig(keypoints="joints", joint_maps_head=True, max_joint_keypoints=50)
