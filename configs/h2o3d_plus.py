@@ -1,5 +1,7 @@
 """A stronger sibling of `configs/h2o3d.py`: a cosine after a warm-up, clipping, averaged weights.
 
+Maps of both hands beside the object's, too, taught where `prepare --mano` has drawn their masks.
+
 Not measured: whether it is stronger is what these commands would tell, against the paper's 2.86 cm, on the server only.
 
     python train.py --config=configs/h2o3d_plus.py --workdir=runs/h2o3d_plus \

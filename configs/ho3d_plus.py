@@ -1,5 +1,7 @@
 """A stronger sibling of `configs/ho3d.py`: a cosine after a warm-up, clipping, averaged weights.
 
+Maps of both hands beside the object's, too, taught where `prepare --mano` has drawn their masks.
+
 Not measured: whether it is stronger is what these commands would tell, against WiLoR's 7.5 mm, Procrustes-aligned.
 
     python train.py --config=configs/ho3d_plus.py --workdir=runs/ho3d_plus \

@@ -1,5 +1,7 @@
 """A stronger sibling of `configs/interhand26m.py`: soft-argmax, a cosine after a warm-up, clipping, averaged weights.
 
+Maps of both hands beside the object's, too, taught where `prepare --mano` has drawn their masks.
+
 Not measured: whether it is stronger is what these commands would tell, against A2J-Transformer's 9.63 mm.
 
     python train.py --config=configs/interhand26m_plus.py --workdir=runs/interhand26m_plus \

@@ -96,15 +96,17 @@ def get_recipe(
 def keypoint_transformer(config: ConfigDict) -> ConfigDict:
     """Keypoint Transformer as its code trained it, in place of OccRobNet (the table of docs/choices.md)."""
     config.compute_dtype = "float32"
-    config.model.update(neck="unet", ciet="off", input_normalisation="unit", joints_2d_head=False)
+    config.model.update(neck="unet", ciet="off", input_normalisation="unit", joints_2d_head=False, neck_init_std=0.001)
     config.model.hand_presence = "tokens"  # its head of the hands is trained with weight 0
     config.loss.hand_type = 0.0
+    config.loss.object_translation_factors = config.loss.object_corner_factors
     config.data.update(crop_centre="half_size", crop_averaging=False)
     return config
 
 
 def stronger(config: ConfigDict) -> ConfigDict:
     """Return what is known to help elsewhere and none of the parents had, beside the same network [ours]."""
+    config.model.hand_maps_head = True  # taught where masks of the hands are stored: `prepare --mano` draws them
     optimizer = config.optimizer
     optimizer.schedule = "cosine"
     optimizer.warmup_steps = config.total_steps // 100

@@ -16,7 +16,7 @@ from flax.linen import initializers
 from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, layer_norm
+from occrobnet_jax.models.layers import BATCH_NORM_EPSILON, Conv, dense, layer_norm, normal_or_he
 from occrobnet_jax.models.ops.attention import scaled_products, softmax_attention
 from occrobnet_jax.models.ops.gelu import gelu
 from occrobnet_jax.models.ops.gradient_sums import for_each_example
@@ -155,7 +155,7 @@ class InjectionBlock(nn.Module):
         return mixed if gates is None else mixed * jnp.swapaxes(gates, 1, 2).astype(self.dtype)
 
     def _mlp(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        init = initializers.normal(self.config.ciet_init_std)
+        init = initializers.normal(self.config.ciet_mlp_init_std)
         hidden = dense(self.config.ciet_mlp_ratio * x.shape[-1], init, self.dtype, "mlp_in")
         out = dense(x.shape[-1], init, self.dtype, "mlp_out")
         return out(gelu(hidden(x)))
@@ -185,7 +185,8 @@ class Ciet(nn.Module):
 
     def _merge(self, z: Float[Array, "b h w c2"]) -> Float[Array, "b h w c"]:
         channels = z.shape[-1] // 2
-        conv = {"use_bias": True, "dtype": self.dtype}
+        init = normal_or_he(self.config.ciet_merge_init_std)
+        conv = {"use_bias": True, "kernel_init": init, "dtype": self.dtype}
         deep = nn.relu(Conv(channels, 3, **conv, name="merge_conv1")(z))
         deep = Conv(channels, 3, **conv, name="merge_conv2")(deep)
         return deep + Conv(channels, 1, **conv, name="merge_shortcut")(z)

@@ -36,6 +36,7 @@ class ModelConfig:
     # --- Neck and the maps read off it
     neck: Literal["fpn", "unet", "unet_big"] = "fpn"  # the two U-Nets are KypT's decoders
     neck_channels: int = 256
+    neck_init_std: float = 0.0  # of the U-Nets' and the map heads' convolutions; 0: He's [KypT: 0.001]
     heatmap_channels: int = 32  # of the finest level
     heatmap_stride: Literal[2, 4] = 2  # input px per heatmap px
     heatmap_gain: float = 1.0  # factor on the heads' outputs; 255 suits training from scratch [ours]
@@ -55,6 +56,8 @@ class ModelConfig:
     ciet_stride: Literal[8, 16] = 8  # input px per token; 8 gives 32 x 32 tokens at 256 px
     ciet_self_enhancing_blocks: int = 0  # HandOccNet's SET; whether the paper has it is unknown
     ciet_init_std: float = 0.001  # of its projections; larger values saturate the summed gates [FIT]
+    ciet_mlp_init_std: float = 0.001  # of its MLPs [FIT: 0.01]
+    ciet_merge_init_std: float = 0.0  # of the convolutions that merge evidence and context; 0: He's [FIT: 0.001]
     ciet_position_std: float = 0.02  # of its position maps [ours]
 
     # --- Keypoints [KypT]

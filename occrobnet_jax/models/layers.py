@@ -25,6 +25,12 @@ he_normal = initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
 depthwise_normal = initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 """He's, of a layer in which each output sees one channel alone."""
 
+
+def normal_or_he(std: float) -> nn.initializers.Initializer:
+    """Return the normal initialisation of this deviation; for 0 torchvision's."""
+    return initializers.normal(std) if std else he_normal
+
+
 small_normal = initializers.normal(0.001)
 """KypT's initialisation of its decoder. For heads that speak in metres ours too: an ordinary one starts a metre off."""
 
@@ -107,11 +113,12 @@ class ConvBnRelu(nn.Module):
     stride: int = 1
     use_bias: bool = True
     dtype: Any = jnp.float32
+    kernel_init: nn.initializers.Initializer = he_normal
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
         """Apply the three in turn."""
-        conv = Conv(self.features, self.kernel, self.stride, self.use_bias, dtype=self.dtype, name="conv")
+        conv = Conv(self.features, self.kernel, self.stride, self.use_bias, self.kernel_init, self.dtype, name="conv")
         return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(conv(x), train=train))
 
 
@@ -120,11 +127,12 @@ class UpConvBnRelu(nn.Module):
 
     features: int
     dtype: Any = jnp.float32
+    kernel_init: nn.initializers.Initializer = he_normal
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w cin"], *, train: bool) -> Float[Array, "b h2 w2 cout"]:
         """Apply the three in turn."""
-        weights = self.param("kernel", he_normal, (4, 4, x.shape[-1], self.features), jnp.float32)
+        weights = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features), jnp.float32)
         y = weight_product(transposed_conv_4x4, x.astype(self.dtype), weights.astype(self.dtype))
         return nn.relu(BatchNorm(dtype=self.dtype, name="norm")(y, train=train))
 

@@ -8,7 +8,15 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.layers import Conv, ConvBnRelu, UpConvBnRelu, small_normal, upsample_2x
+from occrobnet_jax.models.layers import (
+    Conv,
+    ConvBnRelu,
+    UpConvBnRelu,
+    he_normal,
+    normal_or_he,
+    small_normal,
+    upsample_2x,
+)
 
 Maps = tuple[Float[Array, "b _ _ _"], ...]
 
@@ -73,19 +81,20 @@ class UNet(nn.Module):
         widths = [taps[-1].shape[-1] // n for n in ((2, 4, 8, 16) if big else (8, 16, 32, 32))]
         lateral_widths = [taps[-1].shape[-1] // n for n in (8, 16, 32, 64)]
         out_widths = [taps[-1].shape[-1] // n for n in ((2, 4, 8, 16) if big else (8, 16, 32, 64))]
+        init = normal_or_he(self.config.neck_init_std)
         level = taps[-1]
         levels = [level if big else self._lateral("lateral0", taps[-1].shape[-1] // 4)(level, train=train)]
         for i, skip in enumerate(taps[-2::-1]):
-            up = UpConvBnRelu(widths[i], self.dtype, name=f"up{i + 1}")(level, train=train)
+            up = UpConvBnRelu(widths[i], self.dtype, init, name=f"up{i + 1}")(level, train=train)
             side = skip if big else self._lateral(f"lateral{i + 1}", lateral_widths[i])(skip, train=train)
-            level = ConvBnRelu(out_widths[i], dtype=self.dtype, name=f"conv{i + 1}")(
-                jnp.concatenate([side, up], -1), train=train
-            )
+            conv = ConvBnRelu(out_widths[i], dtype=self.dtype, kernel_init=init, name=f"conv{i + 1}")
+            level = conv(jnp.concatenate([side, up], -1), train=train)
             levels.append(level)
         return tuple(reversed(levels))
 
     def _lateral(self, name: str, features: int) -> ConvBnRelu:
-        return ConvBnRelu(features, 1, dtype=self.dtype, name=name)
+        init = normal_or_he(self.config.neck_init_std)
+        return ConvBnRelu(features, 1, dtype=self.dtype, kernel_init=init, name=name)
 
 
 class MapHead(nn.Module):
@@ -95,13 +104,15 @@ class MapHead(nn.Module):
     gain: float
     maps: int = 1
     dtype: Any = jnp.float32
+    kernel_init: nn.initializers.Initializer = he_normal
 
     @nn.compact
     def __call__(self, finest: Float[Array, "b hh ww c"], *, train: bool) -> Float[Array, "b hh ww maps"]:
         """Apply 1 x 1 convolutions; the last has no activation."""
         x = finest
         for i, features in enumerate(self.hidden):
-            x = ConvBnRelu(features, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
+            conv = ConvBnRelu(features, 1, dtype=self.dtype, kernel_init=self.kernel_init, name=f"conv{i}")
+            x = conv(x, train=train)
         x = Conv(self.maps, 1, use_bias=True, kernel_init=small_normal, dtype=self.dtype, name="out")(x)
         return self.gain * x.astype(jnp.float32)
 

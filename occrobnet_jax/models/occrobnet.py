@@ -14,6 +14,7 @@ from occrobnet_jax.models.finder import FinderHead
 from occrobnet_jax.models.heads import ClassHead, HandHead, PoseHeads
 from occrobnet_jax.models.joint_maps import Located, locate
 from occrobnet_jax.models.keypoints import select_keypoints
+from occrobnet_jax.models.layers import normal_or_he
 from occrobnet_jax.models.neck import (
     FeaturePyramid,
     FinestLevel,
@@ -115,7 +116,8 @@ class OccRobNet(nn.Module):
 
         def read(name: str, maps: int = 1, gain: float = config.heatmap_gain) -> Float[Array, "b hh ww maps"]:
             hidden = map_head_widths(config, finest.shape[-1])
-            return MapHead(hidden, gain, maps, self.dtype, name=name)(finest, train=train)
+            init = normal_or_he(config.neck_init_std)
+            return MapHead(hidden, gain, maps, self.dtype, init, name=name)(finest, train=train)
 
         joints = NUM_HANDS * NUM_JOINTS
         return {

@@ -42,6 +42,7 @@ class LossConfig:
     object_translation: float = 100.0  # per m
     visibility: float = 1.0  # [ours]
     object_corner_factors: tuple[tuple[int, float], ...] = ()  # (object id, factor); KypT: 4 for YCB 10 and 24
+    object_translation_factors: tuple[tuple[int, float], ...] = ()  # the same of translations [KypT: 4 for 10 and 24]
     normalise: Literal["all", "valid"] = "all"
     heatmap_overlap: Literal["sum", "max"] = "sum"  # of near joints; "max" suits coarse heatmaps [ours]
     heatmap_sigma_hm: float = 1.25

@@ -232,17 +232,17 @@ def _object_losses(predictions: Predictions, batch: Batch, config: LossConfig) -
     mask = pose_mask(predictions, batch)
     translation = predictions.object_translation_m
     wanted, known = targets.object_translations(batch, translation.shape[2])
+    factor = _factors(batch, config.object_translation_factors)
+    error = jnp.abs(translation - wanted[None]) * factor[None, :, None, None]
     terms = {
-        "object_translation": masked(
-            jnp.abs(translation - wanted[None]), (known * mask[:, None])[..., None], config.normalise
-        ),
+        "object_translation": masked(error, (known * mask[:, None])[..., None], config.normalise),
         "object_corners": _corner_loss(predictions.object_rotation_6d, translation, batch, mask, config),
     }
     if translation.shape[2] > 1:
         # The three relative translations close a triangle (KypT on H2O-3D).
         gap = predictions.relative_translation_m + translation[:, :, 1] - translation[:, :, 0]
         both = (batch.root_known.all(-1) & batch.object_known) * mask
-        terms["object_triangle"] = masked(jnp.abs(gap), both[:, None], config.normalise)
+        terms["object_triangle"] = masked(jnp.abs(gap) * factor[None, :, None], both[:, None], config.normalise)
     return terms
 
 
@@ -262,7 +262,13 @@ def _corner_loss(
     posed = pose("lbij,bkj->lbki", rotation_6d_to_matrix(rotation_6d), corners) + chosen[:, :, None]
     wanted = pose("bsij,bkj->bski", targets.equivalent_rotations(batch), corners) + first[:, None, None]
     error = MM * jnp.abs(posed[:, :, None] - wanted[None]).mean((-2, -1)).min(-1)
-    factor = jnp.ones(len(mask))
-    for object_id, value in config.object_corner_factors:
-        factor = jnp.where(batch.object_id == object_id, value, factor)
+    factor = _factors(batch, config.object_corner_factors)
     return masked(error * factor[None], known.any(-1) * mask, config.normalise)
+
+
+def _factors(batch: Batch, factors: tuple[tuple[int, float], ...]) -> Float[Array, " b"]:
+    """Return the factor of each example's object, 1 for those that have none."""
+    factor = jnp.ones(len(batch.object_id))
+    for object_id, value in factors:
+        factor = jnp.where(batch.object_id == object_id, value, factor)
+    return factor

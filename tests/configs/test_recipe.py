@@ -111,13 +111,16 @@ def test_keypoint_transformer_is_trained_as_its_files_are_read(name, layers):
         0.0 if name == "interhand26m" else 10.0,
     )
     assert kypt.loss.object_corner_factors == (() if name == "interhand26m" else ((10, 4.0), (24, 4.0)))
-    assert dataclasses.replace(kypt.loss, hand_type=1.0) == ours.loss
+    assert kypt.loss.object_translation_factors == kypt.loss.object_corner_factors
+    assert dataclasses.replace(kypt.loss, hand_type=1.0, object_translation_factors=()) == ours.loss
+    assert (model.neck_init_std, ours.model.neck_init_std) == (0.001, 0.0)
     assert experiment(f"kypt_{name}", "batch=96").total_steps == ours.total_steps
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_stronger_sibling_forgets_by_examples_whatever_the_batch(name):
     small, large = (experiment(f"{name}_plus", f"batch={batch}").optimizer for batch in (96, 768))
+    assert experiment(f"{name}_plus").model.hand_maps_head
     assert small.schedule == "cosine"
     assert small.average_decay**8 == pytest.approx(large.average_decay, rel=1e-12)
     assert 7 * large.warmup_steps < small.warmup_steps < 9 * large.warmup_steps

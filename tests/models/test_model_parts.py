@@ -1,17 +1,22 @@
 """The network's building blocks against independent formulations."""
 
+import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax import traverse_util
+from flax.linen import initializers
 from scipy import ndimage, special
 
 from occrobnet_jax.models import layers, tokens
 from occrobnet_jax.models.ciet import Ciet, InjectionBlock
 from occrobnet_jax.models.decode import axis_positions
+from occrobnet_jax.models.neck import UNet
 from occrobnet_jax.models.ops.peaks import greedy_peaks
 from occrobnet_jax.models.queries import QueryLayout
 from occrobnet_jax.types import Keypoints
@@ -99,6 +104,24 @@ def test_the_strongest_are_taken_where_none_passes() -> None:
     xy, valid = greedy_peaks(jnp.asarray(maps), 20.0, 5.0, 50, min_peaks=7)
     assert [tuple(p) for p in np.asarray(xy[0, :7]).astype(int)] == greedy_oracle(maps[0], -np.inf, 5.0, 7)
     assert valid[0].sum() == 7
+
+
+def test_the_parents_initialisations_are_on_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initializers, "normal", initializers.constant)  # what is drawn is the deviation itself
+
+    def deviations(module: nn.Module, inputs: Any) -> dict[str, float]:
+        params = jax.jit(lambda: module.init(jax.random.key(0), inputs, train=False)["params"])()
+        flat = traverse_util.flatten_dict(params)
+        return {path[-2]: float(leaf.mean()) for path, leaf in flat.items() if path[-1] == "kernel"}
+
+    config = tiny_model(neck_init_std=0.001, ciet_init_std=0.1, ciet_mlp_init_std=0.01, ciet_merge_init_std=0.003)
+    unet = UNet(dataclasses.replace(config, neck="unet", ciet="off", heatmap_stride=2))
+    taps = tuple(jnp.zeros((1, size, size, 64)) for size in (32, 16, 8, 4, 2))
+    assert max(abs(std - 0.001) for std in deviations(unet, taps).values()) < 1e-6
+    expected = {"query": 0.1, "key": 0.1, "value": 0.1, "mlp_in": 0.01, "mlp_out": 0.01}
+    expected |= {"merge_conv1": 0.003, "merge_conv2": 0.003, "merge_shortcut": 0.003}
+    drawn = deviations(Ciet(config), jnp.zeros((1, 4, 4, 16)))
+    assert {name: drawn[name] for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
 def injection(gate: str, kind: str, seed: int = 0) -> tuple[InjectionBlock, dict, jax.Array, jax.Array]:

@@ -76,6 +76,25 @@ def test_an_error_in_a_prediction_costs_its_own_terms(field: str, terms: set[str
     assert {name for name in after if after[name] > before[name] + 1e-3} == terms
 
 
+def test_an_object_with_a_factor_costs_so_much_more() -> None:
+    assert PERFECT.object_translation_m is not None
+    spoilt = PERFECT.replace(object_translation_m=PERFECT.object_translation_m + 0.1)
+    batch = BATCH.replace(object_id=jnp.full_like(BATCH.object_id, 10))
+
+    on_corners = dataclasses.replace(LOSS, object_corner_factors=((24, 9.0), (10, 4.0)))
+    on_translations = dataclasses.replace(LOSS, object_translation_factors=((10, 4.0),))
+
+    @jax.jit
+    def costs(predictions: Predictions) -> list[dict[str, jax.Array]]:
+        found = [losses._object_losses(predictions, batch, config) for config in (LOSS, on_corners, on_translations)]
+        return [{name: value / count for name, (value, count) in terms.items()} for terms in found]
+
+    plain, corners, translations = costs(spoilt)
+    names = ("object_corners", "object_translation", "object_triangle")
+    assert [corners[name] / plain[name] for name in names] == pytest.approx([4, 1, 1])
+    assert [translations[name] / plain[name] for name in names] == pytest.approx([1, 4, 4])
+
+
 def test_masks_of_the_object_alone_teach_no_maps_of_hands() -> None:
     """HO-3D's and H2O-3D's authors paint the object; hands are known where MANO has drawn them."""
     assert PERFECT.hand_maps is not None
