@@ -19,6 +19,7 @@ class DataConfig:
 
     # --- What is read
     name: str = "synthetic_hands"  # as input_pipeline.prepare wrote it; "ho3d_v2+h2o3d" trains on both
+    shares: tuple[float, ...] = ()  # of the datasets of `name` in training: (0.7, 0.3); () shows every example as often
     data_dir: str = "data"  # folder that holds the prepared datasets
     train_split: str = "train"  # TFDS syntax: "train[:8]" are the first 8 examples, "train+val" both
     eval_split: str = "val"  # of several datasets, "h2o3d/val" is that of one
@@ -48,6 +49,7 @@ class DataConfig:
         for name in self.name.split("+"):
             if "/" in inner(name):
                 raise ValueError(f"data.name={name!r} must be the name of a dataset in data.data_dir={self.data_dir!r}")
+        self._check_shares()
         if self.input_size_px < COARSEST_STRIDE or self.input_size_px % COARSEST_STRIDE:
             raise ValueError(
                 f"data.input_size_px={self.input_size_px} must be a positive multiple of {COARSEST_STRIDE}"
@@ -65,3 +67,13 @@ class DataConfig:
             raise ValueError("data.scale_share=1 lets the crop shrink to nothing; take less than 1")
         if not 0 <= self.rotation_deg <= 180:
             raise ValueError(f"data.rotation_deg={self.rotation_deg} must lie between 0 and 180 degrees")
+
+    def _check_shares(self) -> None:
+        names = self.name.split("+")
+        if self.shares and (
+            len(self.shares) != len(names) or min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-6
+        ):
+            raise ValueError(
+                f"data.shares={self.shares} must be one number above 0 for each of the {len(names)} datasets of "
+                f"data.name={self.name!r}, together 1"
+            )

@@ -65,9 +65,24 @@ def train_batches(
     """
     share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
     split = open_split(data, data.train_split)
-    positions = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
-    rows = positions.random_map(_TrainingRow(split, data, heatmap_stride))[examples_seen:ENDLESS]
+    rows = _order(split, data.shares, seed).random_map(_TrainingRow(split, data, heatmap_stride))[examples_seen:ENDLESS]
     return _iterate(rows, share, host, num_hosts, data.num_workers)
+
+
+def _order(split: Split, shares: tuple[float, ...], seed: int) -> grain.MapDataset:
+    """Return the row of the split at each position of training, endlessly.
+
+    Without shares every epoch is a new order of all examples. With them each dataset goes through its epochs by itself,
+    and a position's dataset is fixed: of any run of positions each has its share, to within one.
+    """
+    if not shares:
+        return grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
+    ends = list(itertools.accumulate(split.part_sizes))
+    parts = [
+        grain.MapDataset.range(end - size, end).seed(seed).shuffle().repeat()
+        for end, size in zip(ends, split.part_sizes, strict=True)
+    ]
+    return grain.MapDataset.mix(parts, shares).seed(seed)
 
 
 def eval_batches(

@@ -40,6 +40,11 @@ class Split:
     def __len__(self) -> int:
         return len(self._records)
 
+    @property
+    def part_sizes(self) -> tuple[int, ...]:
+        """Numbers of examples of the datasets that it consists of, in order."""
+        return (len(self),)
+
     def __getitem__(self, index: int) -> Example:
         """Example number `index`, its fields typed as `schema` says."""
         try:
@@ -57,6 +62,11 @@ class Mixture(Split):
 
     def __len__(self) -> int:
         return self._ends[-1]
+
+    @property
+    def part_sizes(self) -> tuple[int, ...]:
+        """Numbers of examples of the datasets that it consists of, in order."""
+        return tuple(len(part) for part in self._parts)
 
     def __getitem__(self, index: int) -> Example:
         """Example number `index`, its fields typed as `schema` says."""

@@ -30,7 +30,7 @@ def torch_batch(batch: Batch, device: torch.device | str = "cpu") -> TorchBatch:
 def fully_annotated(batch: TorchBatch) -> Tensor:
     """Examples in which every hand that is there has all its joints."""
     any_joint, all_joints = batch.joint_px_annotated.any(-1), batch.joint_px_annotated.all(-1)
-    present = any_joint | (batch.hand_present & batch.hand_present_known[:, None])
+    present = any_joint | batch.hand_present
     return any_joint.any(-1) & (all_joints | ~present).all(-1)
 
 

@@ -34,7 +34,7 @@ MAX_SEQUENCE_CHARACTERS = 200
 _SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 ORDERS = {"interhand26m": INTERHAND, "ho3d": HO3D, "mano": HO3D, "openpose": OPENPOSE, "mediapipe": OPENPOSE}
 METRES_PER = {"m": 1.0, "mm": 0.001}
-IMAGE_KEYS = {"file", "split", "intrinsics", "box", "sequence", *HAND_NAMES}
+IMAGE_KEYS = {"file", "split", "intrinsics", "box", "sequence", "all_hands", *HAND_NAMES}
 HAND_KEYS = {"joints_cam", "joints_px"}
 GUESSED_FOCAL_LENGTH = 1.0  # of the photo's long side, where there are no 3D joints to need the true one
 MOST_APART = 0.05  # of the photo's long side: a joint's 2D place and the projection of its 3D one
@@ -110,8 +110,7 @@ class CustomDataset:
             "sequence": _sequence(image, place),
             "height": np.int32(height),
             "width": np.int32(width),
-            "hand_present": np.array([hand in image for hand in HAND_NAMES], np.uint8),
-            "hand_present_known": np.uint8(1),
+            **_presence(image, place),
             "labels_complete": np.uint8(1),
         }
         example["intrinsics"] = self._intrinsics(image, example, place)
@@ -257,6 +256,15 @@ def _sequence(image: dict[str, Any], place: str) -> str:
     if not isinstance(sequence, str | int) or len(str(sequence)) > MAX_SEQUENCE_CHARACTERS:
         raise ValueError(f"{place}: sequence must be a text of up to {MAX_SEQUENCE_CHARACTERS} characters")
     return str(sequence)
+
+
+def _presence(image: dict[str, Any], place: str) -> Example:
+    """Return which hands are in the picture; where others than the listed ones may be, each of them may."""
+    all_hands = image.get("all_hands", True)
+    if not isinstance(all_hands, bool):
+        raise ValueError(f"{place}: all_hands must be true or false")
+    present = [hand in image or not all_hands for hand in HAND_NAMES]
+    return {"hand_present": np.array(present, np.uint8), "hand_present_known": np.uint8(all_hands)}
 
 
 def _numbers(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -12,7 +12,10 @@ from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 
 OF_EMBEDDED_HAND = frozenset({"synthetic_hands", "synthetic_hands_v2"})
-"""Datasets whose pose parameters are the embedded hand's; all others' are MANO's."""
+"""Datasets whose pose parameters are the embedded hand's; those of others are MANO's."""
+
+WITHOUT_POSES = frozenset({"custom"})
+"""Datasets that have no pose parameters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +192,7 @@ class Experiment:
     @property
     def has_pose_labels(self) -> bool:
         """Whether the dataset's `hand_pose` and `hand_shape` are of the hand that a network of angles poses."""
-        names = set(self.data.name.split("+"))
+        names = set(self.data.name.split("+")) - WITHOUT_POSES
         return names.isdisjoint(OF_EMBEDDED_HAND) if self.model.hand_model else names <= OF_EMBEDDED_HAND
 
     @property

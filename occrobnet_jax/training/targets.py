@@ -21,9 +21,11 @@ def root_annotated(batch: Batch) -> Bool[Array, "b n"]:
 
 
 def fully_annotated(batch: Batch) -> Bool[Array, " b"]:
-    """Examples in which every hand that is there has all its joints: elsewhere a heatmap would deny real joints."""
+    """Examples in which every hand that is there, or may be, has all its joints: elsewhere a heatmap would deny real
+    joints.
+    """
     any_joint, all_joints = batch.joint_px_annotated.any(-1), batch.joint_px_annotated.all(-1)
-    present = any_joint | (batch.hand_present & batch.hand_present_known[:, None])
+    present = any_joint | batch.hand_present
     return any_joint.any(-1) & (all_joints | ~present).all(-1)
 
 

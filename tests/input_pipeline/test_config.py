@@ -17,6 +17,8 @@ def test_defaults_are_valid_and_frozen():
     [
         ("input_size_px", 0),
         ("input_size_px", 100),
+        ("shares", (0.5, 0.5)),
+        ("shares", (0.9,)),
         ("num_workers", -1),
         ("box_pad_px", -1.0),
         ("box_scale", 0.0),

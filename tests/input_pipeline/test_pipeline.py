@@ -321,3 +321,29 @@ def test_several_datasets_are_one_after_the_other(tmp_path):
         open_split(data, "val")
     with pytest.raises(ValueError, match=r"names the dataset 'third'; data.name='first\+second' has"):
         open_split(data, "third/val")
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory):
+    """A dataset of three examples (rows 0 to 2) that is half of training, and one of seven (3 to 9)."""
+    folder = tmp_path_factory.mktemp("mixture")
+    for name, rows in (("few", range(3)), ("many", range(3, 10))):
+        write_examples(folder, {"train": [fake_example(row, size=32) for row in rows]}, name)
+    return DataConfig(name="few+many", shares=(0.5, 0.5), data_dir=str(folder), input_size_px=32)
+
+
+def test_each_dataset_has_its_share_of_every_batch_and_its_own_epochs(mixture):
+    seen = rows(take(mixture, 7))
+    assert (seen.reshape(7, 4) < 3).sum(1).tolist() == [2] * 7
+    assert sorted(seen[seen >= 3][:7]) == list(range(3, 10))
+    assert sorted(seen[seen < 3][:3]) == [0, 1, 2]
+    other = rows(take(dataclasses.replace(mixture, shares=(0.25, 0.75)), 20))
+    assert (other < 3).mean() == 0.25
+
+
+def test_a_mixture_restarts_exactly_and_is_that_of_any_number_of_hosts(mixture):
+    whole = take(mixture, 5)
+    assert_same(whole[3:], take(mixture, 2, examples_seen=12))
+    halves = [take(mixture, 5, host=host, num_hosts=2) for host in (0, 1)]
+    np.testing.assert_array_equal(rows(whole).reshape(5, 2, 2), np.stack([rows(h).reshape(5, 2) for h in halves], 1))
+    assert rows(whole).tolist() != rows(take(mixture, 5, seed=6)).tolist()

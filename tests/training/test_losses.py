@@ -141,6 +141,34 @@ def test_hands_of_which_nothing_is_said_teach_no_presence() -> None:
     assert means(wrong, batch)["hand_type"] == 0 < means(wrong, BATCH)["hand_type"]
 
 
+OF_3D = ("bone_vectors_m", "relative_translation_m", "weak_camera", "object_translation_m")
+
+
+def test_2d_labels_add_nothing_to_what_3d_labels_teach() -> None:
+    """A batch whose second half has 2D labels alone has the 3D gradient of its first half, and 2D gradients in both."""
+    in_3d = jnp.arange(6) < 3
+    known = {name: getattr(BATCH, name) & in_3d[:, None] for name in ("root_known",)}
+    known |= {
+        "joint_annotated": BATCH.joint_annotated & in_3d[:, None, None],
+        "object_known": BATCH.object_known & in_3d,
+    }
+    mixed = BATCH.replace(joints_cam_m=jnp.where(in_3d[:, None, None, None], BATCH.joints_cam_m, 0.0), **known)
+    config = dataclasses.replace(LOSS, normalise="valid")
+
+    @jax.jit
+    def gradient(batch: Batch) -> dict[str, jax.Array]:
+        outputs = {name: getattr(PERFECT, name) + 0.01 for name in (*OF_3D, "joints_crop")}
+        return jax.grad(lambda outputs: losses.total(losses.losses(PERFECT.replace(**outputs), batch, CONFIG, config)))(
+            outputs
+        )
+
+    of_mixed, of_alone = gradient(mixed), gradient(BATCH.replace(is_real=in_3d))
+    for name in OF_3D:
+        np.testing.assert_allclose(of_mixed[name], of_alone[name], rtol=1e-4, atol=1e-6, err_msg=name)
+        assert np.abs(of_mixed[name][:, :3]).max() > 0 == np.abs(of_mixed[name][:, 3:]).max(), name
+    assert np.abs(of_mixed["joints_crop"][:, 3:]).max() > 0
+
+
 def test_examples_that_only_fill_up_the_batch_teach_nothing() -> None:
     noise = jax.random.normal(jax.random.key(0), PERFECT.bone_vectors_m.shape)
     spoilt = PERFECT.replace(bone_vectors_m=PERFECT.bone_vectors_m + noise, heatmap=PERFECT.heatmap + 50.0)

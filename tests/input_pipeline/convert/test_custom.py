@@ -122,6 +122,20 @@ def test_a_2d_joint_keeps_its_place_in_the_crop_and_has_no_3d_one(tmp_path):
     np.testing.assert_allclose(label_box(example), [*both.min(0), *both.max(0)], rtol=1e-5)
 
 
+def test_where_other_hands_may_be_nothing_is_taught_of_them(tmp_path):
+    example = one_example(tmp_path, entry(left=None, box=[10, 10, 110, 110], all_hands=False))
+    fields = crop_example(example, DataConfig(input_size_px=128), 2)
+    batch = Batch(**{name: jnp.asarray(value)[None] for name, value in fields.items() if name != "key"})
+    assert not batch.hand_present_known.any()
+    assert targets.fully_annotated(batch).tolist() == [False]
+    keypoints = teacher_keypoints(batch, ModelConfig(with_object=False))
+    elsewhere = keypoints.replace(xy_hm=keypoints.xy_hm.at[0, 0].set(0.0))
+    _, known = targets.token_classes(elsewhere, batch, 2, 0.01)
+    assert np.asarray(known)[0, :21].tolist() == [False] + [True] * 20  # the first token may be another hand's joint
+    with pytest.raises(ValueError, match="all_hands must be true or false"):
+        one_example(tmp_path, entry(all_hands="no"))
+
+
 def test_2d_joints_teach_heatmap_tokens_and_two_axes_but_no_depth(tmp_path):
     example = one_example(tmp_path, entry(left=None, box=[10, 10, 110, 110]))
     fields = crop_example(example, DataConfig(input_size_px=128), 2)
