@@ -1,7 +1,7 @@
-"""TFDS builder of `synthetic_hands`, for those who work with TFDS's own tools.
+"""TFDS builders of the embedded datasets, for those who work with TFDS's own tools.
 
-`python -m input_pipeline.prepare synthetic_hands` writes the same examples in several processes and can resume; this
-writes them in one: `SyntheticHandsBuilder(data_dir=..., file_format="array_record").download_and_prepare()`.
+`python -m input_pipeline.prepare synthetic_hands` writes the same examples in several processes and can resume; these
+write them in one: `SyntheticHandsBuilder(data_dir=..., file_format="array_record").download_and_prepare()`.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline.records import features
 from input_pipeline.schema import Example
+from input_pipeline.synthetic.photos import VERSION_2, SyntheticPhotos
 from input_pipeline.synthetic.source import VERSION, SyntheticHands
 
 DESCRIPTION = """Ray-cast scenes of one or two posed CC0 hands, alone, interacting, or holding a procedural object, with
@@ -25,10 +26,11 @@ class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):
 
     name = "synthetic_hands"
     VERSION = tfds.core.Version(VERSION)
+    SOURCE: type[SyntheticHands] = SyntheticHands
 
     def __init__(self, *, source: SyntheticHands | None = None, **options: Any) -> None:
         """Take TFDS's usual options besides the source."""
-        self._source = source or SyntheticHands()
+        self._source = source or self.SOURCE()
         super().__init__(**options)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -40,3 +42,11 @@ class SyntheticHandsBuilder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, Example]]:
         for index in range(self._source.splits[split]):
             yield index, self._source.example(split, index)
+
+
+class SyntheticHandsV2Builder(SyntheticHandsBuilder):
+    """Generates `synthetic_hands_v2` while it is prepared."""
+
+    name = "synthetic_hands_v2"
+    VERSION = tfds.core.Version(VERSION_2)
+    SOURCE = SyntheticPhotos

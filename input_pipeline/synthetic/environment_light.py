@@ -50,15 +50,21 @@ def light_of(radiance: Float[np.ndarray, "h w 3"]) -> EnvironmentLight:
     to_key = weight @ directions
     key = (solid_angle @ excess) / np.pi
     rest = flat - excess
-    harmonics = (_basis(directions.T) * solid_angle) @ rest * _COSINE_LOBE[:, None]
     ambient = solid_angle @ rest / (4 * np.pi)
     key *= min(1.0, _MOST_KEY * ambient.mean() / max(key.mean(), 1e-9))
     level = ambient[1] + key[1] / 4  # the mean of a clamped cosine over all directions
     return EnvironmentLight(
         (to_key / max(np.linalg.norm(to_key), 1e-9)).astype(np.float32),
         (key / level).astype(np.float32),
-        (harmonics.T / level).astype(np.float32),
+        (harmonics_of(rest.reshape(radiance.shape)) / level).astype(np.float32),
     )
+
+
+def harmonics_of(radiance: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 9"]:
+    """Return what `ambient` makes the light of an equirectangular map of."""
+    directions, solid_angle = map_directions(*radiance.shape[:2])
+    projected = (_basis(directions.T) * solid_angle) @ radiance.reshape(-1, 3)
+    return (projected * _COSINE_LOBE[:, None]).T
 
 
 def ambient(harmonics: Float[np.ndarray, "3 9"], normals: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, "3 n"]:

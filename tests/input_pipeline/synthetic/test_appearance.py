@@ -2,7 +2,7 @@ import numpy as np
 
 from input_pipeline.synthetic.appearance import LINEAR, atlas_places_px, panorama, panorama_view, skin_atlas, skin_names
 from input_pipeline.synthetic.photo_look import atlas_colors
-from occrobnet_jax.hands.embedded_hand import load_hand
+from occrobnet_jax.hands.embedded_hand import FOREARM_BONE, load_hand
 
 
 def test_colors_are_those_of_the_atlas_between_its_pixels():
@@ -20,6 +20,8 @@ def test_every_vertex_has_a_place_on_painted_skin():
     """Palms are paler than backs, nails and all, in dark skins most: the places would not say so if they were off."""
     places, hand = atlas_places_px(), load_hand()
     assert len(places) == len(hand.models[0].skin.rest_m)
+    of_arm = hand.models[0].skin.weights[:, FOREARM_BONE]
+    assert places[of_arm == 1, 0].min() > places[of_arm < 0.3, 0].max() + 10  # the forearm is right of the hand
     for name in skin_names():
         colors = atlas_colors(skin_atlas(name), *places.T)
         assert colors.mean(0).min() > 0.005

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from input_pipeline.synthetic.appearance import environment_names
-from input_pipeline.synthetic.environment_light import ambient, environment_light, light_of, map_directions
+from input_pipeline.synthetic.environment_light import (
+    ambient,
+    environment_light,
+    harmonics_of,
+    light_of,
+    map_directions,
+)
 
 NORMALS = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1], [0.6, -0.8, 0], [0, 0.6, 0.8]]).T
 
@@ -12,6 +18,14 @@ def _irradiance_over_pi(radiance):
     directions, solid_angle = map_directions(*radiance.shape[:2])
     cosine = np.clip(directions @ NORMALS, 0, None)
     return (radiance.reshape(-1, 3).T * solid_angle) @ cosine / np.pi
+
+
+def test_harmonics_of_the_second_degree_are_exact():
+    x, y, z = map_directions(32, 64)[0].T
+    radiance = np.stack([1 + 2 * x * x - y, 2 + x * y + 3 * y * z, 1 + z * z + 0.5 * x * z + z], axis=-1).reshape(
+        32, 64, 3
+    )
+    np.testing.assert_allclose(ambient(harmonics_of(radiance), NORMALS), _irradiance_over_pi(radiance), rtol=0.01)
 
 
 def test_smooth_light_is_that_of_the_sum_over_all_directions():

@@ -8,6 +8,7 @@ import pytest
 from input_pipeline.prepare import make_source, parse_options
 from input_pipeline.schema import validate_example
 from input_pipeline.synthetic import photo_scene
+from input_pipeline.synthetic.builder import SyntheticHandsV2Builder
 from input_pipeline.synthetic.gestures import gesture_angles
 from input_pipeline.synthetic.labels import scene_labels
 from input_pipeline.synthetic.photo_look import HELD_OUT_ENVIRONMENTS, _environment, make_photo_subject
@@ -59,6 +60,8 @@ def test_prepare_makes_it():
     source = make_source(options)
     assert source == SyntheticPhotos({"train": 7, "val": 1000, "test": 1000}, image_size_px=64, seed=3)
     assert source.name in OF_EMBEDDED_HAND
+    assert (source.name, source.version) == (SyntheticHandsV2Builder.name, str(SyntheticHandsV2Builder.VERSION))
+    assert SyntheticHandsV2Builder.SOURCE() == SyntheticPhotos()
 
 
 def test_a_third_of_the_pictures_has_no_hand_and_says_so():
