@@ -10,6 +10,8 @@ from input_pipeline.manifest_file import MANIFEST_FILE, file_facts, hash_lines, 
 from input_pipeline.staging import local_data_dir
 from occrobnet_jax.files.paths import AnyPath, size_of
 
+SHARD = ".array_record-"  # in the name of each
+
 
 def dataset_manifest(data_dir: str | AnyPath, name: str) -> dict[str, Any]:
     """Return what metrics must say about the data that they were made with.
@@ -62,7 +64,12 @@ def verify(folder: AnyPath, *, progress: bool = True) -> list[str]:
         for expected in (*manifest["files"], *shards):
             found += _changes(folder / expected["file"], expected)
             bar.update("examples" in expected)
-    return found
+    listed = {expected["file"] for expected in (*manifest["files"], *shards)}
+    return found + [
+        f"{path} is a shard that the manifest doesn't list"
+        for path in sorted(folder.iterdir())
+        if SHARD in path.name and path.name not in listed
+    ]
 
 
 def _one_manifest(data_dir: str | AnyPath, name: str) -> dict[str, Any]:

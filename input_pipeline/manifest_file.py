@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from occrobnet_jax.files.paths import AnyPath, size_of
+from occrobnet_jax.files.paths import AnyPath, inner, size_of
 from occrobnet_jax.files.readers import read_json
 
 MANIFEST_FILE = "manifest.json"
@@ -49,7 +49,10 @@ def read_manifest(folder: AnyPath) -> Any:
     try:
         sound = manifest["manifest_sha256"] == own_hash(manifest)
         sound = sound and manifest["content_sha256"] == content_hash(manifest["splits"])
-    except (KeyError, TypeError, AttributeError):
+        files = [shard for split in manifest["splits"].values() for shard in split["shards"]] + manifest["files"]
+        sound = sound and all(inner(file["file"]) and file["bytes"] >= 0 and file["sha256"] for file in files)
+        sound = sound and isinstance(manifest["partial"], list) and isinstance(manifest["version"], str)
+    except (KeyError, TypeError, AttributeError, ValueError):
         sound = False
     if not sound:
         raise ValueError(f"{path} was altered or damaged; delete {folder} and prepare the dataset again")

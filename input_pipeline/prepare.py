@@ -7,10 +7,12 @@ is complete. `--verify` compares a prepared dataset with its manifest instead, a
 """
 
 import argparse
+import contextlib
+import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from input_pipeline.convert.custom import CustomDataset
@@ -38,10 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.verify:
             return _verify(options)
-        source = make_source(options)
-        find_published(source, options.data_dir)
-        folder = write_dataset(source, work_dir(options.data_dir), options.num_processes)
-        remove_index(options)
+        with alone(options):
+            source = make_source(options)
+            find_published(source, options.data_dir)
+            folder = write_dataset(source, work_dir(options.data_dir), options.num_processes)
+            remove_index(options)
         print(f"{publish(folder, options.data_dir)}\n{report(folder)}")
     except (ValueError, OSError) as error:  # a full disk, a folder or bucket that can't be written
         print(f"error: {error}", file=sys.stderr)
@@ -84,6 +87,35 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.dataset in ("ho3d", "h2o3d") and bool(options.mano) != bool(options.object_models):
         parser.error("--mano and --object_models belong together: both hands and objects hide joints")
     return options
+
+
+@contextlib.contextmanager
+def alone(options: argparse.Namespace) -> Iterator[None]:
+    """Within the block no other process of this machine prepares the same dataset in the same folder; any end lets go.
+
+    Raises:
+        ValueError: another one does.
+    """
+    folder = work_dir(options.data_dir) / _prepared_name(options)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems lock no folders
+            _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # there is something in it
+            folder.rmdir()
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(
+            f"another process prepares the dataset in {folder}; wait for it, or choose another --data_dir"
+        ) from error
 
 
 def remove_index(options: argparse.Namespace) -> None:

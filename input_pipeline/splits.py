@@ -16,6 +16,10 @@ _ARGUMENTS = {"ho3d_v2": "ho3d --version v2", "ho3d_v3": "ho3d --version v3"}
 """What is given to input_pipeline.prepare, where it isn't the dataset's own name."""
 
 
+class MissingSplit(ValueError):
+    """The dataset is there, the split is not."""
+
+
 class Split:
     """Examples 0 to len - 1 of one split, images still encoded. Can be sent to another process.
 
@@ -30,7 +34,7 @@ class Split:
             files = builder.info.splits[split].file_instructions
         except (KeyError, ValueError) as error:
             held = {name: held.num_examples for name, held in builder.info.splits.items()}
-            raise ValueError(f"{builder.data_path} has no split {split!r}; its examples are {held}") from error
+            raise MissingSplit(f"{builder.data_path} has no split {split!r}; its examples are {held}") from error
         self._records = RecordFiles([Part(file.filename, file.skip, file.take) for file in files])
         if len(self._records) == 0:
             raise ValueError(f"split {split!r} of {builder.data_path} has no examples")

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.convert.custom_checks import check_labels, check_together
-from input_pipeline.convert.occlusion import spread, usable
+from input_pipeline.convert.frame_checks import spread, usable
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import HANDS_JOINTS, KEY_BYTES, Example, empty_example
 from occrobnet_jax.files.image_header import is_heic, refuse_truncated

@@ -90,7 +90,8 @@ def _split_facts(split: str, num_rows: int, shards: list[dict[str, Any]]) -> dic
 
 def _partial(source: Source, splits: dict[str, Any]) -> list[str]:
     """Return what an incomplete dataset lacks, a sentence each."""
-    absent = [f"{source.name}: the split {split} is absent" for split in getattr(source, "absent_splits", ())]
+    lost = [split for split in source.splits if split not in splits]  # no example could be used
+    absent = [f"{source.name}: the split {split} is absent" for split in (*getattr(source, "absent_splits", ()), *lost)]
     short = [
         f"{source.name}: {split} lacks {count:,} of {facts['source_examples']:,} examples: {reason}"
         for split, facts in splits.items()

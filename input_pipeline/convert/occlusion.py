@@ -7,9 +7,8 @@ object without a model, could hide what the others would leave visible. Arms, sl
 annotation; MANO ends at the wrist. A fit whose joints don't lie by the annotated ones counts as none.
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.manifest_file import file_facts
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.raycast import RayCaster
@@ -28,6 +26,7 @@ from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
 from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.hands.hand_model import HandModel
 from occrobnet_jax.hands.mano_model import FILES, load_mano
+from occrobnet_jax.hands.size import check_object_size
 from occrobnet_jax.hands.skin import skin_around_joints
 from occrobnet_jax.skeleton import INTERHAND, LEFT, MIDDLE_BASE, NUM_JOINTS, VISIBILITY, WRIST
 
@@ -35,7 +34,6 @@ WITHOUT_OCCLUSION = "what hides a joint is unknown: give your MANO files and mes
 
 MASK_REDUCTION = 2  # a mask has a quarter of the photo's pixels: crops of hands show about two of them per heatmap px
 MOST_FIT_ERROR_M = 0.03  # mean over a hand's annotated joints; good fits lie within 10 mm of them
-FRAMES_CHECKED = 60  # of a split, spread over it
 
 OBJECT_LABEL = OBJECT + 1
 
@@ -75,16 +73,20 @@ class Occlusion:
         return {"occlusion_sha256": self._sha256, "mask_reduction": MASK_REDUCTION}
 
     def check(self, name: str, examples: Iterable[Example]) -> None:
-        """Compare the joints of posed hands with the annotated ones.
+        """Compare the joints of posed hands with the annotated ones, and objects with their labelled boxes.
 
         Args:
             name: of the dataset, for the message.
             examples: some of it; those without fits don't matter.
 
         Raises:
-            ValueError: most fits lie elsewhere.
+            ValueError: most fits lie elsewhere, or a mesh is much larger or smaller than its object.
         """
-        errors_m = [error for example in examples if (error := self._fit_error_m(example)) is not None]
+        errors_m = []
+        for example in examples:
+            self._check_object(example)
+            if (error := self._fit_error_m(example)) is not None:
+                errors_m.append(error)
         if errors_m and np.median(errors_m) > MOST_FIT_ERROR_M:
             raise ValueError(
                 f"the MANO hands don't lie on the joints of {name}: they are {1000 * np.median(errors_m):.0f} mm away "
@@ -129,6 +131,13 @@ class Occlusion:
             errors_m.append(float(distance_m[annotated[hand]].mean()))
         return max(errors_m, default=None)
 
+    def _check_object(self, example: Example) -> None:
+        path = self._objects.get(int(example["object_id"]))
+        if example["object_known"] and path is not None:
+            check_object_size(
+                _solid(path).vertices, example["object_corners_rest_m"].astype(np.float64), name=str(path)
+            )
+
     def _skin(self, hand: int, example: Example) -> Skin:
         model = self._models[hand]
         verts_m = model.verts_m(*_fit(example, hand))
@@ -151,19 +160,6 @@ def with_object(masks: bytes, authors: bytes) -> bytes:
     known = cv2.resize(known, drawn.shape[::-1], interpolation=cv2.INTER_NEAREST)
     labels = np.where(known == OBJECT_LABEL, OBJECT_LABEL, np.where(drawn == OBJECT_LABEL, 0, drawn))
     return cv2.imencode(".png", labels.astype(np.uint8))[1].tobytes()
-
-
-def spread(count: int) -> list[int]:
-    """Some of the numbers below `count`, evenly spread."""
-    rows: list[int] = np.unique(np.linspace(0, count - 1, min(count, FRAMES_CHECKED)).astype(int)).tolist()
-    return rows
-
-
-def usable(labels: Callable[[int], Example], rows: Iterable[int]) -> Iterator[Example]:
-    """Return the labels of those rows that have some."""
-    for row in rows:
-        with contextlib.suppress(UnusableExample):
-            yield labels(row)
 
 
 def _fit(example: Example, hand: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

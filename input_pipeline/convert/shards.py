@@ -58,8 +58,8 @@ def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, 
     """Write what is missing of a source's shards and return the dataset's folder, `data_dir/NAME/VERSION`.
 
     Raises:
-        ValueError: the folder can't be written, holds a dataset made with other settings, or no example of a split
-            could be used.
+        ValueError: the folder can't be written, holds a dataset made with other settings, or no example could be
+            used.
     """
     folder = start(source, data_dir)
     missing = missing_shards(source, folder)
@@ -115,14 +115,20 @@ def write_shard(source: Source, shard: Shard) -> int:
 def finish(source: Source, folder: Path) -> None:
     """Write manifest and metadata, once all shards are there; then removes the shards' own facts.
 
+    A split of which no example could be used is no split of the dataset, and the manifest says so.
+
     Raises:
-        ValueError: no example of a split could be used.
+        ValueError: no example could be used.
     """
     shards = {split: _shards(folder, split, source) for split in source.splits}
     if not _is_dataset(folder):
         facts = {split: [read_json(shard.facts_path) for shard in parts] for split, parts in shards.items()}
-        _refuse_empty_splits(facts, folder)
-        write_metadata(source, folder, facts)
+        held = {split: parts for split, parts in facts.items() if any(shard["examples"] for shard in parts)}
+        if not held:
+            raise _nothing_usable(facts, folder)
+        write_metadata(source, folder, held)
+        for shard in (shard for split in facts.keys() - held.keys() for shard in shards[split]):
+            shard.path.unlink(missing_ok=True)
     for shard in (shard for parts in shards.values() for shard in parts):
         shard.facts_path.unlink(missing_ok=True)
 
@@ -193,14 +199,12 @@ def _check_official(example: Example) -> bool:
         raise UnusableExample("image damaged", str(error)) from error
 
 
-def _refuse_empty_splits(facts: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    for split, shards in facts.items():
-        if not any(shard["examples"] for shard in shards):
-            reasons = [sentence for shard in shards for sentence in shard["left_out_examples"]]
-            raise ValueError(
-                f"no example of {split} can be used{': ' if reasons else ''}{'; '.join(reasons[:3])}; "
-                f"when that is mended, delete {folder} and start again"
-            )
+def _nothing_usable(facts: dict[str, list[dict[str, Any]]], folder: Path) -> ValueError:
+    reasons = [sentence for shards in facts.values() for shard in shards for sentence in shard["left_out_examples"]]
+    return ValueError(
+        f"no example of {', '.join(facts)} can be used{': ' if reasons else ''}{'; '.join(reasons[:3])}; "
+        f"when that is mended, delete {folder} and start again"
+    )
 
 
 def _shards(folder: Path, split: str, source: Source) -> list[Shard]:

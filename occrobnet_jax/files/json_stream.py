@@ -1,5 +1,6 @@
 """Reads JSON files of gigabytes piece by piece: one element at a time is in memory."""
 
+import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 MAX_DEPTH = 32  # the parser below needs memory with the square of it
 _BUFFER_BYTES = 2**18
+_NO_NUMBER = re.compile(rb"(?:^|(?<=[\[,:\s]))(?:NaN|-?Infinity)(?=[\],}\s])")
 _ESCAPED = re.compile(rb"\\[\s\S]")
 _STEP = np.zeros(256, np.int8)  # what a character does to the depth
 _STEP[[ord("["), ord("{")]], _STEP[[ord("]"), ord("}")]] = 1, -1
@@ -52,18 +54,31 @@ def _bar(path: Path, progress: bool) -> tqdm:
 
 
 class _Guarded:
-    """A file that refuses to nest deeply, and moves a progress bar."""
+    """A file that refuses to nest deeply, and moves a progress bar; numbers that are none become null."""
 
     def __init__(self, path: Path, file: BinaryIO, bar: tqdm) -> None:
         self._path, self._file, self._bar = path, file, bar
         self._depth, self._in_string, self._kept = 0, False, b""
+        self._is_first, self._rest = True, b""
 
     def read(self, size: int = -1) -> bytes:
         """Return the next part of the file; the parser's own wish is smaller than what is fast."""
-        content = self._file.read(_BUFFER_BYTES if size else 0)
-        self._bar.update(len(content))
+        content = self._json() if size else b""
         self._measure(content)
         return content
+
+    def _json(self) -> bytes:
+        """Return the next part, which ends behind a comma, with null for what Python writes though JSON has none."""
+        content, is_end = self._rest, False
+        while not is_end and b"," not in content and len(content) < _BUFFER_BYTES:
+            part = self._file.read(_BUFFER_BYTES)
+            self._bar.update(len(part))
+            content, is_end = content + part, not part
+        if self._is_first:
+            content, self._is_first = content.removeprefix(codecs.BOM_UTF8), False
+        end = len(content) if is_end else content.rfind(b",") + 1 or len(content)
+        content, self._rest = content[:end], content[end:]
+        return _NO_NUMBER.sub(b"null", content) if b"NaN" in content or b"Infinity" in content else content
 
     def _measure(self, content: bytes) -> None:
         """Follow the depth of brackets outside of strings."""

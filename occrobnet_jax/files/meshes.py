@@ -31,14 +31,19 @@ def numbered_files(folder: Path, suffixes: tuple[str, ...]) -> dict[int, list[Pa
         ValueError: there is none.
     """
     named = sorted(folder.glob("[0-9][0-9][0-9]_*"))
-    files = {int(path.name[:3]): [path] for path in named if path.is_file() and path.suffix in suffixes}
+    files = {int(path.name[:3]): [path] for path in named if path.is_file() and path.suffix.lower() in suffixes}
     for path in named:
-        found = [file for suffix in suffixes for file in sorted(path.glob(f"*{suffix}"))]
-        if found:
+        if found := _meshes_in(path, suffixes):
             files[int(path.name[:3])] = found
     if not files:
         raise ValueError(f"{folder} holds no object models such as 003_cracker_box{{{','.join(suffixes)}}}")
     return files
+
+
+def _meshes_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return a folder's files with these endings, capitals or not, without those that macOS leaves beside them."""
+    files = [path for path in sorted(folder.glob("*")) if path.is_file() and not path.name.startswith(".")]
+    return [path for suffix in suffixes for path in files if path.suffix.lower() == suffix]
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -51,7 +56,7 @@ def read_mesh(path: Path) -> Mesh:
     import trimesh  # takes a while, and few need it
 
     try:
-        loaded: Any = trimesh.load(io.BytesIO(content), file_type=path.suffix[1:], force="mesh", process=False)
+        loaded: Any = trimesh.load(io.BytesIO(content), file_type=path.suffix[1:].lower(), force="mesh", process=False)
         mesh = Mesh(np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces, np.int64))
         is_sound = len(mesh.triangles) > 0 and np.isfinite(mesh.vertices).all()
         is_sound = is_sound and 0 <= mesh.triangles.min() <= mesh.triangles.max() < len(mesh.vertices)

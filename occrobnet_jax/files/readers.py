@@ -1,5 +1,6 @@
 """Reads what comes from outside; whatever is wrong with it becomes one sentence that names the file and the place."""
 
+import codecs
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 """OpenCV's bits for smaller images; they mean grey ones only where no bit for colours is set."""
+PROTO = b"\x80"  # the first byte of every pickle that is no text
 BLACK_BELOW = 10  # an image without any brighter value shows nothing, though InterHand2.6M annotates some
 
 
@@ -40,6 +42,18 @@ def read_bytes(path: AnyPath, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror or error}") from error
+
+
+def read_words(path: AnyPath, max_bytes: int) -> list[str]:
+    """Return the words of a text file, which may begin with the mark that Windows' editors put before UTF-8.
+
+    Raises:
+        ValueError: it can't be read, is too large, or is UTF-16.
+    """
+    content = read_bytes(path, max_bytes)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{path} is text in UTF-16; save it as UTF-8")
+    return content.decode("utf-8-sig", errors="replace").split()
 
 
 def read_json(path: AnyPath, max_bytes: int = MAX_JSON_BYTES) -> Any:
@@ -62,7 +76,7 @@ def read_pickle(path: Path, max_bytes: int = MAX_PICKLE_BYTES) -> dict[str, Any]
     Raises:
         ValueError: it can't be read, is too large, or is anything else than that.
     """
-    content = read_bytes(path, max_bytes)
+    content = _with_own_line_ends(read_bytes(path, max_bytes))
     try:
         record = load_plain(content)
     except ValueError as error:
@@ -70,6 +84,14 @@ def read_pickle(path: Path, max_bytes: int = MAX_PICKLE_BYTES) -> dict[str, Any]
     if not isinstance(record, dict):
         raise ValueError(f"{path} holds a {type(record).__name__} where a dictionary is expected")
     return record
+
+
+def _with_own_line_ends(pickled: bytes) -> bytes:
+    """Return a text pickle as it was written, where an unpacker has made \\r\\n of each line's end: it writes either as
+    an escape, wherever it is meant.
+    """
+    is_text = not pickled.startswith(PROTO) and pickled.count(b"\n") == pickled.count(b"\r\n")
+    return pickled.replace(b"\r\n", b"\n") if is_text else pickled
 
 
 def lookup(record: Any, *keys: str, source: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Whether joints can be those of a hand: a wrong unit makes hands of 160 m, and nothing else shows it.
+"""Whether lengths can be meant: a wrong unit makes hands of 160 m, or objects of 300 m, and nothing else shows it.
 
 Projections don't depend on scale, so that 2D errors, crops and pictures look right whatever the unit.
 """
@@ -11,6 +11,7 @@ SMALLEST_SPAN_M = 0.03  # of many joints: a fist of a small child has twice of t
 CLOSEST_JOINTS_M = 0.002  # of a few: fingertips that touch are a finger's thickness apart
 MANY_JOINTS = 10  # of which not all can be of one finger
 USUAL_SPAN_M = 0.18
+MOST_TIMES_ITS_BOX = 2.0  # units differ by 2.5 at least
 UNITS_M = {"mm": 0.001, "cm": 0.01, "inches": 0.0254, "feet": 0.3048, "m": 1.0}
 
 
@@ -44,6 +45,25 @@ def check_hand_size(
         f"{name}: the joints of a hand lie up to {span_m:.3g} m apart, where {smallest_m} to {LARGEST_SPAN_M} m are a "
         f"hand's; {unit_advice(span_m / unit_m, USUAL_SPAN_M)}"
     )
+
+
+def check_object_size(points_m: Float[np.ndarray, "p 3"], corners_m: Float[np.ndarray, "8 3"], *, name: str) -> None:
+    """Refuse a model of an object that is much larger or smaller than the box which is labelled for it.
+
+    Args:
+        points_m: of its surface, at rest.
+        corners_m: of the labelled box, at rest.
+        name: of the model, for the message.
+
+    Raises:
+        ValueError: they can't be in the same unit; says in which one the model could be.
+    """
+    own_m, labelled_m = (float(np.linalg.norm(np.ptp(points, axis=0))) for points in (points_m, corners_m))
+    if labelled_m and not 1 / MOST_TIMES_ITS_BOX < own_m / labelled_m < MOST_TIMES_ITS_BOX:
+        raise ValueError(
+            f"{name} measures {own_m:.3g} m across where the box of its labels measures {labelled_m:.3g} m; models are "
+            f"in metres, and {unit_advice(own_m, labelled_m)}"
+        )
 
 
 def unit_advice(given: float, usual_m: float) -> str:

@@ -119,7 +119,7 @@ def load_predictor(checkpoint: AnyPath, step: int | None = None, hand_model: str
     Raises:
         ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
-    if checkpoint.suffix == ".safetensors":
+    if checkpoint.suffix.lower() == ".safetensors":
         raise ValueError(f"--checkpoint={checkpoint}: such files can't be read yet; name the workdir of a run")
     restored = restore_for_inference(checkpoint, step)
     experiment = foreign_experiment(restored.config, hand_model)

@@ -58,7 +58,7 @@ def read_state_dict(path: Path) -> StateDict:
     Raises:
         ValueError: the file can't be read, is damaged, would run code, or holds no state dict.
     """
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         state = _read_safetensors(path)
     else:
         state = read_torch_file(path, lambda content: _find_state_dict(content, path))

@@ -11,7 +11,7 @@ from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, pre
 from occrobnet_jax.drawing.overlay import BOX_EDGES, Figure, class_colour, draw_figure, draw_keypoints
 from occrobnet_jax.drawing.scene import scene_group, scene_json
 from occrobnet_jax.models.decode import _decode_object
-from occrobnet_jax.skeleton import INTERHAND, LEFT, NUM_JOINTS, RIGHT, WRIST
+from occrobnet_jax.skeleton import BONES, INTERHAND, LEFT, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Predictions
 
 GREY = np.full((60, 80, 3), 128, np.uint8)
@@ -128,3 +128,25 @@ def test_curves_show_what_the_history_has() -> None:
     assert ">missing<" not in svg
     assert ">val/x<" not in svg  # a single point is no curve
     assert curves_svg(history[:1], panels) == ""
+
+
+def test_the_bone_to_a_hidden_joint_is_dashed_and_the_one_from_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[tuple, bool] = {}
+
+    def note(
+        canvas: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple, width: int, *, dashed: bool
+    ) -> None:
+        if colour != OUTLINE:
+            drawn[tuple(start), tuple(end)] = dashed
+
+    monkeypatch.setattr("occrobnet_jax.drawing.overlay._draw_line", note)
+    joints, hidden = spread_joints(), np.zeros((2, NUM_JOINTS), bool)
+    middle = INTERHAND.index("index2")
+    hidden[RIGHT, middle] = True
+    draw_figure(GREY, Figure(joints, ~np.zeros((2, NUM_JOINTS), bool), hidden))
+    dashed = [ends for ends, is_dashed in drawn.items() if is_dashed]
+    assert len(dashed) == 1
+    assert len(drawn) == 2 * len(BONES)
+    on_canvas = [tuple(np.round(point, 3)) for point in dashed[0]]
+    factor = np.divide(on_canvas[1][0] + 0.5, joints[RIGHT, middle, 0] + 0.5)
+    np.testing.assert_allclose(np.divide(on_canvas[1], 1) + 0.5, (joints[RIGHT, middle] + 0.5) * factor, atol=0.01)

@@ -20,6 +20,7 @@ def write_run(path: Path, protocol: str = MMPOSE, num_examples: int = 100, **swi
         "dataset_sha256": "abc",
         "partial": [],
         "split": "test",
+        "box_source": "stored",
     }
     scores = {protocol: {"words": "", "notes": [], "num_examples": num_examples, "numbers": numbers}}
     path.write_text(json.dumps({"switches": about | switches, "scores": scores}))
@@ -49,6 +50,7 @@ def test_runs_of_the_same_protocol_and_data_stand_beside_each_other(
         ({"dataset_version": "0.0.0"}, "the version of the dataset ('1.0.0' and '0.0.0')"),
         ({"dataset_sha256": "def"}, "the content of the dataset"),
         ({"split": "val"}, "the split"),
+        ({"box_source": "joints"}, "the boxes of the crops ('stored' and 'joints')"),
         ({"partial": ["half"]}, "what the dataset lacks"),
         ({"num_examples": 99}, f"the number of examples under {MMPOSE}"),
         ({"protocol": "interhand26m/kypt"}, "no protocol is common to all runs"),

@@ -23,6 +23,7 @@ from occrobnet_jax.evaluation.metrics.metrics import compute_metrics, example_er
 from occrobnet_jax.evaluation.metrics.protocols.catalogue import find
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
+from occrobnet_jax.evaluation.report import CARDS, _cards
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
 from occrobnet_jax.parallel.packed_batch import PackedBatch
@@ -215,3 +216,9 @@ def test_typical_and_worst_examples() -> None:
     assert typical_and_worst(errors_mm, 10) == ([3, 1, 5], [4, 2, 0])
     records["joint_annotated"][:, :, 20] = False
     assert typical_and_worst(example_errors_mm(records), 2) == ([], [])
+
+
+def test_the_report_s_ratio_is_the_network_s_error_over_the_mean_pose_s() -> None:
+    (name, *_, baseline) = next(card for card in CARDS if card[3])
+    (card,) = _cards({name: 10.0, baseline: 40.0})
+    assert card["note"] == "0.25 × mean pose"

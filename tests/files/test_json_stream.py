@@ -1,4 +1,6 @@
+import codecs
 import json
+import math
 import random
 import time
 
@@ -50,7 +52,7 @@ def test_deep_nesting_is_refused_at_once(file, content):
 
 
 @pytest.mark.parametrize(
-    "content", ["", '{"images": [1, 2', '{"images": [NaN]}', '{"images": [1]} x', '{"images": [1e999]}']
+    "content", ["", '{"images": [1, 2', '{"images": [NaNa]}', '{"images": [1]} x', '{"images": [1e999]}']
 )
 def test_what_is_not_json_is_named(file, content):
     file.write_text(content)
@@ -77,3 +79,17 @@ def test_damaged_files_end_in_values_or_one_sentence(file):
                 list(read(file))
             except ValueError as error:
                 assert "file.json" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("buffer_bytes", [40, 100, 2**18])
+def test_what_python_writes_for_no_number_is_null_and_texts_stay(file, monkeypatch, buffer_bytes):
+    monkeypatch.setattr("occrobnet_jax.files.json_stream._BUFFER_BYTES", buffer_bytes)
+    values = [1.5, math.nan, [math.inf, -math.inf], "NaN", "a NaN", {"NaN": math.nan}, "Infinity"]
+    file.write_text(json.dumps({"images": values}))
+    expected = [1.5, None, [None, None], "NaN", "a NaN", {"NaN": None}, "Infinity"]
+    assert list(json_items(file, "images")) == expected
+
+
+def test_the_mark_of_windows_editors_is_passed_over(file):
+    file.write_bytes(codecs.BOM_UTF8 + b'{"images": [1, 2]}')
+    assert list(json_items(file, "images")) == [1, 2]

@@ -275,3 +275,12 @@ def test_any_bytes_end_in_a_value_or_one_sentence(content):
 )
 def test_plain_data_is_read_as_python_reads_it(value, protocol):
     assert load_plain(pickle.dumps(value, protocol)) == value
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_text_pickles_whose_line_ends_were_changed_are_read_as_they_were(tmp_path, protocol):
+    record = RECORD | {"text": "a\r\nb\nc\r"}
+    content = python2_pickle.dumps(record, protocol)
+    path = tmp_path / "0000.pkl"
+    path.write_bytes(content if protocol else content.replace(b"\n", b"\r\n"))
+    assert_equal(read_pickle(path), record)

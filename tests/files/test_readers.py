@@ -13,6 +13,7 @@ from occrobnet_jax.files.readers import (
     number_array,
     read_bytes,
     read_json,
+    read_words,
 )
 
 
@@ -138,3 +139,22 @@ def test_lookup_names_the_first_missing_key(tmp_path):
 def test_number_array_refuses_what_is_not_one(value):
     with pytest.raises(ValueError, match="the focal lengths"):
         number_array(value, (3,), np.float64, name="the focal lengths")
+
+
+def test_words_of_windows_editors_are_read_and_utf_16_is_named(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("a/1\r\nb/2\r\n", encoding="utf-8-sig")
+    assert read_words(path, 100) == ["a/1", "b/2"]
+    path.write_text("a/1", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"list.txt is text in UTF-16; save it as UTF-8"):
+        read_words(path, 100)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_photos_are_turned_as_their_exif_data_say(picture, kind):
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 6  # to be turned clockwise
+    Image.fromarray(picture).save(stream, kind, exif=exif)
+    decoded = decode_image(stream.getvalue(), name="it")
+    assert decoded.shape == (60, 40, 3)
+    assert np.abs(decoded.astype(int) - np.rot90(picture, -1)).mean() < 4

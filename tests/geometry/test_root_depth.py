@@ -12,7 +12,7 @@ from occrobnet_jax.geometry.root_depth import (
     fit_root,
     root_depth_from_bones,
 )
-from occrobnet_jax.skeleton import BONES, INTERHAND, WRIST
+from occrobnet_jax.skeleton import BONES, INTERHAND, MIDDLE_BASE, WRIST
 
 PLAIN = np.array([[900.0, 0.0, 128.0], [0.0, 910.0, 120.0], [0.0, 0.0, 1.0]])
 # What a crop rotated by 30 degrees and scaled makes of a camera with different focal lengths.
@@ -119,3 +119,14 @@ def test_reference_bones_are_those_of_real_hands() -> None:
     assert 0.039 < length["middle2"] < 0.048
     assert 0.021 < length["middle4"] < 0.024
     assert 0.033 < length["thumb1"] < 0.044
+
+
+@pytest.mark.parametrize("joint", [MIDDLE_BASE, INTERHAND.index("middle4")])
+def test_a_joint_without_weight_takes_its_bones_with_it(joint: int) -> None:
+    """Those to its parent as well as those to its children."""
+    joints = HANDS + ROOTS[:, None]
+    cameras = np.broadcast_to(PLAIN, (3, 3, 3))
+    weights = ONES * (np.arange(21) != joint)
+    moved = project(joints, cameras)
+    moved[:, joint] += 40.0
+    np.testing.assert_allclose(root_depth_from_bones(moved, HANDS[..., 2], weights, cameras), ROOTS[:, 2], rtol=1e-4)

@@ -166,3 +166,18 @@ def test_converted_fits_pose_the_annotated_joints(tmp_path):
             known = example["joints_annotated"][hand] > 0
             posed = mano.models[hand].joints_m(*fit)
             np.testing.assert_allclose(posed[known], example["joints_cam_m"][hand][known], atol=1e-6)
+
+
+def test_fingertips_are_the_published_vertices():
+    """Of manopth's ManoLayer, whose left middle tip is another vertex, and of smplx's vertex ids; thumb first."""
+    assert TIP_VERTS["manopth"] == {RIGHT: (745, 317, 444, 556, 673), LEFT: (745, 317, 445, 556, 673)}
+    assert TIP_VERTS["smplx"] == dict.fromkeys((RIGHT, LEFT), (744, 320, 443, 554, 671))
+
+
+@pytest.mark.parametrize("hand", [RIGHT, LEFT])
+@pytest.mark.parametrize("joints", ["manopth", "smplx"])
+def test_each_fingertip_is_its_vertex(folder, hand, joints):
+    model = load_mano(folder, joints=joints).models[hand]
+    still = np.zeros(48), np.zeros(10), np.zeros(3)
+    tips = [INTERHAND.index(f"{finger}4") for finger in FINGERS]
+    np.testing.assert_allclose(model.joints_m(*still)[tips], model.verts_m(*still)[list(TIP_VERTS[joints][hand])])

@@ -332,3 +332,18 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     names: dict = {}
     exec(lines, names)
     assert names["picture"].shape == PHOTO.shape
+
+
+def test_the_axes_of_an_object_begin_at_the_hand_that_it_is_seen_from(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origins: list[np.ndarray] = []
+    drawn = "occrobnet_jax.inference.results.draw_axes"
+    monkeypatch.setattr(drawn, lambda canvas, origin, _: origins.append(origin) or canvas)
+    prediction = predictor.predict(encoded(PHOTO), "a", (0.0, 0.0, 160.0, 120.0), FOCAL_PX)
+    for hand, probability in ((RIGHT, [0.9, 0.9]), (RIGHT, [0.9, 0.2]), (LEFT, [0.2, 0.9]), (LEFT, [0.2, 0.4])):
+        seen = dataclasses.replace(prediction, hand_probability=np.array(probability))
+        overlay(seen)
+        place = prediction.joints_cam_m[hand, WRIST] + prediction.object_translation_m
+        np.testing.assert_allclose(origins[-1], project(place[None], prediction.intrinsics)[0], atol=1e-3)
+        assert json.loads(prediction_json(seen, "a", "b", 0))["object"]["reference_hand"] == ("right", "left")[hand]

@@ -6,7 +6,8 @@ import numpy as np
 
 from input_pipeline.augment import Augmentation, draw
 from input_pipeline.config import DataConfig
-from input_pipeline.transforms import LABEL_MASKS, assemble, augment_example, training_cut
+from input_pipeline.transforms import LABEL_MASKS, assemble, augment_example, crop_example, training_cut
+from occrobnet_jax.skeleton import VISIBILITY
 from tests.support.fake_datasets import fake_example
 
 DATA = DataConfig(input_size_px=64)
@@ -42,3 +43,13 @@ def test_labels_that_do_not_count_take_none_of_their_neighbours_with_them():
         assert not batch[name][1].any(), name
         np.testing.assert_array_equal(batch[name][[0, 2]], whole[name][[0, 2]], err_msg=name)
     assert batch["is_real"].tolist() == [True, False, True]
+
+
+def test_a_joint_outside_the_photo_is_not_in_the_crop_though_its_place_is():
+    example = fake_example(2, size=128)
+    example["joints_in_image"] = np.zeros((2, 21), np.uint8)
+    row = crop_example(example, DATA, STRIDE)
+    shown = crop_example(fake_example(2, size=128), DATA, STRIDE)
+    assert shown["joint_in_crop"].any()
+    assert not row["joint_in_crop"].any()
+    assert (row["visibility"][row["joint_px_annotated"]] == VISIBILITY.index("outside")).all()

@@ -1,5 +1,6 @@
 """Manifest, verification and report of a prepared dataset."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from input_pipeline.convert.manifest import report
+from input_pipeline.convert.manifest import make_manifest, report
 from input_pipeline.convert.shards import write_dataset
 from input_pipeline.manifest import dataset_folder, dataset_manifest, verify
-from input_pipeline.prepare import main, parse_options
+from input_pipeline.manifest_file import content_hash, own_hash
+from input_pipeline.prepare import alone, main, parse_options
 from occrobnet_jax.files.readers import decode_image
 from tests.input_pipeline.convert.test_shards import Numbers
 from tests.official_ho3d import write_h2o3d, write_ho3d
@@ -106,6 +108,49 @@ def test_an_altered_manifest_is_found(folder, tmp_path, change):
     assert "manifest.json can't be read" in verify(folder, progress=False)[0]
 
 
+ELSEWHERE = {"file": "../x", "examples": 1, "content_sha256": "", "bytes": 1, "sha256": "a"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": None},
+        {"splits": {"train": {}}},
+        {"splits": {"train": {"shards": [ELSEWHERE]}}},
+        {"splits": {"train": {"shards": [{"examples": 1, "content_sha256": ""}]}}},
+        {"partial": None},
+    ],
+    ids=["no files", "no shards", "a file elsewhere", "no file", "no partial"],
+)
+def test_a_manifest_of_another_form_is_one_sentence_though_its_hashes_are_right(folder, tmp_path, change):
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) | change
+    with contextlib.suppress(KeyError):
+        manifest["content_sha256"] = content_hash(manifest["splits"])
+    manifest["manifest_sha256"] = own_hash(manifest)
+    path.write_text(json.dumps(manifest))
+    (sentence,) = verify(folder, progress=False)
+    assert "manifest.json was altered or damaged" in sentence
+    with pytest.raises(ValueError, match="was altered or damaged"):
+        dataset_manifest(tmp_path, "numbers")
+
+
+def test_a_shard_that_is_not_listed_is_told(folder):
+    extra = folder / SHARD.replace("00001-of", "00009-of")
+    shutil.copy(folder / SHARD, extra)
+    assert verify(folder, progress=False) == [f"{extra} is a shard that the manifest doesn't list"]
+
+
+def test_two_conversions_of_one_dataset_at_once_are_refused(tmp_path, capsys):
+    arguments = ["synthetic_hands", f"--data_dir={tmp_path}", "--train=1", "--val=1", "--test=1"]
+    with alone(parse_options(arguments)):
+        assert main(arguments) == 1
+    assert "another process prepares the dataset in" in capsys.readouterr().err
+    with alone(parse_options(arguments)):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("write", "arguments", "name", "counts"),
     [
@@ -190,3 +235,19 @@ def _converted(raw: Path, data: Path) -> tuple[dict[str, bytes], str]:
     assert sorted(path.name for path in data.iterdir()) == ["interhand26m"]
     shards = {path.name: path.read_bytes() for path in folder.iterdir()}
     return shards, dataset_manifest(data, "interhand26m")["content_sha256"]
+
+
+def test_what_each_shard_lacks_is_counted_and_named():
+    def shard(number):
+        counts = {"examples": 3, "two_hands": 1, "black": 0, "bytes": 9, "sha256": "a", "content_sha256": "b"}
+        return counts | {
+            "file": f"{number}",
+            "left_out": {"image missing": number},
+            "left_out_examples": [f"of {number}"],
+        }
+
+    manifest = make_manifest(Numbers(), {"train": [shard(1), shard(2), shard(4)], "val": [shard(0)]}, [])
+    train = manifest["splits"]["train"]
+    assert (train["left_out"], train["left_out_examples"]) == ({"image missing": 7}, ["of 1", "of 2", "of 4"])
+    assert (train["examples"], train["two_hands"]) == (9, 3)
+    assert "numbers: train lacks 7 of 450 examples: image missing" in manifest["partial"]

@@ -325,3 +325,9 @@ def test_axis_targets_leave_out_what_is_outside_the_cube() -> None:
 def test_config_of_the_papers_network_keeps_the_published_weights() -> None:
     assert (LOSS.heatmap, LOSS.object_map, LOSS.axis_heatmaps, LOSS.root_relative_joints) == (0.01, 0.001, 1000.0, 0.1)
     assert ModelConfig().joint_threshold == 20.0
+
+
+def test_joints_that_nobody_annotated_teach_no_visibility() -> None:
+    batch = BATCH.replace(joint_annotated=BATCH.joint_annotated.at[:, :, 3].set(False))
+    spoilt = PERFECT.replace(visibility_logits=PERFECT.visibility_logits.at[..., 3].multiply(-1.0))
+    assert means(spoilt, batch)["visibility"] == pytest.approx(means(PERFECT, batch)["visibility"])

@@ -7,7 +7,6 @@ evaluation_xyz.json                  HO-3D's ground truth of the evaluation spli
 
 import dataclasses
 import functools
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from input_pipeline.convert.sources import UnusableExample
-from occrobnet_jax.files.readers import MEBIBYTE, decode_image, read_bytes, read_pickle
+from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.files.readers import MEBIBYTE, decode_image, read_bytes, read_pickle, read_words
 
 SPLITS = ("train", "evaluation")
 SIZE_PX = (640, 480)  # width, height of every image
@@ -54,8 +54,7 @@ def read_frame_lists(raw: Path) -> dict[str, FrameList]:
 
 
 def _read_frame_list(path: Path) -> FrameList:
-    content = read_bytes(path, MAX_LIST_BYTES)
-    lines = content.decode("ascii", errors="replace").split()
+    lines = read_words(path, MAX_LIST_BYTES)
     frames = []
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
@@ -66,7 +65,7 @@ def _read_frame_list(path: Path) -> FrameList:
         raise ValueError(
             f"{path} names {len(frames) - len(set(frames))} frames twice" if frames else f"{path} is empty"
         )
-    return FrameList(path, tuple(frames), hashlib.sha256(content).hexdigest())
+    return FrameList(path, tuple(frames), file_sha256(path))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from input_pipeline.convert.frame_checks import check_frames
 from input_pipeline.convert.ho3d.files import SPLITS, FrameFiles, read_frame_lists
 from input_pipeline.convert.ho3d.held_out import OFFICIAL_SPLIT, frames_by_split, notes_on_validation, sequences_of
 from input_pipeline.convert.ho3d.labels import (
@@ -24,7 +25,7 @@ from input_pipeline.convert.ho3d.labels import (
     root_fields,
 )
 from input_pipeline.convert.ho3d.masks import check_object_masks, painted_frames
-from input_pipeline.convert.occlusion import WITHOUT_OCCLUSION, Occlusion, spread, usable, with_object
+from input_pipeline.convert.occlusion import WITHOUT_OCCLUSION, Occlusion, with_object
 from input_pipeline.convert.published_counts import H2O3D as PUBLISHED
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import Example, empty_example
@@ -59,8 +60,7 @@ class H2O3D:
         for split, count in self.splits.items():
             painted = painted_frames(count, partial(self._files, split), partial(self._labels, split))
             check_object_masks(f"{self.name}'s {split}", painted, OBJECT_CHANNEL)
-            if occlusion:
-                occlusion.check(f"{self.name}'s {split}", usable(partial(self._labels, split), spread(count)))
+            check_frames(f"{self.name}'s {split}", partial(self._labels, split), count, occlusion)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -85,6 +85,9 @@ def find_layout(raw: Path, fps: int = 5, subset: str = "all", ids: Path | None =
         )
         for split, folder in folders.items()
     }
+    splits = {split: files for split, files in splits.items() if (images / split).is_dir()}
+    if not splits:
+        raise ValueError(f"{images} holds none of the folders {list(folders)}; unpack the archives of the images there")
     if version == VERSION and subset != "all":
         splits = _with_ids(splits, subset, ids)
     return Layout(version, images, splits)

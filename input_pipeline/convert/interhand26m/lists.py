@@ -6,7 +6,7 @@ import numpy as np
 
 from input_pipeline.convert.interhand26m.layout import SplitFiles
 from occrobnet_jax.files.json_stream import json_items
-from occrobnet_jax.files.readers import MEBIBYTE, lookup, number_array, read_bytes
+from occrobnet_jax.files.readers import MEBIBYTE, lookup, number_array, read_words
 from occrobnet_jax.skeleton import NUM_HANDS
 
 MAX_LIST_BYTES = 64 * MEBIBYTE
@@ -25,7 +25,7 @@ def in_subset(annotations: np.ndarray, files: SplitFiles, subset: str) -> np.nda
     if listed is None:
         raise ValueError(f"the human annotations of {files.data} need their list of ids")
     try:
-        ids = np.array(read_bytes(listed, MAX_LIST_BYTES).split(), np.int64)
+        ids = np.array(read_words(listed, MAX_LIST_BYTES), np.int64)
     except ValueError as error:
         raise ValueError(f"{listed} is not a list of annotation ids, one a line: {error}") from error
     is_listed = np.isin(annotations["id"], ids)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from input_pipeline.convert.frame_checks import check_frames
 from input_pipeline.convert.interhand26m.labels import (
     METRES_PER_UNIT,
     annotation_fields,
@@ -29,7 +30,7 @@ from input_pipeline.convert.interhand26m.layout import (
     find_layout,
 )
 from input_pipeline.convert.interhand26m.tables import Tables, build_tables, open_tables
-from input_pipeline.convert.occlusion import Occlusion, spread, usable
+from input_pipeline.convert.occlusion import Occlusion
 from input_pipeline.convert.published_counts import INTERHAND26M_5FPS
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import HANDS_JOINTS, Example, empty_example
@@ -71,6 +72,8 @@ class InterHand26M:
         layout = find_layout(Path(raw), fps, subset, ids)
         self.version, self._images, self._files = layout.version, layout.images, layout.splits
         self._fps, self._subset = fps, subset
+        if mano:
+            _refuse_other_names(self._files)
         self._mano = load_mano_roots(Path(mano)) if mano else None
         self._occlusion = Occlusion(Path(mano)) if mano else None
         self._tables = {
@@ -79,9 +82,8 @@ class InterHand26M:
         for split in self._files:
             check_frame_rate(self._table(split).images, split, fps)
         self.splits = {split: len(self._table(split).annotations) for split in self._files}
-        if self._occlusion:
-            for split, count in self.splits.items():
-                self._occlusion.check(f"{self.name}'s {split}", usable(partial(self._labels, split), spread(count)))
+        for split, count in self.splits.items():
+            check_frames(f"{self.name}'s {split}", partial(self._labels, split), count, self._occlusion)
 
     @property
     def name(self) -> str:
@@ -183,6 +185,17 @@ class InterHand26M:
 
 
 _FIT_FIELDS = {"hand_pose": 48, "hand_shape": 10, "hand_translation_m": 3}
+
+
+def _refuse_other_names(files: Mapping[str, SplitFiles]) -> None:
+    """Refuse fits whose file has another name than the expected one, as if there were none."""
+    for split, of_split in files.items():
+        found = sorted(of_split.data.parent.glob(f"InterHand2.6M_{split}*MANO*.json")) if not of_split.mano else []
+        if found:
+            raise ValueError(
+                f"{found[0]} is not the name of the fits of this version: InterHand2.6M_{split}_MANO_NeuralAnnot.json "
+                "is v1.0's, ..._MANO.json v0.0's; convert without --mano, or take the files of one version"
+            )
 
 
 def _refuse_damaged(tables: Tables, **rows: int) -> None:

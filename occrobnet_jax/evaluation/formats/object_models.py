@@ -1,6 +1,7 @@
 """Surfaces of known objects, as the object metrics need them."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from scipy.spatial.distance import pdist
 
 from occrobnet_jax.files.meshes import MAX_MODEL_BYTES, MESH_SUFFIXES, Mesh, numbered_files, read_mesh
 from occrobnet_jax.files.readers import read_bytes
+from occrobnet_jax.hands.size import check_object_size
 
 SUFFIXES = (".npy", ".xyz", *MESH_SUFFIXES)
 
@@ -50,15 +52,24 @@ def read_object_model(path: Path) -> ObjectModel:
     return ObjectModel(points, _diameter(points), mesh)
 
 
-def model_of_box(corners_m: Float[np.ndarray, "8 3"]) -> ObjectModel:
-    """Return the eight corners of an object's box in place of its surface."""
-    return ObjectModel(corners_m, float(pdist(corners_m).max()), None)
+def model_of(models: Mapping[int, ObjectModel], number: int, corners_m: Float[np.ndarray, "8 3"]) -> ObjectModel:
+    """Return an object's model, after a look at its size; without any models, the corners of its labelled box.
+
+    Raises:
+        ValueError: there are models but not this one, or it is in another unit than the labels.
+    """
+    if not models:
+        return ObjectModel(corners_m, float(pdist(corners_m).max()), None)
+    if number not in models:
+        raise ValueError(f"object {number:03d} has no model among {sorted(models)}; add it to --object_models")
+    check_object_size(models[number].points_m, corners_m, name=f"the model of object {number:03d} in --object_models")
+    return models[number]
 
 
 def _read_points(path: Path) -> tuple[np.ndarray, Mesh | None]:
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return np.load(path, allow_pickle=False).astype(np.float64), None
-    if path.suffix == ".xyz":
+    if path.suffix.lower() == ".xyz":
         return np.loadtxt(path, dtype=np.float64, ndmin=2)[:, :3], None
     mesh = read_mesh(path)
     return mesh.vertices, mesh

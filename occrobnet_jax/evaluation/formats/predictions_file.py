@@ -20,7 +20,7 @@ from occrobnet_jax.evaluation.formats.submission_format import (
 )
 from occrobnet_jax.files.hashes import file_sha256
 from occrobnet_jax.files.paths import AnyPath
-from occrobnet_jax.files.readers import read_bytes
+from occrobnet_jax.files.readers import read_words
 
 MAX_LIST_BYTES = 64 * 2**20
 OF_OTHERS: Mapping[str, Any] = {"representation": "3d"}
@@ -46,7 +46,7 @@ def read_predictions(path: AnyPath, truth: Truth) -> tuple[Iterator[Records], Se
     """
     if truth.labels is None and (truth.vertices or truth.frames):
         raise ValueError("--truth_vertices and --frames belong to HO-3D's ground truth: give --truth as well")
-    if path.suffix == ".npz" and truth.labels is None and "format" not in records_file.array_names(path):
+    if path.suffix.lower() == ".npz" and truth.labels is None and "format" not in records_file.array_names(path):
         file = records_file.open_records(path)
         return file.chunks(), file.setting
     records, setting = _read_whole(path, truth)
@@ -54,7 +54,7 @@ def read_predictions(path: AnyPath, truth: Truth) -> tuple[Iterator[Records], Se
 
 
 def _read_whole(path: AnyPath, truth: Truth) -> tuple[Records, Setting]:
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         if "format" not in records_file.array_names(path):
             return _with_labels(*records_file.load(path), truth, path)
         arrays = records_file.read_arrays(path)
@@ -78,7 +78,7 @@ def read_ids(path: AnyPath) -> frozenset[int]:
     Raises:
         ValueError: the file can't be read, or a line is no number.
     """
-    lines = read_bytes(path, MAX_LIST_BYTES).decode(errors="replace").split()
+    lines = read_words(path, MAX_LIST_BYTES)
     wrong = next((line for line in lines if not line.isdecimal()), None)
     if wrong is not None or not lines:
         raise ValueError(f"{path} must hold one annotation id a line, it holds {wrong!r}")
@@ -91,7 +91,7 @@ def read_sequences(path: AnyPath, frames: int) -> np.ndarray:
     Raises:
         ValueError: the file can't be read, or has another number of lines.
     """
-    lines = read_bytes(path, MAX_LIST_BYTES).decode(errors="replace").split()
+    lines = read_words(path, MAX_LIST_BYTES)
     if len(lines) != frames:
         raise ValueError(f"{path} lists {len(lines):,} frames where the predictions have {frames:,}")
     return np.array([line.split("/")[0].encode() for line in lines])
@@ -103,7 +103,7 @@ def _with_labels(records: Records, setting: Setting, truth: Truth, path: AnyPath
     labels, labelled = _labels(truth, path)
     identity = {name: labelled.switches[name] for name in _IDENTITY if name in labelled.switches}
     setting = dataclasses.replace(setting, switches={**setting.switches, **identity})
-    if truth.labels.suffix == ".npz":
+    if truth.labels.suffix.lower() == ".npz":
         if "key" not in records:
             raise ValueError(f"{path} has no keys by which labels could be found; write it again with eval.py")
         own = {name: values for name, values in records.items() if name.startswith("predicted_") or name in _OF_CROPS}
@@ -134,7 +134,7 @@ def _labels(truth: Truth, path: AnyPath) -> tuple[Records, Setting]:
     """Return label columns of examples, and what they were made with."""
     if truth.labels is None:
         raise ValueError(f"{path} holds no labels: give --truth=evaluation_xyz.json (HO-3D) or --truth=labels.npz")
-    if truth.labels.suffix == ".npz":
+    if truth.labels.suffix.lower() == ".npz":
         labels, setting = records_file.load_labels(truth.labels)
         of_data = {name: value for name, value in setting.switches.items() if name != "box_source"}
         return labels, dataclasses.replace(setting, switches={**of_data, **OF_OTHERS})

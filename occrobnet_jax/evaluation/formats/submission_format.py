@@ -46,11 +46,11 @@ def read_text(path: AnyPath) -> str:
         ValueError: it can't be read, is too large, or the archive holds something else.
     """
     try:
-        if path.suffix == ".zip":
+        if path.suffix.lower() == ".zip":
             return _read_member(path)
         if size_of(path) > MAX_BYTES:
             raise ValueError(f"{path} has more than {MAX_BYTES:,} bytes")
-        return path.read_text()
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -145,6 +145,10 @@ def test_what_a_server_would_refuse_is_refused_before_anything_is_written(
         "frame 0 is there 2 times": spoil(records, "evaluation_row", np.where(rows == 1, 0, rows)),
         "frame 0 is there 0 times": spoil(records, "evaluation_row", rows + 1),
         "don't say which frame": spoil(records, "evaluation_row", np.full(4, -1)),
+        "predictions don't say which frame": spoil(records, "evaluation_row", np.where(rows == 1, -1, rows)),
+        "the wrist of 1 frames isn't given": spoil(
+            records, "root_known", np.arange(4)[:, None] != np.array([2, 0])[None]
+        ),
         "1 frames aren't finite, the first is frame 2": spoil(
             records,
             "predicted_joints_rel_m",

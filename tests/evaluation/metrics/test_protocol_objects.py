@@ -223,3 +223,43 @@ def test_grasps_of_records() -> None:
     assert found == pytest.approx(expected, abs=1e-6)
     with pytest.raises(ValueError, match="needs a closed mesh"):
         numbers(records, "grasp/vertices")
+
+
+@pytest.mark.parametrize("name", ["object/own", "grasp/vertices"])
+def test_models_in_another_unit_than_the_labels_are_refused(name: str) -> None:
+    records = perfect_objects(3)
+    records |= random_meshes(np.random.default_rng(0), records, vertices=3)
+    records["vertices_known"] = records["hand_present"]
+    mesh = Mesh(1000 * np.asarray(BOX.vertices), np.asarray(BOX.faces))
+    with pytest.raises(ValueError, match=r"the model of object 003 .* measures 147 m .* measures 0.147 m; .*as mm it"):
+        numbers(records, name, {3: ObjectModel(mesh.vertices, 150.0, mesh)})
+
+
+ALL_OBJECTS = (1, 2, 3, 4, 5, 6, 10, 11, 19, 21, 24, 25, 35, 37)
+
+
+@pytest.mark.parametrize(
+    ("convention", "half_turns", "any_turns", "left_out"),
+    [
+        ("kypt_ho3d", {6, 10, 21}, set(), set()),
+        ("kypt_h2o3d", {3, 6, 10, 21}, {19, 24, 25}, {4}),
+    ],
+)
+def test_which_objects_a_convention_takes_for_symmetric(
+    convention: str, half_turns: set, any_turns: set, left_out: set
+) -> None:
+    (found,) = find(f"object/{convention}")
+    records = perfect_objects(3)
+    for number in ALL_OBJECTS:
+        records["object_id"][:] = number
+        assert bool(found.rows(records, Extras()).any()) == (number not in left_out)
+        turns = len(found._turns(records, 0)[0])
+        assert turns == (1 if number not in half_turns | any_turns | left_out else 2 if number not in any_turns else 72)
+
+
+@pytest.mark.parametrize("name", ["object/kypt_h2o3d", "object/kypt_ho3d"])
+def test_objects_of_unknown_share_count(name: str) -> None:
+    (convention,) = find(name)
+    records = perfect_objects(35)
+    records["object_share"] = np.full(12, -1.0)
+    assert convention.rows(records, Extras()).all()

@@ -398,3 +398,8 @@ def test_the_walk_through_works_as_written(tmp_path):
     assert (metrics["num_examples"], metrics["num_joints"]) == (4, 4 * 20)
     assert metrics["error_2d_px"] > 0
     assert "training" in (tmp_path / "runs/my_hands/eval/val/report.html").read_text()
+
+
+def test_a_guessed_camera_looks_through_the_middle_of_the_pixels(tmp_path):
+    example = one_example(tmp_path, entry(intrinsics=None, left=None))
+    assert example["intrinsics"][:2, 2].tolist() == [79.5, 59.5]

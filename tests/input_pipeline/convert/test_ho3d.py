@@ -14,7 +14,7 @@ from input_pipeline.convert.ho3d.files import FrameFiles
 from input_pipeline.convert.ho3d.h2o3d import H2O3D
 from input_pipeline.convert.ho3d.held_out import validation_sequences
 from input_pipeline.convert.ho3d.ho3d import HO3D
-from input_pipeline.convert.ho3d.labels import mano_parameters
+from input_pipeline.convert.ho3d.labels import SYMMETRIES, mano_parameters
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import validate_example
 from occrobnet_jax.files.readers import decode_image, decode_segmentation
@@ -326,3 +326,26 @@ def test_the_real_lists_have_the_published_counts(tmp_path, fixtures):
     assert source.settings["validation_sequences"] == ["SB10", "SB12", "SB14", "SS1", "SS2", "SS3"]
     with pytest.raises(ValueError, match=r"train.txt names 66,034 frames: that is HO-3D v2; pass v2"):
         HO3D(tmp_path, "v3")
+
+
+POSE_VALID = ("poseValidRight", "poseValidLeft")
+
+
+@pytest.mark.parametrize("hand", [RIGHT, LEFT])
+def test_a_pose_of_which_one_number_is_not_valid_is_unknown(tmp_path, hand):
+    raw = write_h2o3d(tmp_path, 1)
+    source = H2O3D(raw)
+    first = source.example("train", 0)
+    path = raw / "train" / first["sequence"] / "meta" / "0000.pkl"
+    flags = np.ones(48)
+    flags[7] = 0
+    valid = {"poseValidRight": np.ones(48), "poseValidLeft": np.ones(48)} | {POSE_VALID[hand]: flags}
+    path.write_bytes(python2_pickle.dumps(meta_of(raw, first) | valid))
+    assert source.example("train", 0)["hand_pose_known"].tolist() == [hand != RIGHT, hand != LEFT]
+
+
+def test_symmetries_are_those_of_keypoint_transformer_s_loss():
+    assert SYMMETRIES == {
+        **{3: "half_turn_z", 4: "half_turn_z", 6: "half_turn_z", 10: "half_turn_z", 21: "half_turn_z"},
+        24: "any_turn_z",
+    }

@@ -1,6 +1,9 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from input_pipeline.convert import image_check
 from input_pipeline.convert.image_check import check_image
@@ -82,3 +85,13 @@ def test_real_frames_need_no_decoding(fixtures, monkeypatch):
     for path in (fixtures / "interhand2.6m").glob("*.jpg"):
         height, width = decode_image(path.read_bytes(), name="it").shape[:2]
         assert check_image(path.read_bytes(), width, height, name="it") is False
+
+
+def test_a_photo_that_its_exif_data_turn_has_the_turned_size():
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 6
+    Image.fromarray(noise).save(stream, "JPEG", exif=exif)
+    assert check_image(stream.getvalue(), HEIGHT, WIDTH, name="it") is False
+    with pytest.raises(ValueError, match="are expected"):
+        check_image(stream.getvalue(), WIDTH, HEIGHT, name="it")

@@ -390,3 +390,17 @@ def test_meshes_that_are_none_are_named(models, tmp_path, content):
         Occlusion(models / "mano", tmp_path)
     with pytest.raises(ValueError, match="holds no object models"):
         Occlusion(models / "mano", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000.0, "as mm"), (100.0, "as cm"), (0.001, "no usual unit")])
+def test_meshes_in_another_unit_than_the_labels_are_refused(models, tmp_path, factor, unit):
+    for path in (models / "objects").rglob("*.obj"):
+        folder = tmp_path / "objects" / path.parent.name
+        folder.mkdir(parents=True)
+        mesh = read_mesh(path)
+        scaled = trimesh.Trimesh(factor * mesh.vertices, mesh.triangles, process=False)
+        scaled.export(folder / "textured.OBJ", "obj")
+        (folder / "._textured.obj").write_bytes(b"Mac OS X")
+    raw = write_ho3d(tmp_path / "raw")
+    with pytest.raises(ValueError, match=rf"textured.OBJ measures .* models are in metres, and {unit}"):
+        HO3D(raw, "v2", Occlusion(models / "mano", tmp_path / "objects"))

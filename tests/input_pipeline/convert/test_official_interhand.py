@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from input_pipeline.convert.frame_checks import check_hands
 from input_pipeline.convert.interhand26m.source import InterHand26M
 from input_pipeline.convert.manifest import report
 from input_pipeline.convert.occlusion import Occlusion
@@ -293,3 +294,59 @@ def test_a_frame_whose_box_has_no_pixel_is_left_out(tmp_path, box):
     with pytest.raises(UnusableExample, match=r"annotation \d+ has the box .*, without a pixel"):
         source.example("test", 0)
     source.example("test", 1)
+
+
+def test_splits_whose_images_are_not_there_are_absent(tmp_path):
+    write_interhand(tmp_path)
+    for split in ("train", "val"):
+        shutil.rmtree(tmp_path / "InterHand2.6M_5fps_batch1" / "images" / split)
+    source = opened(tmp_path)
+    assert (list(source.splits), source.absent_splits) == (["test"], ("train", "val"))
+    shutil.rmtree(tmp_path / "InterHand2.6M_5fps_batch1" / "images" / "test")
+    with pytest.raises(ValueError, match=r"images holds none of the folders \['train', 'val', 'test'\]; unpack"):
+        opened(tmp_path)
+
+
+def test_a_moment_that_is_no_number_is_left_out_alone(tmp_path):
+    write_interhand(tmp_path, splits=("test",))
+    path = tmp_path / "annotations/test/InterHand2.6M_test_joint_3d.json"
+    content = json.loads(path.read_text())
+    capture = next(iter(content.values()))
+    next(iter(capture.values()))["world_coord"][3] = [float("nan")] * 3
+    path.write_text(json.dumps(content))
+    source = opened(tmp_path)
+    reasons = [reason_of(source, index) for index in range(source.splits["test"])]
+    assert 0 < reasons.count("annotation damaged") == len(reasons) - reasons.count("")
+    assert reasons.count("")
+
+
+def reason_of(source, index):
+    try:
+        source.example("test", index)
+    except UnusableExample as error:
+        return error.reason
+    return ""
+
+
+def test_fits_under_the_name_of_another_version_are_named(tmp_path):
+    write_interhand(tmp_path, splits=("test",))
+    folder = tmp_path / "annotations/test"
+    (folder / "InterHand2.6M_test_MANO_NeuralAnnot.json").rename(folder / "InterHand2.6M_test_MANO.json")
+    opened(tmp_path)
+    with pytest.raises(ValueError, match=r"test_MANO.json is not the name .*test_MANO_NeuralAnnot.json is v1.0's"):
+        InterHand26M(tmp_path, tmp_path / "index", mano=tmp_path)
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000.0, "as mm"), (0.01, "no usual unit"), (100.0, "as cm")])
+def test_hands_that_are_none_in_metres_are_refused(source, factor, unit):
+    frames = [example | {"joints_cam_m": factor * example["joints_cam_m"]} for example in examples(source)]
+    with pytest.raises(ValueError, match=rf"a hand of it lie up to .* are a hand's; .*{unit}"):
+        check_hands("it", frames)
+    check_hands("it", examples(source))
+    check_hands("it", [*frames[:10], *examples(source)])  # single ones may be mislabelled
+
+
+@pytest.mark.parametrize("valid", [0, 1])
+def test_hands_are_known_where_their_kind_is_valid(tmp_path, valid):
+    source = edited(tmp_path / "raw", lambda content: content["annotations"][0].update(hand_type_valid=valid))
+    assert source.example("test", 0)["hand_present_known"] == valid

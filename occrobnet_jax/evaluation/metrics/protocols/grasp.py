@@ -14,6 +14,7 @@ from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, E
 from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
 from occrobnet_jax.files.meshes import Mesh
 from occrobnet_jax.geometry.alignment import from_right_wrist
+from occrobnet_jax.hands.size import check_object_size
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
 CONTACT_MM = 5.0
@@ -95,4 +96,6 @@ def _mesh(records: Records, row: int, extras: Extras) -> Mesh:
     model = extras.object_models.get(number)
     if model is None or model.mesh is None:
         raise ValueError(f"grasp/vertices needs a closed mesh (.obj or .ply) of object {number:03d} in --object_models")
+    corners_m = records["object_corners_rest_m"][row].astype(np.float64)
+    check_object_size(model.points_m, corners_m, name=f"the model of object {number:03d} in --object_models")
     return model.mesh

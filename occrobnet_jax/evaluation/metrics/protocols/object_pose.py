@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from occrobnet_jax.evaluation.formats.object_models import ObjectModel, model_of_box
+from occrobnet_jax.evaluation.formats.object_models import ObjectModel, model_of
 from occrobnet_jax.evaluation.formats.records import Records, Setting
 from occrobnet_jax.evaluation.metrics.measures import Measures, pooled
 from occrobnet_jax.evaluation.metrics.mesh_errors import nearest_distances
@@ -94,12 +94,10 @@ class ObjectPose(Convention):
         translations = true_translation_m(records)[0]
         rows = []
         for row, number in enumerate(tqdm(records["object_id"], self.name, leave=False, delay=2)):
-            if models and int(number) not in models:
-                raise ValueError(f"object {number:03d} has no model among {sorted(models)}; add it to --object_models")
             own = (records["predicted_object_rotation"][row], records["predicted_object_translation_m"][row])
             true = (records["object_rotation"][row], translations[row])
             corners = records["object_corners_rest_m"][row].astype(np.float64)
-            model = models[int(number)] if models else model_of_box(corners)
+            model = model_of(models, int(number), corners)
             turns, is_symmetric = self._turns(records, row)
             rows.append(pose_errors(_float64(own), _float64(true), model, corners, turns, is_symmetric))
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
