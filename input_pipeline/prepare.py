@@ -94,11 +94,14 @@ def alone(options: argparse.Namespace) -> Iterator[None]:
     """Within the block no other process of this machine prepares the same dataset in the same folder; any end lets go.
 
     Raises:
-        ValueError: another one does.
+        ValueError: another one does, or the folder can't be written.
     """
     folder = work_dir(options.data_dir) / _prepared_name(options)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ValueError(f"can't write to {folder}: {error.strerror}; choose another --data_dir") from error
     try:
         with contextlib.suppress(OSError):  # some network file systems lock no folders
             _lock(descriptor, folder)
