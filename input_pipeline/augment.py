@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from input_pipeline.config import DataConfig
+from input_pipeline.looks import PLAIN, Look, draw_look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Augmentation:
     rotation_rad: float = 0.0  # of the picture, from x to y: clockwise on the screen
     flip: bool = False  # mirrors left and right, after the rotation
     colour: tuple[float, float, float] = (1.0, 1.0, 1.0)  # factors on R, G, B
+    look: Look = PLAIN
 
 
 NONE = Augmentation()
@@ -31,7 +33,7 @@ def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
     """
     shift = data.shift_share * rng.uniform(-1.0, 1.0, 2)
     scale = 1.0 + data.scale_share * float(np.clip(rng.normal(), -1.0, 1.0))
-    angle = math.radians(data.rotation_deg) * float(np.clip(rng.normal(), -2.0, 2.0))
+    angle = _angle(float(rng.normal()), data)
     is_rotated, is_flipped = rng.uniform(size=2) < (data.rotation_probability, data.flip_probability)
     colour = 1.0 + data.colour_share * rng.uniform(-1.0, 1.0, 3)
     return Augmentation(
@@ -40,7 +42,15 @@ def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
         rotation_rad=angle if is_rotated else 0.0,
         flip=bool(is_flipped),
         colour=(float(colour[0]), float(colour[1]), float(colour[2])),
+        look=draw_look(rng, data),
     )
+
+
+def _angle(drawn: float, data: DataConfig) -> float:
+    """Return an angle, rad, of a normal number: the number clipped and scaled, or uniform by its distribution."""
+    if data.rotation_max_deg:
+        return math.radians(data.rotation_max_deg) * math.erf(drawn / math.sqrt(2))
+    return math.radians(data.rotation_deg) * float(np.clip(drawn, -2.0, 2.0))
 
 
 def scale_colour(

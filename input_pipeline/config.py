@@ -8,6 +8,13 @@ from occrobnet_jax.files.paths import inner
 
 COARSEST_STRIDE = 32  # of the backbone: the input must divide into its cells
 
+SHARES = (
+    *("shift_share", "scale_share", "colour_share", "contrast_share", "brightness_share", "gamma_share"),
+    *("rotation_probability", "flip_probability", "grey_probability", "blur_probability", "noise_probability"),
+    *("jpeg_probability", "occluder_probability"),
+)
+"""Fields that lie between 0 and 1."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -42,7 +49,17 @@ class DataConfig:
     rotation_deg: float = 45.0  # angle = rotation_deg * normal clipped to +-2
     rotation_probability: float = 0.6  # that an example is rotated at all
     flip_probability: float = 0.5  # a mirrored right hand is a left hand; the object's pose is then unknown
+    rotation_max_deg: float = 0.0  # above 0 angles are uniform up to it instead, either way; 180: all [ours]
     colour_share: float = 0.2  # each channel x (1 +- colour_share), uniform
+    # --- How the crop looks, see looks.py; all of it ours
+    contrast_share: float = 0.0  # x (1 +- contrast_share) about grey
+    brightness_share: float = 0.0  # +- brightness_share of white
+    gamma_share: float = 0.0  # exponent exp(+-gamma_share)
+    grey_probability: float = 0.0
+    blur_probability: float = 0.0
+    noise_probability: float = 0.0
+    jpeg_probability: float = 0.0
+    occluder_probability: float = 0.0  # that one to three things hide a part of the crop
 
     def __post_init__(self) -> None:
         check_choices(self, "data")
@@ -60,13 +77,14 @@ class DataConfig:
             raise ValueError(f"data.box_pad_px={self.box_pad_px} must be 0 or more")
         if not 0 < self.box_scale < float("inf"):
             raise ValueError(f"data.box_scale={self.box_scale} must be positive")
-        for name in ("shift_share", "scale_share", "colour_share", "rotation_probability", "flip_probability"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.{name}={getattr(self, name)} must lie between 0 and 1")
         if self.scale_share == 1:
             raise ValueError("data.scale_share=1 lets the crop shrink to nothing; take less than 1")
-        if not 0 <= self.rotation_deg <= 180:
-            raise ValueError(f"data.rotation_deg={self.rotation_deg} must lie between 0 and 180 degrees")
+        for name in ("rotation_deg", "rotation_max_deg"):
+            if not 0 <= getattr(self, name) <= 180:
+                raise ValueError(f"data.{name}={getattr(self, name)} must lie between 0 and 180 degrees")
 
     def _check_shares(self) -> None:
         names = self.name.split("+")

@@ -14,13 +14,19 @@ from input_pipeline.augment import NONE, Augmentation, scale_colour
 from input_pipeline.config import DataConfig
 from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation, reduction_for
 from input_pipeline.labels import Fields, label_fields
+from input_pipeline.looks import develop, occlude
 from input_pipeline.schema import KEY_BYTES, Example
 from occrobnet_jax.fields import BATCH
 from occrobnet_jax.files.readers import BLACK_BELOW, decode_image, decode_segmentation, is_jpeg
 from occrobnet_jax.geometry.cameras import project, transform_vectors
+from occrobnet_jax.skeleton import VISIBILITY
 
 LABEL_MASKS = tuple(field.name for field in BATCH if field.is_mask)
 """Fields that say whether a label counts."""
+
+UNKNOWN, BEHIND_OBJECT = (VISIBILITY.index(name) for name in ("unknown", "object"))
+Covers = dict[int, Bool[np.ndarray, "size size"]]
+"""By row of a batch, where something was put before the crop."""
 
 OBJECT_LABEL = 3  # of the segmentation
 SWAPPED_LABELS = np.array([0, 2, 1, 3], np.uint8)  # of the segmentation: right and left hand
@@ -34,7 +40,7 @@ class Cut:
     geometry: CropGeometry
     data: DataConfig
     heatmap_stride: int
-    colour: tuple[float, float, float]  # factors on R, G, B
+    augmentation: Augmentation  # of which the geometry is made already
     mask_black: bool  # whether labels of a crop that shows nothing don't count
     photo: UInt8[np.ndarray, "h w 3"] | None = None  # its pixels, if they have been decoded already
     example_index: int = -1  # whoever forms batches knows better
@@ -54,7 +60,7 @@ def training_cut(example: Example, data: DataConfig, heatmap_stride: int, augmen
         ValueError: there is no usable box; names the example.
     """
     geometry = _geometry(example, data, augmentation)
-    return Cut(example, geometry, data, heatmap_stride, augmentation.colour, mask_black=data.black_frames != "keep")
+    return Cut(example, geometry, data, heatmap_stride, augmentation, mask_black=data.black_frames != "keep")
 
 
 def evaluation_cut(
@@ -65,7 +71,7 @@ def evaluation_cut(
     Its image is decoded later on, unless `photo` has its pixels and no smaller ones are needed.
     """
     masks = data.black_frames == "mask"
-    return Cut(example, _geometry(example, data, NONE), data, heatmap_stride, NONE.colour, masks, photo)
+    return Cut(example, _geometry(example, data, NONE), data, heatmap_stride, NONE, masks, photo)
 
 
 def assemble(cuts: Sequence[Cut]) -> Fields:
@@ -74,7 +80,7 @@ def assemble(cuts: Sequence[Cut]) -> Fields:
     Raises:
         ValueError: an image is broken or contradicts its record; names the example.
     """
-    fields, is_black = _pixels(cuts)
+    fields, is_black, covers = _pixels(cuts)
     if cuts[0].with_facts:
         facts = [
             benchmark_facts(cut.example, {name: values[row] for name, values in fields.items()})
@@ -82,6 +88,7 @@ def assemble(cuts: Sequence[Cut]) -> Fields:
         ]
         fields |= {name: np.stack([each[name] for each in facts]) for name in facts[0]}
     fields |= label_fields([cut.example for cut in cuts], [cut.geometry for cut in cuts])
+    _hide_covered(fields, covers)
     fields |= {
         "example_index": np.array([cut.example_index for cut in cuts], np.int32),
         "is_real": np.array([cut.is_real for cut in cuts]),
@@ -170,8 +177,16 @@ def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], fl
     return example["box_px"] + padding_px, data.box_scale
 
 
-def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"]]:
-    """Images and segmentations, and whether each image shows nothing.
+def _hide_covered(fields: Fields, covers: Covers) -> None:
+    """Joints behind what was put before the crop are hidden by an object, as far as their visibility is known."""
+    for row, covered in covers.items():
+        x, y = np.clip(np.rint(fields["joints_px"][row]), 0, len(covered) - 1).astype(int).transpose(2, 0, 1)
+        hidden = covered[y, x] & fields["joint_in_crop"][row] & (fields["visibility"][row] != UNKNOWN)
+        fields["visibility"][row][hidden] = BEHIND_OBJECT
+
+
+def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"], Covers]:
+    """Images and segmentations, whether each image shows nothing, and where something was put before it.
 
     A crop is still in the processor's cache when its colours are written to the batch: that is the only copy of it.
     """
@@ -179,14 +194,18 @@ def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"]]:
     side = size // cuts[0].heatmap_stride
     image = np.empty((len(cuts), size, size, 3), np.uint8)
     segmentation, is_known = np.zeros((len(cuts), side, side), np.uint8), np.zeros(len(cuts), bool)
-    is_black = np.zeros(len(cuts), bool)
+    is_black, covers = np.zeros(len(cuts), bool), {}
     for row, cut in enumerate(cuts):
-        crop = _image(cut)
+        crop, look = _image(cut), cut.augmentation.look
         is_black[row] = crop.max() < BLACK_BELOW
-        scale_colour(crop, cut.colour, out=image[row])
         if cut.example["segmentation"]:
             segmentation[row], is_known[row] = _segmentation(cut), True
-    return {"image": image, "segmentation": segmentation, "segmentation_known": is_known}, is_black
+        if look.occluders:
+            covers[row] = occlude(crop, look)
+            segmentation[row][covers[row][:: cut.heatmap_stride, :: cut.heatmap_stride]] = 0
+        scale_colour(crop, cut.augmentation.colour, out=image[row])
+        develop(image[row], look)
+    return {"image": image, "segmentation": segmentation, "segmentation_known": is_known}, is_black, covers
 
 
 def _image(cut: Cut) -> UInt8[np.ndarray, "size size 3"]:

@@ -28,6 +28,8 @@ def test_defaults_are_valid_and_frozen():
         ("scale_share", 1.0),
         ("colour_share", 1.5),
         ("rotation_deg", 270.0),
+        ("rotation_max_deg", 181.0),
+        ("jpeg_probability", 1.1),
         ("rotation_probability", 1.1),
         ("flip_probability", -0.5),
     ],
