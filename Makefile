@@ -17,7 +17,7 @@ BENCH_STAMP := $(BENCH)/.installed
 
 LOCKS := requirements $(patsubst %.in,%,$(wildcard requirements/*.in))
 
-.PHONY: help install demo test testbeam testtorch testnewest aot testaot bench lint format lock image clean
+.PHONY: help install demo test testbeam testtorch testnewest aot testaot bench lint docs format lock image clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -86,6 +86,12 @@ lint: $(STAMP) ## ruff, mypy, and the floors that imports must keep
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+docs: ## the documentation site, in build/site, in an environment of its own; a dead link or a missing page fails
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-docs/bin/uv pip install --quiet --python .venv-docs/bin/python -r requirements/docs.txt
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

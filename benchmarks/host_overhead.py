@@ -27,9 +27,9 @@ from benchmarks.timing import alternate
 from occrobnet_jax.evaluation.evaluate import never
 from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.runs.state import TrainState
+from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.setup import Position, Run, build
 from occrobnet_jax.training.step import CompiledStep, compile_for
-from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 from train import open_writer, place, take_steps
 

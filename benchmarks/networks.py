@@ -26,8 +26,8 @@ from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import TrainState
+from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.setup import Run, build
-from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 
 Contestants = dict[str, Callable[[], object]]

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from input_pipeline.config import DataConfig
-from occrobnet_jax.choices import check_choices
+from occrobnet_jax.choices import check_choices, ranged
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.ops.gradient_sums import GradientSums
 from occrobnet_jax.parallel.compiler import XlaFlags
@@ -60,38 +60,28 @@ class LossConfig:
 class OptimiserConfig:
     """Fields of `config.optimizer`; the defaults are Keypoint Transformer's, whose options beyond are marked [ours]."""
 
-    learning_rate: float = 1e-4
-    backbone_learning_rate: float = 1e-5  # of backbone and U-Net neck; learning_rate itself when trained from scratch
+    learning_rate: float = ranged(1e-4, above=0)
+    backbone_learning_rate: float = ranged(1e-5, above=0)  # of backbone and U-Net neck; learning_rate from scratch
     preconditioner: Literal["adam", "muon"] = "adam"  # "muon": orthogonalised momentum for weight matrices, Adam for
     # the rest; from scratch it needs far fewer steps [ours]
-    muon_rms: float = 0.2  # of a matrix's update at rate 1; Adam's are about 0.2 in practice
-    muon_most_elements: int = 0  # larger matrices are Adam's, where their iterations cost too much; 0 is no limit
-    beta1: float = 0.9
-    beta2: float = 0.999
-    weight_decay: float = 0.01  # of every parameter, as PyTorch's AdamW does by itself
+    muon_rms: float = ranged(0.2, at_least=0)  # of a matrix's update at rate 1; Adam's are about 0.2 in practice
+    muon_most_elements: int = ranged(0, at_least=0)  # larger matrices are Adam's, cheaper there; 0 is no limit
+    beta1: float = ranged(0.9, at_least=0, below=1)
+    beta2: float = ranged(0.999, at_least=0, below=1)
+    weight_decay: float = ranged(0.01, at_least=0)  # of every parameter, as PyTorch's AdamW does by itself
     schedule: Literal["constant", "drop", "step", "cosine"] = "constant"  # "drop" to a tenth for the last fifth [ours];
     # "step": by a factor every so many steps [HandOccNet]; "cosine": to 0 at the last one [ours]
     decay_every_steps: int = 0  # of "step"
-    decay_factor: float = 0.7  # of "step" [HandOccNet]
-    warmup_steps: int = 0  # linear [ours]
-    clip_norm: float = 0.0  # of the whole gradient; 0 is off [ours]
-    average_decay: float = 0.0  # of the moving average of the weights that is evaluated instead; 0 is off [ours]
+    decay_factor: float = ranged(0.7, above=0, at_most=1)  # of "step" [HandOccNet]
+    warmup_steps: int = ranged(0, at_least=0)  # linear [ours]
+    clip_norm: float = ranged(0.0, at_least=0)  # of the whole gradient; 0 is off [ours]
+    average_decay: float = ranged(0.0, at_least=0, below=1)  # of the average of the weights that is evaluated instead;
+    # 0 is off [ours]
 
     def __post_init__(self) -> None:
         check_choices(self, "optimizer")
-        for name in ("learning_rate", "backbone_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be above 0")
-        for name in ("beta1", "beta2", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1")
-        if not 0 < self.decay_factor <= 1:
-            raise ValueError(f"optimizer.decay_factor={self.decay_factor} must be above 0 and at most 1")
         if self.schedule == "step" and self.decay_every_steps < 1:
             raise ValueError(f"optimizer.decay_every_steps={self.decay_every_steps} must be 1 or more for 'step'")
-        for name in ("weight_decay", "warmup_steps", "clip_norm", "muon_rms", "muon_most_elements"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"optimizer.{name}={getattr(self, name)} must not be negative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,22 +113,22 @@ class WandbConfig:
 class Experiment:
     """Fields of `config`. Steps are optimiser steps; a run is at step N when N of them are finished."""
 
-    seed: int = 0
-    total_steps: int = 100_000  # the schedule is laid out over these
-    stop_after_steps: int = 0  # end here, with the schedule unchanged; 0 is total_steps
+    seed: int = ranged(0, at_least=0)
+    total_steps: int = ranged(100_000, at_least=1)  # the schedule is laid out over these
+    stop_after_steps: int = ranged(0, at_least=0)  # end here, with the schedule unchanged; 0 is total_steps
     init_from: str = ""  # workdir or checkpoint whose weights to start with, as far as both networks have them
     init_may_differ: tuple[str, ...] = ()  # parts that start anew where its shapes differ: ("decoder/queries",)
-    global_batch_size: int = 32  # over all devices of all hosts
-    accumulation_steps: int = 1  # microbatches that a batch is worked through in, one after another, to save memory
+    global_batch_size: int = ranged(32, at_least=1)  # over all devices of all hosts
+    accumulation_steps: int = ranged(1, at_least=1)  # microbatches of a batch, one after another, to save memory
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations; parameters and losses are float32
     gradient_sums: GradientSums = "compute_dtype"  # over devices, of weights; "float32" sends twice as much in bfloat16
-    teacher_forced_steps: int = 0  # so many steps take tokens at the true joints instead of detected ones
-    teacher_fading_steps: int = 0  # over so many steps after them, ever fewer of the examples do [ours]
-    log_every_steps: int = 50
-    eval_every_steps: int = 2_000  # and at the end; 0: never, that is left to eval.py
-    checkpoint_every_steps: int = 2_000  # and always at the end
-    keep_checkpoints: int = 3  # the newest ones
-    keep_every_steps: int = 0  # and those of every so many steps; 0: none
+    teacher_forced_steps: int = ranged(0, at_least=0)  # first ones, with tokens at the true joints
+    teacher_fading_steps: int = ranged(0, at_least=0)  # after them, in which ever fewer examples have that [ours]
+    log_every_steps: int = ranged(50, at_least=1)
+    eval_every_steps: int = ranged(2_000, at_least=0)  # and at the end; 0: never, that is left to eval.py
+    checkpoint_every_steps: int = ranged(2_000, at_least=1)  # and always at the end
+    keep_checkpoints: int = ranged(3, at_least=1)  # the newest ones
+    keep_every_steps: int = ranged(0, at_least=0)  # and those of every so many steps; 0: none
     keep_best: str = "mpjpe_mm"  # and the one whose evaluation is best in this metric; "": none
     best_is: Literal["lowest", "highest"] = "lowest"
     root_depth: Literal["own", "ground_truth"] = "own"  # that evaluation puts hands at; matters in 2.5D only
@@ -161,26 +151,6 @@ class Experiment:
                 "model.token_classifier='joint_and_hands' has a sigmoid for each hand that loss.hand_identity=0 never "
                 "teaches; set it above 0, for example to 1"
             )
-        for name in (
-            "total_steps",
-            "global_batch_size",
-            "accumulation_steps",
-            "log_every_steps",
-            "checkpoint_every_steps",
-            "keep_checkpoints",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"config.{name}={getattr(self, name)} must be at least 1")
-        for name in (
-            "seed",
-            "stop_after_steps",
-            "teacher_forced_steps",
-            "teacher_fading_steps",
-            "eval_every_steps",
-            "keep_every_steps",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"config.{name}={getattr(self, name)} must not be negative")
 
     @property
     def loss_in_use(self) -> LossConfig:

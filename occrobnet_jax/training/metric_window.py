@@ -1,4 +1,4 @@
-"""The metrics of the steps since the last line of the record, left on the device until the line is due."""
+"""What training steps say of themselves: left on the device until a line of the record is due, then averaged."""
 
 import contextlib
 import math
@@ -6,10 +6,29 @@ import time
 from collections.abc import Iterator, Mapping
 
 import jax
-
-from occrobnet_jax.training.step_metrics import StepMetrics
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float
 
 MAY_BREAK = ("loss", "gradient_norm")
+
+
+@struct.dataclass
+class StepMetrics:
+    """Named numbers of a step as one array: each array that a step returns costs the host some microseconds."""
+
+    values: Float[Array, " n"]
+    names: tuple[str, ...] = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Float[Array, ""]]) -> "StepMetrics":
+        """Put numbers together, in float32; still on the device."""
+        return cls(jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers.values()]), tuple(numbers))
+
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers by their names; wait for the device."""
+        return dict(zip(self.names, np.asarray(self.values).tolist(), strict=True))
 
 
 class MetricWindow:

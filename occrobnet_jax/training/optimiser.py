@@ -1,4 +1,4 @@
-"""AdamW with learning-rate groups, its schedule, and the moving average of the weights."""
+"""AdamW with learning-rate groups, its schedule, the gradient's length, and the moving average of the weights."""
 
 import functools
 import math
@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.runs.experiment import OptimiserConfig
-from occrobnet_jax.training.gradient_norm import clip_by_norm
 
 DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
@@ -150,3 +149,30 @@ def update_average(averaged: PyTree[Array], params: PyTree[Array], step: Int[Arr
 
 def _names(path: tuple[jax.tree_util.DictKey, ...]) -> tuple[str, ...]:
     return tuple(str(entry.key) for entry in path)
+
+
+def block_norms(gradient: PyTree[Array]) -> dict[str, Float[Array, ""]]:
+    """Length of the gradient of each block of the network."""
+    return {block: jnp.sqrt(_sum_of_squares(part)) for block, part in gradient.items()}
+
+
+def global_norm(gradient: PyTree[Array]) -> Float[Array, ""]:
+    """Length of the whole gradient; in a program that has the blocks' as well, their sums are shared."""
+    return jnp.sqrt(sum(jnp.square(norm) for norm in block_norms(gradient).values()))
+
+
+def clip_by_norm(longest: float) -> optax.GradientTransformation:
+    """Shortens gradients that are longer, without turning them; optax's with `global_norm`."""
+
+    def clip(gradient: PyTree[Array], _: Any) -> PyTree[Array]:
+        factor = jnp.minimum(1.0, longest / global_norm(gradient))
+        return jax.tree.map(lambda leaf: leaf * factor, gradient)
+
+    return optax.stateless(clip)
+
+
+def _sum_of_squares(tree: PyTree[Array]) -> Float[Array, ""]:
+    """Vectors are joined first; no other array is, since devices may hold slices of it."""
+    leaves = jax.tree.leaves(tree)
+    vectors = jnp.concatenate([jnp.zeros(1), *(leaf for leaf in leaves if leaf.ndim == 1)])
+    return sum((jnp.square(leaf).sum() for leaf in leaves if leaf.ndim != 1), jnp.square(vectors).sum())

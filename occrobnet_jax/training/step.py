@@ -21,9 +21,8 @@ from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
-from occrobnet_jax.training.gradient_norm import block_norms, global_norm
-from occrobnet_jax.training.optimiser import schedule, update_average
-from occrobnet_jax.training.step_metrics import StepMetrics
+from occrobnet_jax.training.metric_window import StepMetrics
+from occrobnet_jax.training.optimiser import block_norms, global_norm, schedule, update_average
 from occrobnet_jax.types import Batch, Predictions
 
 FORCING_STREAM = 1  # of a step's random numbers

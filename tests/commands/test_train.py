@@ -26,9 +26,9 @@ from occrobnet_jax.runs.experiment import Experiment, OptimiserConfig, WandbConf
 from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.wandb_run import workdir_of
 from occrobnet_jax.training import setup
+from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.setup import Position
-from occrobnet_jax.training.step_metrics import StepMetrics
 from tests.faults.stand_in import StandIn, train_step_of
 from tests.runs.test_wandb_run import as_dict, read_run
 from tests.support.fake_datasets import write_fake_dataset

@@ -15,8 +15,8 @@ from occrobnet_jax.parallel.fsdp import Gather, as_they_are
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training import setup
+from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.step import TrainStep
-from occrobnet_jax.training.step_metrics import StepMetrics
 from occrobnet_jax.types import Batch
 
 

@@ -3,8 +3,7 @@ import time
 import jax.numpy as jnp
 import pytest
 
-from occrobnet_jax.training.metric_window import MetricWindow, check_finite
-from occrobnet_jax.training.step_metrics import StepMetrics
+from occrobnet_jax.training.metric_window import MetricWindow, StepMetrics, check_finite
 
 
 def test_a_window_averages_its_steps_and_begins_anew():
