@@ -4,6 +4,10 @@ Writes metrics.json, predictions.npz, card.json and report.html into DIR/eval/SP
 checkpoint of a run that trains meanwhile, into DIR/eval/SPLIT/STEP, and ends when the run has finished.
 """
 
+from occrobnet_jax import usage  # isort: split
+
+usage.answer_help(__name__)  # before all that takes seconds to load
+
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -4,6 +4,10 @@ Inputs are images and folders of images. For each image it writes DIR/NAME.json 
 and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
 """
 
+from occrobnet_jax import usage  # isort: split
+
+usage.answer_help(__name__)  # before all that takes seconds to load
+
 import os
 import sys
 from typing import Any

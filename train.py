@@ -5,6 +5,10 @@ its processes makes all of them save and end, with status 0; Ctrl-C does the sam
 says how to start it on several hosts.
 """
 
+from occrobnet_jax import usage  # isort: split
+
+usage.answer_help(__name__)  # before all that takes seconds to load
+
 import contextlib
 import dataclasses
 import gc

@@ -92,10 +92,23 @@ def _parse(argv: list[str]) -> list[str]:
         name = argument.lstrip("-").split("=")[0].split("[")[0]
         if argument.startswith("-") and name.startswith("config.") and name not in known:
             raise unknown_name(name)
-    remaining = app.parse_flags_with_usage(argv)
+    try:
+        remaining: list[str] = flags.FLAGS(argv)
+    except flags.Error as error:
+        raise ValueError(_reason(error)) from error
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # libraries tell much about themselves
     return remaining
+
+
+def _reason(error: BaseException) -> str:
+    """Return what our own code said of a flag's value, else what absl says; ml_collections makes a traceback of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ValueError | OSError) and not isinstance(cause, flags.Error) and _on_purpose(cause):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 def _on_purpose(error: BaseException) -> bool:

@@ -6,8 +6,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 
+from configs import workdir as workdir_config
 from occrobnet_jax import command_line
+from occrobnet_jax.command_line import _reason
 from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.parallel.mesh import MeshConfig
 
@@ -66,3 +69,16 @@ def test_whatever_ends_a_program_it_does_not_wait_for_the_other_hosts(monkeypatc
         command_line.run(lambda arguments: None)
     assert end.value.code == status
     assert left == [error]
+
+
+def test_what_our_code_says_of_a_flag_s_value_is_the_sentence() -> None:
+    def parse() -> None:
+        try:
+            workdir_config.get_config("nowhere")
+        except ValueError as error:
+            raise flags.IllegalFlagValueError("a traceback of many lines") from error
+
+    with pytest.raises(flags.Error) as told:
+        parse()
+    assert _reason(told.value) == "nowhere/config.json can't be read: No such file or directory"
+    assert _reason(flags.Error("unknown flag")) == "unknown flag"
