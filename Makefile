@@ -17,7 +17,7 @@ BENCH_STAMP := $(BENCH)/.installed
 
 LOCKS := requirements $(patsubst %.in,%,$(wildcard requirements/*.in))
 
-.PHONY: help install demo test testbeam testtorch testnewest aot testaot bench lint docs format lock image clean
+.PHONY: help install demo test testlong testbeam testtorch testnewest aot testaot bench lint docs format lock image clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -44,6 +44,9 @@ demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
 
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto
+
+testlong: $(STAMP) ## the tests that take long, which `make test` leaves out
+	$(BIN)/python -m pytest -n auto -m long
 
 testbeam: ## the conversion on Apache Beam, in an environment of its own
 	$(PYTHON) -m venv .venv-beam

@@ -36,6 +36,9 @@ def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
     angle = _angle(float(rng.normal()), data)
     is_rotated, is_flipped = rng.uniform(size=2) < (data.rotation_probability, data.flip_probability)
     colour = 1.0 + data.colour_share * rng.uniform(-1.0, 1.0, 3)
+    is_far, distance = rng.uniform(size=2)
+    if is_far < data.zoom_out_probability:
+        scale *= data.most_zoom_out**distance
     return Augmentation(
         shift=(float(shift[0]), float(shift[1])),
         scale=scale,

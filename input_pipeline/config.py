@@ -11,7 +11,7 @@ COARSEST_STRIDE = 32  # of the backbone: the input must divide into its cells
 SHARES = (
     *("shift_share", "scale_share", "colour_share", "contrast_share", "brightness_share", "gamma_share"),
     *("rotation_probability", "flip_probability", "grey_probability", "blur_probability", "noise_probability"),
-    *("jpeg_probability", "occluder_probability"),
+    *("jpeg_probability", "occluder_probability", "zoom_out_probability"),
 )
 """Fields that lie between 0 and 1."""
 
@@ -46,6 +46,8 @@ class DataConfig:
     augment: bool = True
     shift_share: float = 0.15  # of the crop's side; uniform to either side, x and y
     scale_share: float = 0.25  # side x (1 + scale_share * normal clipped to +-1)
+    zoom_out_probability: float = 0.0  # that the side is multiplied once more, so that the finder sees small hands
+    most_zoom_out: float = 4.0  # by a factor between 1 and this, log-uniform [ours]
     rotation_deg: float = 45.0  # angle = rotation_deg * normal clipped to +-2
     rotation_probability: float = 0.6  # that an example is rotated at all
     flip_probability: float = 0.5  # a mirrored right hand is a left hand; the object's pose is then unknown
@@ -77,6 +79,8 @@ class DataConfig:
             raise ValueError(f"data.box_pad_px={self.box_pad_px} must be 0 or more")
         if not 0 < self.box_scale < float("inf"):
             raise ValueError(f"data.box_scale={self.box_scale} must be positive")
+        if not 1 <= self.most_zoom_out < float("inf"):
+            raise ValueError(f"data.most_zoom_out={self.most_zoom_out} must be 1 or more")
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.{name}={getattr(self, name)} must lie between 0 and 1")

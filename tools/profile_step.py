@@ -30,7 +30,19 @@ from occrobnet_jax.training.setup import Run, build
 
 STEPS = 3
 PARTS = (
-    *("backbone", "fpn", "unet", "ciet", "rebuilt", "finest", "heatmap_head", "object_head", "hand_maps_head"),
+    *(
+        "backbone",
+        "fpn",
+        "unet",
+        "ciet",
+        "rebuilt",
+        "finest",
+        "heatmap_head",
+        "object_head",
+        "hand_maps_head",
+        "joint_maps_head",
+        "finder_head",
+    ),
     *("keypoints", "tokens", "encoder", "decoder", "class_head", "hand_head", "pose_heads"),
 )
 """Named scopes of the network, as they stand in operations' names; the rest is losses, metrics and optimiser."""

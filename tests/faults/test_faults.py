@@ -35,6 +35,7 @@ def test_a_host_that_stops_is_named_by_the_other(lab):
     assert_holds(experiments.lost_host(lab, "stopped"))
 
 
+@pytest.mark.long
 def test_a_run_whose_data_source_hangs_shows_where_ends_and_can_go_on(lab):
     assert_holds(experiments.hung(lab))
 

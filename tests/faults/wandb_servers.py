@@ -36,18 +36,22 @@ def broken(how: str) -> Iterator[int]:
     """The port of one that never starts a run."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        if how != "away":
-            listener.listen(64)
-            threading.Thread(target=_serve, args=(listener, how == "rejects"), daemon=True).start()
+        if how == "away":
+            yield listener.getsockname()[1]
+            return
+        listener.listen(64)
+        serving = threading.Thread(target=_serve, args=(listener, how == "rejects"), daemon=True)
+        serving.start()
         yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)  # closing it alone would not wake who waits for a client
+        serving.join()
 
 
 def _serve(listener: socket.socket, answers: bool) -> None:
-    kept = []  # a connection that nobody holds would be closed
-    with contextlib.suppress(OSError):  # the listener is closed: the end
+    with contextlib.ExitStack() as kept, contextlib.suppress(OSError):  # the listener is shut down: the end
         while True:
             connection, _ = listener.accept()
-            kept.append(connection)
+            kept.enter_context(connection)  # one that nobody holds would be closed
             if answers:
                 with contextlib.suppress(OSError):
                     connection.recv(65_536)

@@ -136,6 +136,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.long
 def test_workers_end_with_a_main_process_that_is_killed(data):
     """They share its standard output, which ends with the last of them; where they live on this waits in vain."""
     killed = [sys.executable, "-c", KILLED_WITH_WORKERS, data.data_dir]

@@ -66,6 +66,7 @@ def test_gradients_are_the_same_and_less_is_kept(name):
     assert blocks < elementwise < off
 
 
+@pytest.mark.long
 def test_the_setting_reaches_every_block(shallow_resnet18):
     image = jnp.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), jnp.uint8)
     config = dataclasses.replace(TINY_MODEL, ciet_self_enhancing_blocks=1, encoder_layers=2)

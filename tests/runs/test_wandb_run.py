@@ -188,6 +188,7 @@ def start_report(workdir: Path, address: str) -> tuple[Path, subprocess.Popen]:
     return workdir, subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **pipes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", HOW)
 def test_a_process_logs_on_and_ends_whatever_the_server_does(reports, how):
     """With the real wandb."""
@@ -241,6 +242,7 @@ run.finish()
 """
 
 
+@pytest.mark.long
 def test_a_finished_process_ends_though_wandbs_own_hangs(tmp_path):
     shutil.copy(shutil.which("sleep"), tmp_path / SERVICE)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}

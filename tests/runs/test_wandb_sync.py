@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment, WandbConfig
 from occrobnet_jax.runs.sync import lacking, last_values
@@ -94,6 +96,7 @@ def test_a_preempted_run_is_given_out_again_and_goes_on_as_itself(tmp_path):
     assert finite(taken.values()) == finite(lines(tmp_path))
 
 
+@pytest.mark.long
 def test_in_a_sweep_the_agents_id_is_kept_and_each_run_has_a_workdir_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
     with taking() as server, concurrent.futures.ThreadPoolExecutor() as pool:

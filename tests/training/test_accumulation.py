@@ -57,6 +57,7 @@ def step_of(experiment: Experiment, batch: Batch) -> tuple[TrainState, dict]:
     return state, metrics.numbers()
 
 
+@pytest.mark.long
 def test_four_times_eight_is_thirty_two(experiment, batch):
     (at_once, whole), (in_parts, parts) = (
         step_of(dataclasses.replace(experiment, accumulation_steps=steps), batch) for steps in (1, STEPS)

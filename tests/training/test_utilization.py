@@ -29,6 +29,7 @@ def test_a_step_is_three_forward_passes_over_the_peak_of_all_devices():
     assert run.step_at_peak_s == pytest.approx(3 * 8 * forward / (4 * 0.5e12))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("chip")
 def test_neither_memory_savers_nor_parts_of_a_batch_change_what_the_model_needs():
     plain = build(dataclasses.replace(EXPERIMENT, compute_dtype="bfloat16"), jax.devices()[:1])

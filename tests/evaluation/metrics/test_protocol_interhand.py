@@ -17,7 +17,7 @@ from tests.support.scored import result_of
 
 IN_2P5D = Setting(256, None, {"representation": "2.5d", "box_source": "stored"})
 IN_3D = Setting(256, None, {"representation": "vectors"})
-CASES = 1000
+CASES = 250
 
 
 NOTHING_ELSE = Extras()

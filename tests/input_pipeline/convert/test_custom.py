@@ -382,6 +382,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_walk_through_works_as_written(tmp_path):
     """In an empty folder that has the project's files in it, as a clone has."""
     for path in REPOSITORY.iterdir():
