@@ -1,4 +1,4 @@
-"""Predicts the hands in photos: python predict.py INPUT... --output=DIR --checkpoint=WORKDIR [--box=x0,y0,x1,y1].
+"""Predicts the hands in photos: python predict.py INPUT... --output=DIR [--checkpoint=WORKDIR] [--box=x0,y0,x1,y1].
 
 Inputs are images and folders of images. For each image it writes DIR/NAME.json (see occrobnet_jax/inference/results.py)
 and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
@@ -23,7 +23,7 @@ from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.files.readers import BLACK_BELOW, read_bytes
 from occrobnet_jax.inference.inputs import Box, check_focal_px, find_images, output_names, parse_box, printable
-from occrobnet_jax.inference.predictor import Predictor, load_predictor
+from occrobnet_jax.inference.predictor import IN_THE_BOX, Photo, Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
 from occrobnet_jax.parallel import platforms
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
@@ -85,13 +85,14 @@ def predict_one(
 ) -> dict[str, Any]:
     """Predict one image, write its JSON and its overlay, and return what the page shows of it."""
     shown = printable(image)
-    prediction = predictor.predict(read_bytes(image), shown, box, focal_px)
-    refuse_blank(prediction.photo, shown)
-    picture = overlay(prediction)
-    content = prediction_json(prediction, shown, printable(checkpoint), predictor.step)
+    photo = Photo.of(read_bytes(image), shown)
+    refuse_blank(photo.pixels, shown)
+    predictions = predictor.predict_photo(photo, box, focal_px)
+    picture = overlay(predictions, photo)
+    content = prediction_json(predictions, photo, printable(checkpoint), predictor.step)
     write_atomically(stem.with_name(f"{stem.name}.json"), content)
     write_atomically(stem.with_name(f"{stem.name}.png"), encode_png(picture))
-    return page_entry(prediction, picture, shown)
+    return page_entry(predictions, picture, shown)
 
 
 def refuse_blank(photo: UInt8[np.ndarray, "h w 3"], name: str) -> None:
@@ -106,13 +107,11 @@ def refuse_blank(photo: UInt8[np.ndarray, "h w 3"], name: str) -> None:
 
 def main(inputs: list[str]) -> None:
     """Predict what the command line says."""
-    if CHECKPOINT.value is None:
-        raise ValueError("--checkpoint is missing; name the workdir of a training run")
     box = None if BOX.value is None else parse_box(BOX.value)
     output = path_of(OUTPUT.value)
     platforms.start_on(PLATFORM.value)
     use_compilation_cache(Experiment.compilation_cache_dir)  # never the checkpoint's: it holds programs that are run
-    checkpoint = path_of(CHECKPOINT.value)
+    checkpoint = IN_THE_BOX if CHECKPOINT.value is None else path_of(CHECKPOINT.value)
     errors = predict(inputs, output, checkpoint, STEP.value, box, FOCAL_PX.value, HAND_MODEL.value)
     print(output / "index.html")
     if errors:
@@ -122,10 +121,14 @@ def main(inputs: list[str]) -> None:
 if __name__ == "__main__":
     PLATFORM = command_line.define_platform_flag()
     OUTPUT = flags.DEFINE_string("output", None, "folder for the results", required=True)
-    CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir of a run, or the folder of one of its checkpoints")
+    CHECKPOINT = flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "workdir of a run, folder of a checkpoint, or a network's file; by default the network in the box",
+    )
     STEP = flags.DEFINE_integer("step", None, "take this step's checkpoint instead of the newest", lower_bound=0)
     HAND_MODEL = flags.DEFINE_string("hand_model", MANO_FOLDER, "folder of MANO's files, for networks of its angles")
-    BOX = flags.DEFINE_string("box", None, "x0,y0,x1,y1 around the hands in px of every photo; all of it by default")
+    BOX = flags.DEFINE_string("box", None, "x0,y0,x1,y1 around the hands in px of every photo; found by default")
     FOCAL_PX = flags.DEFINE_float(
         "focal_px", None, "focal length in px of the photo; a guess by default", lower_bound=1.0
     )

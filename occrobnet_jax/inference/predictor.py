@@ -3,8 +3,11 @@
 import dataclasses
 import functools
 import math
+import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +18,24 @@ from input_pipeline.labels import Fields
 from input_pipeline.schema import Example, empty_example
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.files.image_header import refuse_truncated
-from occrobnet_jax.files.paths import AnyPath
-from occrobnet_jax.files.readers import decode_image
+from occrobnet_jax.files.paths import AnyPath, path_of
+from occrobnet_jax.files.readers import decode_image, read_bytes
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
+from occrobnet_jax.inference.finder import FoundHand, common_box, finder_view, found_hands, groups
 from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box, check_focal_px
 from occrobnet_jax.models.decode import decode
+from occrobnet_jax.models.finder import HandFinder
 from occrobnet_jax.parallel.compiler import fast_programs
 from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
 from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.runs.model_file import SUFFIX, read_model
 from occrobnet_jax.runs.network import make_model
-from occrobnet_jax.runs.restore import check_variables, restore_for_inference
-from occrobnet_jax.skeleton import NUM_JOINTS
-from occrobnet_jax.types import Pose, Predictions
+from occrobnet_jax.runs.restored import Restored, check_variables
+from occrobnet_jax.skeleton import HAND_NAMES, NUM_HANDS, NUM_JOINTS
+from occrobnet_jax.types import HandCells, Pose, Predictions
+
+IN_THE_BOX = Path(__file__).parent / "photo.safetensors"
+"""The network that comes with the package, of `configs/photo.py`."""
 
 GUESSED_FOCAL_LENGTH = 1.0
 """Of the photo's long side, where the user gives none: a field of view of 53 degrees, between a phone's main camera
@@ -35,14 +44,18 @@ GUESSED_FOCAL_LENGTH = 1.0
 ALWAYS_FINITE = ("joints_cam_m", "joints_px", "hand_probability", "relative_translation_m")
 OBJECT_CLASS = 2 * NUM_JOINTS + 1
 
+BoxSource = Literal["given", "whole photo", "found"]
+Image = bytes | str | os.PathLike | UInt8[np.ndarray, "h w 3"]
+"""A photo: an encoded file's content, its path, or its pixels in RGB."""
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Prediction:
-    """What the network says about one photo; pixels are the photo's, metres are in its camera frame (OpenCV axes)."""
+    """What the network says about one crop; pixels are the photo's, metres are in its camera frame (OpenCV axes)."""
 
     photo: UInt8[np.ndarray, "h w 3"]
-    box_px: Float[np.ndarray, "4"]  # x0, y0, x1, y1, as given or all of the photo
-    is_whole_photo: bool
+    box_px: Float[np.ndarray, "4"]  # x0, y0, x1, y1
+    box_source: BoxSource
     intrinsics: Float[np.ndarray, "3 3"]
     is_focal_guessed: bool
     joints_rel_m: Float[np.ndarray, "2 21 3"]  # from the own wrist
@@ -60,6 +73,11 @@ class Prediction:
     hand_shape: Float[np.ndarray, "10"] | None = None
     joint_confidence: Float[np.ndarray, "2 21"] | None = None  # of a network with a map of each joint
 
+    def __repr__(self) -> str:
+        """Say which hands there are, in one line."""
+        hands = ", ".join(f"{name} {p:.2f}" for name, p in zip(HAND_NAMES, self.hand_probability, strict=True))
+        return f"Prediction({hands}; box_px={np.round(self.box_px).astype(int).tolist()}, {self.box_source})"
+
     @property
     def num_object_keypoints(self) -> int:
         """How many keypoints are taken for an object: without any, the object's pose means nothing."""
@@ -68,70 +86,136 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """Predicts one photo after the other; compiled once, with the first one."""
+    """Predicts photos one after the other; compiled once, with the first one."""
 
     experiment: Experiment
     step: int
     run: Callable[[UInt8[Array, "b h w 3"], Float[Array, "b 3 3"]], Pose]
+    find: Callable[[UInt8[Array, "b h w 3"]], HandCells] | None = None  # of a network with a finder
 
-    def predict(self, encoded: bytes, name: str, box: Box | None = None, focal_px: float | None = None) -> Prediction:
-        """Predict the hands in a photo.
+    def __call__(self, image: Image, *, focal_px: float | None = None) -> list[Prediction]:
+        """Predict all hands of a photo; see `predict_photo`."""
+        return self.predict_photo(Photo.of(image), None, focal_px)
+
+    def predict_photo(self, photo: "Photo", box: Box | None, focal_px: float | None = None) -> list[Prediction]:
+        """Predict the hands in a box, or all that are found, or without a finder what fills the photo.
+
+        A crop around one found hand speaks of that hand alone: of right and left the likelier one. Hands that touch
+        share a crop.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        if box is not None or self.find is None:
+            return [self.predict(photo, box, focal_px)]
+        view, geometry = finder_view(photo.pixels)
+        cells = jax.device_get(self.find(jnp.asarray(view[None])))
+        return [self._predict_found(photo, hands, focal_px) for hands in groups(found_hands(cells, geometry))]
+
+    def predict(self, photo: "Photo", box: Box | None = None, focal_px: float | None = None) -> Prediction:
+        """Predict one crop of a photo.
 
         Args:
-            encoded: the file's content.
-            name: for error messages.
+            photo: what is looked at.
             box: around the hand or hands (and the object), px of the photo; the whole photo by default.
             focal_px: of the camera, px of the photo.
 
         Raises:
-            ValueError: the file isn't a whole image, it or the part in the box is too small to show a hand, or the
-                network's answer isn't finite.
+            ValueError: the photo or the part in the box is too small to show a hand, or the network's answer isn't
+                finite.
         """
-        refuse_truncated(encoded, name=name)
-        photo = decode_image(encoded, name=name)
-        example = photo_example(encoded, photo, name, box, focal_px, self.experiment.data.box_scale)
+        example = photo_example(photo.encoded, photo.pixels, photo.name, box, focal_px, self.experiment.data.box_scale)
         data = dataclasses.replace(self.experiment.data, box_source="stored")
         if box is None:  # the whole photo needs no padding
             data = dataclasses.replace(data, box_pad_px=0.0)
-        fields = crop_example(example, data, self.experiment.model.heatmap_stride, photo)
+        fields = crop_example(example, data, self.experiment.model.heatmap_stride, photo.pixels)
         pose = self.run(jnp.asarray(fields["image"][None]), jnp.asarray(fields["intrinsics"][None]))
         values = _of_the_only_one(pose)
         if not all(np.isfinite(values[field]).all() for field in ALWAYS_FINITE):
-            raise ValueError(f"the network's answer for {name} is not finite; its weights are damaged")
+            raise ValueError(f"the network's answer for {photo.name} is not finite; its weights are damaged")
+        height, width = photo.pixels.shape[:2]
         return Prediction(
-            photo=photo,
-            box_px=np.array(box or (0, 0, photo.shape[1], photo.shape[0]), np.float64),
-            is_whole_photo=box is None,
+            photo=photo.pixels,
+            box_px=np.array(box or (0, 0, width, height), np.float64),
+            box_source="whole photo" if box is None else "given",
             intrinsics=example["intrinsics"],
             is_focal_guessed=focal_px is None,
             **_in_photo(values, fields),
         )
 
+    def _predict_found(self, photo: "Photo", hands: Sequence[FoundHand], focal_px: float | None) -> Prediction:
+        prediction = self.predict(photo, common_box(hands), focal_px)
+        probability = prediction.hand_probability
+        if len(hands) == 1:
+            probability = np.where(np.arange(NUM_HANDS) == probability.argmax(), probability, 0.0)
+        return dataclasses.replace(prediction, box_source="found", hand_probability=probability)
 
-def load_predictor(checkpoint: AnyPath, step: int | None = None, hand_model: str = MANO_FOLDER) -> Predictor:
-    """Return the network of a run's newest checkpoint, or of that of `step`.
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo that has been read."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    name: str  # for messages
+    encoded: bytes = b""  # the file's content, if there is one
+
+    @classmethod
+    def of(cls, image: Image, name: str = "the photo") -> "Photo":
+        """Read a photo.
+
+        Raises:
+            ValueError: it isn't a whole image.
+            OSError: there is no such file.
+        """
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(f"{name} has {image.dtype} of shape {image.shape}; give uint8 [height, width, 3], RGB")
+            return cls(image, name)
+        if not isinstance(image, bytes):
+            return cls.of(read_bytes(path_of(os.fspath(image))), str(image))
+        refuse_truncated(image, name=name)
+        return cls(decode_image(image, name=name), name, image)
+
+
+def load_predictor(
+    checkpoint: AnyPath | str | None = None, step: int | None = None, hand_model: str = MANO_FOLDER
+) -> Predictor:
+    """Return the network in the box, or that of a run or a file.
 
     Args:
-        checkpoint: workdir of the run, or the folder of one of its checkpoints.
+        checkpoint: workdir of a run, whose newest checkpoint is taken; the folder of one of its checkpoints; or a
+            network's file (`tools.pack_model`). By default the network that comes with this package.
         step: of the workdir.
         hand_model: folder of MANO's files, which a network of MANO's angles needs.
 
     Raises:
         ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
-    if checkpoint.suffix.lower() == ".safetensors":
-        raise ValueError(f"--checkpoint={checkpoint}: such files can't be read yet; name the workdir of a run")
-    restored = restore_for_inference(checkpoint, step)
+    source = IN_THE_BOX if checkpoint is None else path_of(checkpoint)
+    restored = _restored(source, step)
     experiment = foreign_experiment(restored.config, hand_model)
     model, size_px = make_model(experiment), experiment.data.input_size_px
-    check_variables(model, size_px, restored, checkpoint)
+    check_variables(model, size_px, restored, source)
+    variables = jax.device_put(restored.variables)
+    options = fast_programs(jax.default_backend(), experiment.xla_flags)
 
-    @functools.partial(jax.jit, compiler_options=fast_programs(jax.default_backend(), experiment.xla_flags))
+    @functools.partial(jax.jit, compiler_options=options)
     def run(variables: dict, image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]) -> Pose:
         predictions = typing.cast(Predictions, model.apply(variables, image, train=False))
         return decode(predictions, intrinsics, size_px, experiment.model)
 
-    return Predictor(experiment, restored.step, lambda image, intrinsics: run(restored.variables, image, intrinsics))
+    find = None
+    if experiment.model.finder_head:
+        find = functools.partial(jax.jit(HandFinder(experiment.model, model.dtype).apply), variables)
+    return Predictor(experiment, restored.step, functools.partial(run, variables), find)
+
+
+def _restored(source: AnyPath, step: int | None) -> Restored:
+    if source.suffix.lower() == SUFFIX:
+        return read_model(source)
+    from occrobnet_jax.runs.restore import restore_for_inference  # orbax takes seconds to import
+
+    return restore_for_inference(source, step)
 
 
 def photo_example(

@@ -6,27 +6,31 @@ z away from the camera; what a network has no head for is null):
     format, version     "occrobnet-jax/prediction", 1
     image               the file; width, height
     checkpoint          path and step of the network
-    box_px              x0, y0, x1, y1 that was looked at; box_source "given" or "whole photo"
-    intrinsics          3 x 3 camera matrix; focal_source "given" or how it was guessed. Camera coordinates hold for
-                        these intrinsics: their depth is proportional to the focal length
     joint_names         order of the 21 joints
-    hands               right and left, each with
-        hand, probability, is_present (probability above 0.5)
-        joints_rel_m        21 x 3, relative to the own wrist
-        joints_cam_m        21 x 3, camera frame: joints_rel_m put under the network's own 2D points
-        root_fit_error_px   mean 2D distance that this leaves
-        joints_px           21 x 2
-        visibility          21 probabilities of being seen, not hidden
-        pose                of a network of angles: axis-angle of the wrist (camera axes) and 15 finger joints in
-                            MANO's order, radians, fingers from the flat hand
-        shape               of a network of angles: 10 shape numbers of the hand model
-    left_minus_right_wrist_m    from the head for two hands
-    object              null where no keypoint was taken for one, else num_keypoints, reference_hand, rotation (camera
-                        from the object's rest pose, 3 x 3) and translation_m (from the reference hand's wrist)
+    crops               what was looked at, none where no hand was found, each with
+        box_px              x0, y0, x1, y1; box_source "given", "found" or "whole photo"
+        intrinsics          3 x 3 camera matrix; focal_source "given" or how it was guessed. Camera coordinates hold
+                            for these intrinsics: their depth is proportional to the focal length
+        hands               right and left, each with
+            hand, probability, is_present (probability above 0.5). A crop around one found hand speaks of that one
+            joints_rel_m        21 x 3, relative to the own wrist
+            joints_cam_m        21 x 3, camera frame: joints_rel_m put under the network's own 2D points
+            root_fit_error_px   mean 2D distance that this leaves
+            joints_px           21 x 2
+            confidence          21 shares of a joint's own map that lie around its place
+            visibility          21 probabilities of being seen, not hidden
+            pose                of a network of angles: axis-angle of the wrist (camera axes) and 15 finger joints in
+                                MANO's order, radians, fingers from the flat hand
+            shape               of a network of angles: 10 shape numbers of the hand model
+        left_minus_right_wrist_m    from the head for two hands
+        object              null where no keypoint was taken for one, else num_keypoints, reference_hand, rotation
+                            (camera from the object's rest pose, 3 x 3) and translation_m (from the reference hand's
+                            wrist)
 """
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +44,10 @@ from occrobnet_jax.drawing.overlay import draw_axes, draw_figure, draw_rectangle
 from occrobnet_jax.drawing.page import data_uri, render_page
 from occrobnet_jax.drawing.scene import scene_group, scene_json
 from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.inference.predictor import GUESSED_FOCAL_LENGTH, Prediction
+from occrobnet_jax.inference.predictor import GUESSED_FOCAL_LENGTH, Photo, Prediction
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, NUM_JOINTS
 
-FORMAT, VERSION = "occrobnet-jax/prediction", 1
+FORMAT, VERSION = "occrobnet-jax/prediction", 2
 TEMPLATE = Path(__file__).parent / "page.html"
 AXIS_M = 0.05  # length of an object's drawn axes
 PAGE_WIDTH_PX = 800
@@ -51,54 +55,60 @@ DIGITS = 6
 NUMBERS = r"\[[-\d.,e\s]*\]"  # the innermost arrays in JSON
 
 
-def prediction_json(prediction: Prediction, image: str, checkpoint: str, step: int) -> str:
+def prediction_json(predictions: Sequence[Prediction], photo: Photo, checkpoint: str, step: int) -> str:
     """Return the JSON described above."""
-    height, width = prediction.photo.shape[:2]
-    guess = f"guess: {GUESSED_FOCAL_LENGTH} x the photo's long side"
+    height, width = photo.pixels.shape[:2]
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "image": image,
+        "image": photo.name,
         "width": width,
         "height": height,
         "checkpoint": {"path": checkpoint, "step": step},
-        "box_px": _plain(prediction.box_px),
-        "box_source": "whole photo" if prediction.is_whole_photo else "given",
-        "intrinsics": _plain(prediction.intrinsics),
-        "focal_source": guess if prediction.is_focal_guessed else "given",
         "joint_names": list(INTERHAND),
-        "hands": [_hand(prediction, hand) for hand in range(len(HAND_NAMES))],
-        "left_minus_right_wrist_m": _plain(prediction.relative_translation_m),
-        "object": _object(prediction),
+        "crops": [_crop(prediction) for prediction in predictions],
     }
     return re.sub(NUMBERS, _on_one_line, json.dumps(content, indent=1, allow_nan=False)) + "\n"
 
 
-def overlay(prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the photo with the hands, and the axes of an object, drawn over it."""
+def overlay(predictions: Sequence[Prediction], photo: Photo) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the photo with the hands, and the axes of objects, drawn over it."""
+    canvas = photo.pixels
+    for prediction in predictions:
+        canvas = _drawn(canvas, prediction)
+    return canvas
+
+
+def _drawn(canvas: UInt8[np.ndarray, "h w 3"], prediction: Prediction) -> UInt8[np.ndarray, "h w 3"]:
     figure = predicted_figure(prediction.joints_px, prediction.hand_probability, prediction.visibility_probability)
-    canvas = draw_figure(prediction.photo, figure)
+    canvas = draw_figure(canvas, figure)
     if prediction.num_object_keypoints and np.isfinite(prediction.object_translation_m).all():
         axes_m = np.concatenate([np.zeros((1, 3)), AXIS_M * prediction.object_rotation.T])
         root = prediction.joints_cam_m[reference_hand(prediction.hand_probability), -1]
         axes_px = project(axes_m + prediction.object_translation_m + root, prediction.intrinsics)
         canvas = draw_axes(canvas, axes_px[0], axes_px[1:])
-    return canvas if prediction.is_whole_photo else draw_rectangle(canvas, prediction.box_px)
+    return canvas if prediction.box_source == "whole photo" else draw_rectangle(canvas, prediction.box_px)
 
 
-def page_entry(prediction: Prediction, picture: UInt8[np.ndarray, "h w 3"], image: str) -> dict[str, Any]:
+def page_entry(predictions: Sequence[Prediction], picture: UInt8[np.ndarray, "h w 3"], image: str) -> dict[str, Any]:
     """Return what the page shows of one photo; `picture` is its overlay."""
     width = min(PAGE_WIDTH_PX, picture.shape[1])
     size = (width, max(1, round(picture.shape[0] * width / picture.shape[1])))
+    return {
+        "image": image,
+        "picture": data_uri(encode_jpeg(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)), "jpeg"),
+        "crops": [_page_crop(prediction) for prediction in predictions],
+        "error": "",
+    }
+
+
+def _page_crop(prediction: Prediction) -> dict[str, Any]:
     present = predicted_hands(prediction.hand_probability)
     joints = placed_joints_m(prediction.joints_rel_m, prediction.relative_translation_m, present)
     group = scene_group("prediction", joints, np.repeat(present[:, None], NUM_JOINTS, axis=1))
     return {
-        "image": image,
-        "picture": data_uri(encode_jpeg(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)), "jpeg"),
         "scene": Markup(scene_json([group])),
         "facts": [fact for hand in range(len(HAND_NAMES)) for fact in _facts(prediction, hand)],
-        "error": "",
     }
 
 
@@ -116,6 +126,19 @@ def page_html(entries: list[dict[str, Any]], checkpoint: str, step: int) -> str:
         "legend": legend(),
     }
     return render_page(TEMPLATE, context)
+
+
+def _crop(prediction: Prediction) -> dict[str, Any]:
+    guess = f"guess: {GUESSED_FOCAL_LENGTH} x the photo's long side"
+    return {
+        "box_px": _plain(prediction.box_px),
+        "box_source": prediction.box_source,
+        "intrinsics": _plain(prediction.intrinsics),
+        "focal_source": guess if prediction.is_focal_guessed else "given",
+        "hands": [_hand(prediction, hand) for hand in range(len(HAND_NAMES))],
+        "left_minus_right_wrist_m": _plain(prediction.relative_translation_m),
+        "object": _object(prediction),
+    }
 
 
 def _hand(prediction: Prediction, hand: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,19 +27,11 @@ from occrobnet_jax.runs.checkpoint_folders import (
     put_strays_aside,
 )
 from occrobnet_jax.runs.checksums import find_damage, is_sealed, seal_sha256
-from occrobnet_jax.runs.state import TrainState, Variables, abstract_variables, leaves_by_path
+from occrobnet_jax.runs.restored import Restored, check_variables
+from occrobnet_jax.runs.state import TrainState, Variables, leaves_by_path
 
 LISTED = 10  # of the parameters that don't fit, so many are named
 CHECK_LIMIT_S = 3600.0  # in which the lead reads every byte of the newest checkpoints
-
-
-class Restored(NamedTuple):
-    """A checkpoint as a prediction needs it."""
-
-    config: dict[str, Any]
-    variables: dict[str, Any]  # params (the averaged ones where there are any) and batch_stats
-    step: int
-    sha256: str  # over everything in the checkpoint
 
 
 def restore_state(workdir: AnyPath, state: PyTree[jax.ShapeDtypeStruct]) -> tuple[TrainState, CheckpointMeta] | None:
@@ -207,22 +199,3 @@ def restore_variables(
     restored = restore_for_inference(workdir, step)
     check_variables(model, input_size_px, restored, workdir)
     return jax.device_put(hosts.fetch(restored.variables), replicated(mesh)), restored.step
-
-
-def check_variables(model: nn.Module, input_size_px: int, restored: Restored, workdir: AnyPath) -> None:
-    """Compare a checkpoint's arrays with those that a network has.
-
-    Raises:
-        ValueError: names or shapes differ.
-    """
-    expected = abstract_variables(model, input_size_px)
-    wanted = {path: leaf.shape for path, leaf in leaves_by_path(expected).items()}
-    stored = {path: leaf.shape for path, leaf in leaves_by_path(restored.variables).items()}
-    differing = [path for path in sorted(wanted | stored) if wanted.get(path) != stored.get(path)]
-    if differing:
-        first = differing[0]
-        raise ValueError(
-            f"the checkpoint of step {restored.step} in {workdir} does not fit the config's model: {len(differing)} "
-            f"arrays differ, the first is {first}, {stored.get(first, 'absent')} where {wanted.get(first, 'none')} is "
-            f"expected; take the config that it was trained with (see {workdir / 'config.json'})"
-        )

@@ -10,17 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import predict as predict_script
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.geometry.root_depth import fit_root
+from occrobnet_jax.inference.finder import FoundHand
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
-from occrobnet_jax.inference.predictor import OBJECT_CLASS, Predictor, load_predictor, photo_example
+from occrobnet_jax.inference.predictor import OBJECT_CLASS, Photo, Predictor, load_predictor, photo_example
 from occrobnet_jax.inference.results import overlay, page_entry, prediction_json
 from occrobnet_jax.runs.checksums import write_checksums
 from occrobnet_jax.runs.config import config_of
-from occrobnet_jax.runs.restore import Restored
+from occrobnet_jax.runs.model_file import FORMAT, VERSION, read_model, write_model
+from occrobnet_jax.runs.restore import restore_for_inference
+from occrobnet_jax.runs.restored import Restored
 from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, WRIST
 from occrobnet_jax.types import Pose
 from tests.support.fake_datasets import fake_example, stick_hand
@@ -64,7 +68,7 @@ def know_the_hands(image: jnp.ndarray, intrinsics: jnp.ndarray) -> Pose:
 def test_the_programs_get_the_flags_of_the_runs_config(tmp_path, monkeypatch):
     experiment, asked = dataclasses.replace(tiny_experiment(tmp_path), xla_flags="deterministic"), []
     kept = Restored(config_of(experiment), {}, 7, "")
-    monkeypatch.setattr("occrobnet_jax.inference.predictor.restore_for_inference", lambda path, step: kept)
+    monkeypatch.setattr("occrobnet_jax.runs.restore.restore_for_inference", lambda path, step: kept)
     monkeypatch.setattr("occrobnet_jax.inference.predictor.check_variables", lambda *_: None)
     monkeypatch.setattr("occrobnet_jax.inference.predictor.fast_programs", lambda *asks: asked.append(asks))
     load_predictor(tmp_path)
@@ -78,7 +82,7 @@ def predictor(tmp_path: Path) -> Predictor:
 
 @pytest.mark.parametrize("box", [None, (30.0, 20.0, 130.0, 100.0)], ids=["whole photo", "box"])
 def test_pixels_and_metres_are_those_of_the_photo(predictor: Predictor, box: tuple | None) -> None:
-    prediction = predictor.predict(encoded(PHOTO), "a", box, FOCAL_PX)
+    prediction = predictor.predict(Photo.of(encoded(PHOTO), "a"), box, FOCAL_PX)
     camera = np.array([[FOCAL_PX, 0, 79.5], [0, FOCAL_PX, 59.5], [0, 0, 1]])
     np.testing.assert_allclose(prediction.intrinsics, camera)
     joints_cam_m = JOINTS_REL_M + ROOTS_M[:, None]
@@ -95,10 +99,10 @@ def test_a_photo_is_decoded_once_unless_a_smaller_one_is_wanted(
 ) -> None:
     asked, decode = [], cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda content, flags: asked.append(flags) or decode(content, flags))
-    predictor.predict(encoded(PHOTO), "a", (70.0, 50.0, 100.0, 70.0))
+    predictor.predict(Photo.of(encoded(PHOTO), "a"), (70.0, 50.0, 100.0, 70.0))
     assert len(asked) == 1
     jpeg = cv2.imencode(".jpg", np.tile(PHOTO, (4, 4, 1)))[1].tobytes()
-    predictor.predict(jpeg, "a")
+    predictor.predict(Photo.of(jpeg, "a"))
     assert len(asked) == 3
 
 
@@ -113,41 +117,46 @@ def test_whole_photos_are_seen_whole(predictor: Predictor, shape: tuple[int, int
     data = dataclasses.replace(predictor.experiment.data, box_pad_px=10.0)  # which is for boxes around hands
     experiment = dataclasses.replace(predictor.experiment, data=data)
     padding = dataclasses.replace(predictor, run=look, experiment=experiment)
-    padding.predict(encoded(np.full((*shape, 3), 200, np.uint8)), "a")
+    padding.predict(Photo.of(np.full((*shape, 3), 200, np.uint8)))
     assert seen[0].mean() == pytest.approx(min(shape) / max(shape), abs=0.05)
     assert seen[0].any(axis=(0, 2) if shape[1] > shape[0] else (1, 2)).all()
 
 
 def test_json_says_what_is_documented(predictor: Predictor) -> None:
-    prediction = predictor.predict(encoded(PHOTO), "a")
-    content = json.loads(prediction_json(prediction, "dir/a.png", "runs/x", 7))
+    photo = Photo.of(encoded(PHOTO), "dir/a.png")
+    prediction = predictor.predict(photo)
+    content = json.loads(prediction_json([prediction], photo, "runs/x", 7))
     assert content["format"] == "occrobnet-jax/prediction"
     assert (content["width"], content["height"]) == (160, 120)
     assert content["checkpoint"] == {"path": "runs/x", "step": 7}
-    assert content["box_source"] == "whole photo"
-    assert content["focal_source"].startswith("guess")
-    assert content["intrinsics"][0][0] == 160
     assert content["joint_names"] == list(INTERHAND)
-    right, left = content["hands"]
+    (crop,) = content["crops"]
+    assert crop["box_source"] == "whole photo"
+    assert crop["focal_source"].startswith("guess")
+    assert crop["intrinsics"][0][0] == 160
+    right, left = crop["hands"]
     assert (right["hand"], right["is_present"], left["is_present"]) == ("right", True, False)
     assert right["visibility"] is None  # no such head
     np.testing.assert_allclose(right["joints_rel_m"], prediction.joints_rel_m[RIGHT], atol=1e-5)
     np.testing.assert_allclose(root_relative(np.array(left["joints_cam_m"])), left["joints_rel_m"], atol=1e-5)
-    assert content["object"]["num_keypoints"] == 1
-    assert content["object"]["reference_hand"] == "right"
+    assert crop["object"]["num_keypoints"] == 1
+    assert crop["object"]["reference_hand"] == "right"
     without = dataclasses.replace(prediction, keypoint_class=np.array([1, 2]))
-    assert json.loads(prediction_json(without, "a", "b", 0))["object"] is None
+    assert json.loads(prediction_json([without], photo, "b", 0))["crops"][0]["object"] is None
+    assert json.loads(prediction_json([], photo, "b", 0))["crops"] == []
 
 
 def test_overlay_is_the_photo_with_the_likely_hand(predictor: Predictor) -> None:
-    prediction = predictor.predict(encoded(PHOTO), "a", None, FOCAL_PX)
-    picture = overlay(dataclasses.replace(prediction, keypoint_class=np.array([1, 2])))
+    photo = Photo.of(PHOTO)
+    prediction = predictor.predict(photo, None, FOCAL_PX)
+    picture = overlay([dataclasses.replace(prediction, keypoint_class=np.array([1, 2]))], photo)
     assert picture.shape == PHOTO.shape
     x, y = np.round(prediction.joints_px[RIGHT, WRIST]).astype(int)
     assert (picture[y, x] > 200).all()
     changed = np.argwhere((picture > 30).any(-1))[:, ::-1]
     assert np.abs(changed[:, None] - prediction.joints_px[RIGHT]).min(1).max() < 20
-    assert (overlay(prediction) != picture).any()  # the object's axes
+    assert (overlay([prediction], photo) != picture).any()  # the object's axes
+    np.testing.assert_array_equal(overlay([], photo), PHOTO)
 
 
 def test_a_box_outside_the_photo_is_an_error() -> None:
@@ -179,13 +188,14 @@ def test_a_focal_length_that_is_none_is_an_error(focal_px: float) -> None:
 @pytest.mark.parametrize("shape", [(1, 500, 3), (500, 1, 3), (7, 7, 3)])
 def test_a_strip_is_an_error(predictor: Predictor, shape: tuple) -> None:
     with pytest.raises(ValueError, match="px, too few to show a hand"):
-        predictor.predict(encoded(np.full(shape, 99, np.uint8)), "a")
+        predictor.predict(Photo.of(np.full(shape, 99, np.uint8), "a"))
 
 
 @pytest.mark.parametrize("shape", [(8, 500, 3), (500, 8, 3), (8, 8, 3)])
 def test_a_strip_that_is_just_wide_enough_is_drawn(predictor: Predictor, shape: tuple) -> None:
-    prediction = predictor.predict(encoded(np.full(shape, 99, np.uint8)), "a")
-    page_entry(prediction, overlay(prediction), "a")
+    photo = Photo.of(np.full(shape, 99, np.uint8), "a")
+    predictions = predictor.predict_photo(photo, None)
+    page_entry(predictions, overlay(predictions, photo), "a")
 
 
 def test_an_answer_that_is_no_number_is_an_error(predictor: Predictor) -> None:
@@ -194,13 +204,13 @@ def test_an_answer_that_is_no_number_is_an_error(predictor: Predictor) -> None:
         return dataclasses.replace(pose, joints_cam_m=pose.joints_cam_m * jnp.nan)
 
     with pytest.raises(ValueError, match="the network's answer for a is not finite"):
-        dataclasses.replace(predictor, run=fail).predict(encoded(PHOTO), "a")
+        dataclasses.replace(predictor, run=fail).predict(Photo.of(encoded(PHOTO), "a"))
 
 
 def test_half_a_photo_is_an_error(predictor: Predictor) -> None:
     photo = encoded(np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8), ".jpg")
     with pytest.raises(ValueError, match=r"a is truncated|a is not a complete"):
-        predictor.predict(photo[: len(photo) // 2], "a")
+        predictor.predict(Photo.of(photo[: len(photo) // 2], "a"))
 
 
 @pytest.mark.parametrize("value", [0, 9, 128, 255])
@@ -281,8 +291,9 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     expected |= {"index.html", "one.json", "one.png", "two.json", "two.png"}
     assert {path.name for path in output.iterdir()} == expected
     content = json.loads((output / "one.json").read_text())
-    assert np.isfinite(content["hands"][0]["joints_cam_m"]).all()
-    assert np.isfinite(content["hands"][0]["visibility"]).all()
+    (crop,) = content["crops"]
+    assert np.isfinite(crop["hands"][0]["joints_cam_m"]).all()
+    assert np.isfinite(crop["hands"][0]["visibility"]).all()
     assert content["checkpoint"]["step"] == 3
     assert cv2.imread(str(output / "one.png")).shape == (96, 96, 3)
     page = (output / "index.html").read_text()
@@ -308,7 +319,7 @@ def test_photos_are_never_overwritten(run: Path, tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no checkpoint in"):
         load_predictor(tmp_path)
-    with pytest.raises(ValueError, match="can't be read yet"):
+    with pytest.raises(ValueError, match="can't be read as safetensors, perhaps an incomplete download"):
         load_predictor(Path("x.safetensors"))
 
 
@@ -324,6 +335,42 @@ def test_a_checkpoint_of_another_network_than_its_config_s_is_named(tmp_path: Pa
         load_predictor(tmp_path)
 
 
+def test_a_network_in_one_file_says_what_its_run_says(run: Path, tmp_path: Path) -> None:
+    restored = restore_for_inference(run)
+    write_model(tmp_path / "a.safetensors", restored)
+    again = read_model(tmp_path / "a.safetensors")
+    assert (again.config, again.step) == (restored.config, 3)
+    for ours, theirs in zip(jax.tree.leaves(again.variables), jax.tree.leaves(restored.variables), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+    photo = Photo.of(PHOTO)
+    ours, theirs = (load_predictor(path).predict(photo) for path in (tmp_path / "a.safetensors", run))
+    np.testing.assert_allclose(ours.joints_rel_m, theirs.joints_rel_m, atol=1e-3)
+
+
+def test_a_file_that_is_no_network_of_ours_is_named(tmp_path: Path) -> None:
+    save_file({"a": np.zeros(3, np.float32)}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="is no network of this project's"):
+        read_model(tmp_path / "a.safetensors")
+    save_file({}, tmp_path / "b.safetensors", {"format": FORMAT, "version": VERSION, "config": "{", "step": "1"})
+    with pytest.raises(ValueError, match="has no readable config and step"):
+        read_model(tmp_path / "b.safetensors")
+
+
+def test_hands_that_are_found_get_a_crop_each(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [FoundHand(LEFT, 0.9, (10.0, 10.0, 60.0, 60.0)), FoundHand(RIGHT, 0.8, (90.0, 20.0, 150.0, 80.0))]
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.found_hands", lambda *_: found)
+    finding = dataclasses.replace(predictor, find=lambda image: image)
+    first, second = finding(PHOTO)
+    np.testing.assert_allclose(first.box_px, found[0].box_px)
+    np.testing.assert_allclose(second.box_px, found[1].box_px)
+    assert first.hand_probability.tolist() == pytest.approx([0.9, 0.0])  # the likelier one, as `know_the_hands` has it
+    assert first.box_source == "found"
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.found_hands", lambda *_: [])
+    assert finding(PHOTO) == []
+    (given,) = finding.predict_photo(Photo.of(PHOTO), (5.0, 5.0, 90.0, 90.0))
+    assert given.hand_probability.tolist() == pytest.approx([0.9, 0.2])
+
+
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     write_run(tmp_path / "runs" / "demo", tiny_experiment(tmp_path), 3)
     (tmp_path / "photo.jpg").write_bytes(encoded(PHOTO, ".jpg"))
@@ -331,7 +378,9 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     lines = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)[1]
     names: dict = {}
     exec(lines, names)
-    assert names["picture"].shape == PHOTO.shape
+    (prediction,) = names["predictions"]  # this network has no finder
+    assert prediction.joints_cam_m.shape == (2, 21, 3)
+    assert len(repr(prediction)) < 100
 
 
 def test_the_axes_of_an_object_begin_at_the_hand_that_it_is_seen_from(
@@ -340,10 +389,14 @@ def test_the_axes_of_an_object_begin_at_the_hand_that_it_is_seen_from(
     origins: list[np.ndarray] = []
     drawn = "occrobnet_jax.inference.results.draw_axes"
     monkeypatch.setattr(drawn, lambda canvas, origin, _: origins.append(origin) or canvas)
-    prediction = predictor.predict(encoded(PHOTO), "a", (0.0, 0.0, 160.0, 120.0), FOCAL_PX)
+    photo = Photo.of(PHOTO)
+    prediction = predictor.predict(photo, (0.0, 0.0, 160.0, 120.0), FOCAL_PX)
     for hand, probability in ((RIGHT, [0.9, 0.9]), (RIGHT, [0.9, 0.2]), (LEFT, [0.2, 0.9]), (LEFT, [0.2, 0.4])):
         seen = dataclasses.replace(prediction, hand_probability=np.array(probability))
-        overlay(seen)
+        overlay([seen], photo)
         place = prediction.joints_cam_m[hand, WRIST] + prediction.object_translation_m
         np.testing.assert_allclose(origins[-1], project(place[None], prediction.intrinsics)[0], atol=1e-3)
-        assert json.loads(prediction_json(seen, "a", "b", 0))["object"]["reference_hand"] == ("right", "left")[hand]
+        assert (
+            json.loads(prediction_json([seen], photo, "b", 0))["crops"][0]["object"]["reference_hand"]
+            == ("right", "left")[hand]
+        )

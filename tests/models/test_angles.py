@@ -20,7 +20,7 @@ from occrobnet_jax.geometry.kinematics import accumulate_bones, bone_vectors
 from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_rotation_6d
 from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.hands.mano_model import load_mano
-from occrobnet_jax.inference.predictor import Predictor
+from occrobnet_jax.inference.predictor import Photo, Predictor
 from occrobnet_jax.inference.results import prediction_json
 from occrobnet_jax.models import hand as hands
 from occrobnet_jax.models.config import ModelConfig
@@ -301,7 +301,7 @@ def test_what_is_decoded_can_be_posed_again_and_is_written() -> None:
 
     experiment = Experiment(model=ANGLES, data=DataConfig(input_size_px=INPUT_SIZE_PX))
     predictor = Predictor(experiment, 7, lambda image, intrinsics: jax.tree.map(lambda field: field[:1], pose))
-    prediction = predictor.predict(posed_example(0, load_hand().models)["image"], "a")
+    prediction = predictor.predict(Photo.of(posed_example(0, load_hand().models)["image"], "a"))
     written = json.loads(prediction_json(prediction, "a.png", "runs/x", 7))["hands"][0]
     np.testing.assert_allclose(written["pose"], pose.hand_pose[0, 0], atol=1e-6)
     np.testing.assert_allclose(written["shape"], pose.hand_shape[0], atol=1e-6)

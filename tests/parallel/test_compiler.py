@@ -15,7 +15,7 @@ from occrobnet_jax.inference import predictor
 from occrobnet_jax.parallel.compiler import fast_programs, quick_compilation
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.runs.restore import Restored
+from occrobnet_jax.runs.restored import Restored
 from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
@@ -96,7 +96,9 @@ def test_training_evaluation_and_prediction_are_compiled_with_them(monkeypatch):
     monkeypatch.setattr(jax, "jit", spy)
     run = tiny_run()
     make_predict_step(run.experiment, run.model, run.mesh)
-    monkeypatch.setattr(predictor, "restore_for_inference", lambda *_: Restored(config_of(run.experiment), {}, 1, ""))
+    monkeypatch.setattr(
+        "occrobnet_jax.runs.restore.restore_for_inference", lambda *_: Restored(config_of(run.experiment), {}, 1, "")
+    )
     monkeypatch.setattr(predictor, "check_variables", lambda *_: None)  # of which there are none here
     predictor.load_predictor(Path("workdir"))
     assert seen["train_step"] == seen["predict"] == seen["run"] == fast_programs("cpu")

@@ -51,6 +51,19 @@ def image_errors_px(records: Records) -> Errors:
     return np.linalg.norm(difference, axis=-1), records["joint_in_crop"]
 
 
+def within_box_share(records: Records, share: float) -> Errors:
+    """Return which joints lie within a share of their hand's size of their place: PCK (Yang and Ramanan, TPAMI 2013).
+
+    Joints count as in `image_errors_px`. A hand's size is the longer side of the box around those joints; a hand of
+    one joint has none and does not count.
+    """
+    distance_px, valid = image_errors_px(records)
+    joints_px, seen = records["joints_px"].astype(np.float64), valid[..., None]
+    high, low = np.where(seen, joints_px, -np.inf).max(2), np.where(seen, joints_px, np.inf).min(2)
+    size_px = (high - low).max(-1)[..., None]
+    return (distance_px <= share * size_px).astype(np.float64), valid & (size_px > 0)
+
+
 def _truth(records: Records) -> Float[np.ndarray, "n 2 21 3"]:
     return records["joints_cam_m"].astype(np.float64)
 

@@ -19,6 +19,7 @@ from occrobnet_jax.evaluation.metrics.joint_errors import (
     image_errors_px,
     procrustes_errors_mm,
     root_relative_errors_mm,
+    within_box_share,
 )
 from occrobnet_jax.evaluation.metrics.measures import Measures, Score, Tally
 from occrobnet_jax.evaluation.metrics.objects import object_measures
@@ -31,6 +32,7 @@ from occrobnet_jax.skeleton import LEFT, RIGHT
 Metrics = dict[str, float | int]
 SEED = 0  # of the bootstrap
 LOW, HIGH = "/ci95_low", "/ci95_high"
+PCK_SHARES = (0.05, 0.1, 0.2)
 
 
 PROTOCOL = {
@@ -51,6 +53,8 @@ PROTOCOL = {
     "root_depth": "of a hand in 2.5D, which scales it and so enters MPJPE. own: where its bones have ordinary lengths, "
     "no true depth is used; ground_truth: the true wrist's depth. Other representations use no true depth",
     "error_2d_px": "px of the crop, annotated joints inside it",
+    "pck": "PCK_S: share of the annotated joints in the crop whose 2D error is at most S of the longer side of the box "
+    "around their hand's joints",
     "token_recall": "joints inside the crop with a detected keypoint within 3/128 of the crop's side",
     "handedness_accuracy": "both hands' presence right at 0.5",
     "object": "relative to the right wrist, or the left where no right hand is; nearest of the symmetric poses",
@@ -97,6 +101,8 @@ def own_measures(records: Records, setting: Setting) -> Measures:
         yield from grouped("mpjpe_mm/true_depth", *root_relative_errors_mm(at_true_depth, records), groups)
     yield from grouped("absolute_error_mm", *absolute_errors_mm(records), EVERYTHING)
     yield from grouped("error_2d_px", *image_errors_px(records), groups)
+    for share in PCK_SHARES:
+        yield from grouped(f"pck_{share}", *within_box_share(records, share), EVERYTHING)
     yield from _root_measures(records)
     yield from token_measures(records, setting.input_size_px)
     yield from _handedness_measures(records)

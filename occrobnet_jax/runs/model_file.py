@@ -1,0 +1,70 @@
+"""A trained network in one file: the weights that it predicts with, as safetensors, and its config beside them.
+
+A checkpoint is for going on with; such a file is for handing on. It has neither the optimizer's state nor a second set
+of weights, and half the precision: float16 keeps three digits of a weight.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.hashes import file_sha256
+from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.runs.restored import Restored
+from occrobnet_jax.runs.state import leaves_by_path
+
+FORMAT, VERSION = "occrobnet-jax/model", "1"
+SUFFIX = ".safetensors"
+MAX_REASON = 200  # characters of what comes from a file, in a message
+
+
+def write_model(path: AnyPath, restored: Restored) -> None:
+    """Write a network's file, whole or not at all.
+
+    Raises:
+        ValueError: a weight is too large for float16.
+    """
+    arrays = {name: np.asarray(leaf).astype(np.float16) for name, leaf in leaves_by_path(restored.variables).items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that float16 can't")
+    metadata = {"format": FORMAT, "version": VERSION, "step": str(restored.step), "config": json.dumps(restored.config)}
+    write_atomically(path, save(arrays, metadata))
+
+
+def read_model(path: AnyPath) -> Restored:
+    """Return the network of a file, in float32. Whether its arrays are those of its config is for the caller to check.
+
+    Raises:
+        ValueError: there is no such file, or it isn't a network of this project's.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+    except Exception as error:  # such as AttributeError for a type that NumPy doesn't have
+        reason = str(error)[:MAX_REASON]
+        raise ValueError(f"{path} can't be read as safetensors, perhaps an incomplete download: {reason}") from error
+    if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+        raise ValueError(f"{path} is no network of this project's: its metadata don't say {FORMAT!r}, {VERSION!r}")
+    try:
+        config, step = json.loads(metadata["config"]), int(metadata["step"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has no readable config and step in its metadata") from error
+    return Restored(config, _tree(arrays), step, file_sha256(path))
+
+
+def _tree(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return nested dictionaries of arrays named such as "params/backbone/conv1/kernel"."""
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *parents, leaf = name.split("/")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = array.astype(np.float32)
+    return tree
