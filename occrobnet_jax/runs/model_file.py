@@ -1,7 +1,7 @@
 """A trained network in one file: the weights that it predicts with, as safetensors, and its config beside them.
 
 A checkpoint is for going on with; such a file is for handing on. It has neither the optimizer's state nor a second set
-of weights, and half the precision: float16 keeps three digits of a weight.
+of weights, and half the precision: float16 keeps three digits of a weight. Running statistics stay in float32.
 """
 
 import json
@@ -28,7 +28,7 @@ def write_model(path: AnyPath, restored: Restored) -> None:
     Raises:
         ValueError: a weight is too large for float16.
     """
-    arrays = {name: np.asarray(leaf).astype(np.float16) for name, leaf in leaves_by_path(restored.variables).items()}
+    arrays = {name: _halved(name, np.asarray(leaf)) for name, leaf in leaves_by_path(restored.variables).items()}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that float16 can't")
@@ -56,6 +56,11 @@ def read_model(path: AnyPath) -> Restored:
     except (KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} has no readable config and step in its metadata") from error
     return Restored(config, _tree(arrays), step, file_sha256(path))
+
+
+def _halved(name: str, array: np.ndarray) -> np.ndarray:
+    """Return a weight in float16. Statistics, which are few, stay as they are: variances have no bound."""
+    return array.astype(np.float16) if name.startswith("params/") else array
 
 
 def _tree(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -32,7 +32,14 @@ def test_perfect_predictions_have_no_error(records: Records) -> None:
     for name, value in metrics.items():
         if "_mm" in name or "_px" in name or "_deg" in name:
             assert value == pytest.approx(0, abs=1e-3 if "deg" not in name else 0.1), name
-    shares = ("handedness_accuracy", "token_recall", "token_precision", "hand_identity_accuracy", "visibility_accuracy")
+    shares = (
+        "handedness_accuracy",
+        "token_recall",
+        "token_precision",
+        "hand_identity_accuracy",
+        "visibility_accuracy",
+        "pck_0.05",
+    )
     for name in shares:
         assert metrics[name] == 1.0
     assert metrics["num_examples"] == 6
@@ -52,6 +59,18 @@ def test_mpjpe_by_hand(records: Records) -> None:
     assert metrics["absolute_error_mm"] == pytest.approx(8 / 168, abs=1e-4)
     assert metrics["pa_mpjpe_mm"] > 0.01
     assert example_errors_mm(records)[0] == pytest.approx(8 / 20, abs=1e-4)
+
+
+def test_pck_by_hand(records: Records) -> None:
+    """One joint of the 8 hands is off by 0.15 of its hand's box, another one by 0.3."""
+    joints_px = records["joints_px"][0, RIGHT].astype(np.float64)
+    side_px = (joints_px.max(0) - joints_px.min(0)).max()
+    records["predicted_joints_px"] = records["joints_px"].copy()
+    records["predicted_joints_px"][0, RIGHT, 3, 0] += 0.15 * side_px
+    records["predicted_joints_px"][0, RIGHT, 7, 1] -= 0.3 * side_px
+    metrics, count = compute_metrics([records], SETTING), records["joint_in_crop"].sum()
+    assert metrics["pck_0.05"] == metrics["pck_0.1"] == pytest.approx(1 - 2 / count)
+    assert metrics["pck_0.2"] == pytest.approx(1 - 1 / count)
 
 
 def test_scenes_are_told_apart(records: Records) -> None:
