@@ -85,11 +85,11 @@ def common_box(hands: Sequence[FoundHand]) -> Box:
 
 
 def _is_the_same(one: FoundHand, other: FoundHand) -> bool:
-    return _overlap(one.box_px, other.box_px) > (SAME_HAND if one.hand == other.hand else ONE_HAND)
+    return overlap(one.box_px, other.box_px) > (SAME_HAND if one.hand == other.hand else ONE_HAND)
 
 
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
+def overlap(one: Box, other: Box) -> float:
+    """Return the intersection of two boxes over their union."""
     both = _intersection(one, other)
     return both / (_area(one) + _area(other) - both)
 
