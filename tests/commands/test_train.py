@@ -229,6 +229,7 @@ def test_sigterm_is_only_noted_until_the_last_checkpoint_is_on_disk(experiment, 
     assert checkpoint_steps(tmp_path) == [1]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # what W&B does with its sockets is its own affair
 def test_a_sweep_of_three_runs_has_three_workdirs_three_ids_and_in_each_what_its_record_has(
     experiment, tmp_path, monkeypatch

@@ -31,6 +31,7 @@ def test_the_layout_changes_neither_batches_nor_losses(lab):
     assert_holds(experiments.topologies(lab, ((1, 2), (2, 1)), "stand_in", steps=4))
 
 
+@pytest.mark.long
 def test_a_host_that_stops_is_named_by_the_other(lab):
     assert_holds(experiments.lost_host(lab, "stopped"))
 
@@ -44,6 +45,7 @@ def test_sigterm_to_one_of_two_hosts_saves_on_both_and_the_epoch_goes_on_with_on
     assert_holds(experiments.sigterm(lab))
 
 
+@pytest.mark.long
 def test_an_epoch_is_the_same_with_fewer_hosts_half_way(lab):
     assert_holds(experiments.elastic(lab, ((2, 3), (1, 8))))
 

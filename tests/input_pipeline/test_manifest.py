@@ -196,6 +196,7 @@ def test_converting_without_a_raw_folder_is_a_usage_error(tmp_path, capsys):
     assert parse_options(["h2o3d", "--raw=~/h2o3d", "--data_dir=~/data"]).raw == Path.home() / "h2o3d"
 
 
+@pytest.mark.long
 def test_killed_conversions_go_on_to_the_same_content(tmp_path):
     """Kill -9 in the middle of shards; KILLS=10 tries ten moments."""
     raw = write_interhand(tmp_path / "raw", "code")

@@ -9,6 +9,7 @@ from tests.support.tiny import tiny_model
 from tools.bins_floor import bins_floor
 
 
+@pytest.mark.long
 def test_twice_as_many_bins_halve_the_floor(tmp_path: Path) -> None:
     experiment = tiny_experiment(write_fake_dataset(tmp_path, 6, 64))
     coarse, fine = (

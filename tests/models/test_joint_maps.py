@@ -1,7 +1,7 @@
 """Where maps of single joints have their joints, and tokens there that know which joint they are."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from occrobnet_jax.models.heads import PoseHeads
 from occrobnet_jax.models.joint_maps import locate
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.models.queries import QueryLayout
+from occrobnet_jax.models.tokens import Tokens
 from occrobnet_jax.types import Keypoints, Predictions
 from tests.support.fake_runs import drawn_for
 from tests.support.tiny import LEAN_MODEL
@@ -47,17 +48,14 @@ def test_a_map_that_says_nothing_is_unsure():
 
 
 @pytest.fixture(scope="module")
-def predict() -> Callable[..., Predictions]:
-    """The network with drawn weights, on two pictures of noise."""
+def predictions() -> Predictions:
+    """Of the network with drawn weights, on two pictures of noise."""
     model = OccRobNet(JOINTS)
-    variables = drawn_for(model)
-    return jax.jit(lambda forced: model.apply(variables, IMAGE, train=False, forced=forced))
+    return jax.jit(functools.partial(model.apply, train=False))(drawn_for(model), IMAGE)
 
 
-def test_tokens_and_2d_joints_stand_where_the_maps_have_them(predict):
-    predictions = predict(None)
-    located = locate(predictions.joint_maps)
-    np.testing.assert_allclose(predictions.keypoints.xy_hm, located.xy_hm, atol=1e-4)
+def test_tokens_stand_where_the_maps_have_the_joints(predictions):
+    np.testing.assert_allclose(predictions.keypoints.xy_hm, locate(predictions.joint_maps).xy_hm, atol=1e-4)
     assert predictions.keypoints.valid.all()
 
 
@@ -71,16 +69,18 @@ def test_2d_joints_are_corrections_of_where_the_maps_have_them():
     np.testing.assert_allclose(here, 0.3, atol=0.1)  # a new network hardly corrects
 
 
-def test_a_token_knows_which_joint_it_is(predict):
-    """Two joints at one place, and still two different tokens."""
-    at_one_place = Keypoints(jnp.full((2, 42, 2), 5.0), jnp.ones((2, 42), bool), jnp.zeros((2, 42), bool))
-    tokens = predict(at_one_place).class_logits[-1, 0]
-    assert jnp.abs(tokens[0] - tokens[1]).max() > 1e-2
+def test_a_token_knows_which_joint_it_is():
+    """All joints at one place, and still each token differs."""
+    at_one_place = Keypoints(jnp.full((1, 42, 2), 5.0), jnp.ones((1, 42), bool), jnp.zeros((1, 42), bool))
+    levels = tuple(jnp.ones((1, 16 // 2**i, 16 // 2**i, 8)) for i in range(3))
+    for config, differ in ((JOINTS, True), (LEAN_MODEL, False)):
+        tokens, _ = Tokens(config).init_with_output(jax.random.key(0), levels, at_one_place, (16, 16))
+        assert (jnp.abs(tokens[0, 0] - tokens[0, 1]).max() > 0.1) == differ
 
 
-def test_the_finder_alone_says_what_it_says_in_the_network(predict):
+def test_the_finder_alone_says_what_it_says_in_the_network(predictions):
     alone = jax.jit(HandFinder(JOINTS).apply)(drawn_for(OccRobNet(JOINTS)), IMAGE)
-    for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(predict(None).hand_cells), strict=True):
+    for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(predictions.hand_cells), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 

@@ -32,6 +32,7 @@ def faults(environment: str) -> list[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="settings of glibc")
 def test_memory_that_was_freed_is_not_taken_from_the_system_again():
     is_kept, is_aside, _, again = faults("{}")

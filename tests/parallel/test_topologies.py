@@ -28,7 +28,7 @@ from tests.support.fake_runs import drawn_variables
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
 from tools.tpu.collectives import Collective, collectives, on_activations
 
-EACH = ["data", "mixed", pytest.param("fsdp", marks=pytest.mark.long)]
+EACH = ["mixed", *(pytest.param(name, marks=pytest.mark.long) for name in ("data", "fsdp"))]
 STEPS = 5
 ALONE = MeshConfig(1, 1)
 TOPOLOGIES = {"data": MeshConfig(8, 1), "fsdp": MeshConfig(1, 8, 64), "mixed": MeshConfig(4, 2, 64)}
@@ -112,6 +112,7 @@ def test_detected_keypoints_are_the_same_sets(outcomes, name):
     np.testing.assert_allclose(outcomes(name).heatmap, outcomes("alone").heatmap, atol=0.01)  # of 255
 
 
+@pytest.mark.long
 def test_data_parallelism_sends_gradients_and_statistics_only(outcomes, experiment):
     params = drawn_variables(experiment)["params"]
     found, size = outcomes("data").collectives, sum(leaf.nbytes for leaf in jax.tree.leaves(params))
@@ -121,7 +122,7 @@ def test_data_parallelism_sends_gradients_and_statistics_only(outcomes, experime
     assert outcomes("alone").collectives == []
 
 
-@pytest.mark.parametrize("name", EACH[1:])
+@pytest.mark.parametrize("name", [EACH[0], EACH[2]])
 def test_fsdp_gathers_parameters_and_no_activation(outcomes, experiment, name):
     found = outcomes(name).collectives
     assert "all-gather" in {one.kind for one in found}

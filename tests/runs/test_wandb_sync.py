@@ -67,6 +67,7 @@ def keep(workdir: Path, step: int) -> None:
     (workdir / "summary.json").write_text(json.dumps({"step": step, "state_sha256": "abc"}))
 
 
+@pytest.mark.long
 def test_the_parts_of_an_offline_run_become_one_run_whatever_was_killed(tmp_path):
     """The second part takes a step again that the first, which was killed after its checkpoint, had told W&B already.
 
@@ -84,6 +85,7 @@ def test_the_parts_of_an_offline_run_become_one_run_whatever_was_killed(tmp_path
     assert (taken.summary["state_sha256"], taken.summary["loss"], taken.summary["step"]) == ("abc", 2.0, 50)
 
 
+@pytest.mark.long
 def test_a_preempted_run_is_given_out_again_and_goes_on_as_itself(tmp_path):
     first, second = (
         ["train", "online", str(tmp_path), 0, [10, 20], True],

@@ -163,6 +163,7 @@ def snapshot(tmp_path_factory) -> Path:
     return write_zip(tmp_path_factory.mktemp("kypt") / "snapshot_21.pth.tar", {"epoch": 21, "network": state})
 
 
+@pytest.mark.long
 def test_an_imported_file_is_a_checkpoint_of_ours(snapshot, tmp_path):
     workdir = tmp_path / "kypt"
     told = import_file(snapshot, workdir)

@@ -173,10 +173,10 @@ BOMBS = {
 def test_a_pickle_that_blows_up_is_refused_in_time_and_memory(tmp_path, name):
     path = write_zip(tmp_path / "file.pth", {"a": NUMBERS}, **{"data.pkl": BOMBS[name]})
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"file\.pth ") as refused:
         read_state_dict(path)
-    assert time.perf_counter() - started < 10  # a bomb takes minutes
+    assert time.process_time() - started < 10  # a bomb takes minutes; others may use the processor too
     assert tracemalloc.get_traced_memory()[1] < 2**28
     tracemalloc.stop()
     assert len(str(refused.value)) < 1000
