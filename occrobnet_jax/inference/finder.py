@@ -13,7 +13,7 @@ from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.types import HandCells
 
 SIZE_PX = 256  # of the square that a whole photo becomes for the finder
-THRESHOLD = 0.4  # probability of a cell from which it is a hand
+THRESHOLD = 0.45  # probability of a cell from which it is a hand
 SAME_HAND = 0.35  # overlap of two boxes of one side, as a share of their union, from which they are one hand's
 ONE_HAND = 0.65  # and of a right and a left box: a hand can't be both
 TOGETHER = 0.1  # overlap of a right and a left hand, as a share of the smaller one, from which they share a crop

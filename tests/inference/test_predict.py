@@ -18,7 +18,7 @@ from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.geometry.root_depth import fit_root
 from occrobnet_jax.inference.finder import FoundHand
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
-from occrobnet_jax.inference.predictor import OBJECT_CLASS, Photo, Predictor, load_predictor, photo_example
+from occrobnet_jax.inference.predictor import IN_THE_BOX, OBJECT_CLASS, Photo, Predictor, load_predictor, photo_example
 from occrobnet_jax.inference.results import overlay, page_entry, prediction_json
 from occrobnet_jax.runs.checksums import write_checksums
 from occrobnet_jax.runs.config import config_of
@@ -345,6 +345,13 @@ def test_a_network_in_one_file_says_what_its_run_says(run: Path, tmp_path: Path)
     assert load_predictor(tmp_path / "a.safetensors").step == 3
 
 
+def test_there_is_a_network_in_the_box() -> None:
+    assert IN_THE_BOX.stat().st_size < 12e6
+    predictor = load_predictor()
+    assert predictor.find is not None
+    assert predictor.experiment.model.joint_maps_head
+
+
 def test_a_file_that_is_no_network_of_ours_is_named(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="is no network of this project's"):
@@ -370,7 +377,8 @@ def test_hands_that_are_found_get_a_crop_each(predictor: Predictor, monkeypatch:
 
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
-    write_run(tmp_path / "runs" / "demo", tiny_experiment(tmp_path), 3)
+    write_run(tmp_path / "run", tiny_experiment(tmp_path), 3)
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.IN_THE_BOX", tmp_path / "run")
     (tmp_path / "photo.jpg").write_bytes(encoded(PHOTO, ".jpg"))
     monkeypatch.chdir(tmp_path)
     lines = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)[1]

@@ -301,8 +301,9 @@ def test_what_is_decoded_can_be_posed_again_and_is_written() -> None:
 
     experiment = Experiment(model=ANGLES, data=DataConfig(input_size_px=INPUT_SIZE_PX))
     predictor = Predictor(experiment, 7, lambda image, intrinsics: jax.tree.map(lambda field: field[:1], pose))
-    prediction = predictor.predict(Photo.of(posed_example(0, load_hand().models)["image"], "a"))
-    written = json.loads(prediction_json(prediction, "a.png", "runs/x", 7))["hands"][0]
+    photo = Photo.of(posed_example(0, load_hand().models)["image"], "a.png")
+    (crop,) = json.loads(prediction_json([predictor.predict(photo)], photo, "runs/x", 7))["crops"]
+    written = crop["hands"][0]
     np.testing.assert_allclose(written["pose"], pose.hand_pose[0, 0], atol=1e-6)
     np.testing.assert_allclose(written["shape"], pose.hand_shape[0], atol=1e-6)
 

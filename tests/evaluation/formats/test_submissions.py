@@ -118,14 +118,17 @@ def test_the_same_predictions_give_the_same_file(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
-    peaks = []
-    write_submission(tmp_path / "pred.zip", Submission(np.zeros((1, 1, 21, 3)), None))  # what is imported once
-    for frames in (10, 60):
+    def peak(frames: int) -> int:
         submission = Submission(np.zeros((frames, 1, 21, 3)), np.broadcast_to(np.float64(0.1), (frames, 1, 778, 3)))
         tracemalloc.start()
         write_submission(tmp_path / "pred.zip", submission)
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        taken = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+        return taken
+
+    write_submission(tmp_path / "pred.zip", Submission(np.zeros((1, 1, 21, 3)), None))  # what is imported once
+    # Threads that other tests left behind are counted too, so the least of some counts.
+    peaks = [min(peak(frames) for _ in range(3)) for frames in (10, 60)]
     assert peaks[1] < 2_000_000
     assert peaks[1] - peaks[0] < 30_000  # the text of one frame with its mesh is 20 kB
 
