@@ -20,13 +20,13 @@ from absl import flags
 from tqdm import tqdm
 
 from occrobnet_jax import command_line
-from occrobnet_jax.files.readers import MEBIBYTE, read_bytes
+from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.inference.finder import overlap
 from occrobnet_jax.inference.inputs import find_images
 from occrobnet_jax.inference.predictor import Prediction, Predictor, load_predictor
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, OPENPOSE, permutation
+from tools.photo_labels import MAX_LABELS_BYTES
 
-MAX_LABELS_BYTES = 512 * MEBIBYTE
 FOUND_FROM = 0.3
 PCK_SHARE = 0.2
 ORDER = permutation(INTERHAND, OPENPOSE)

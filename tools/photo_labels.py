@@ -103,9 +103,10 @@ def _image(name: str, hands: Sequence[Label], kept: Mapping[str, Label], held_ou
     return image | {side: {"joints_px": label["joints_px"]} for side, label in kept.items()}
 
 
-OUTPUT = flags.DEFINE_string("output", None, "folder to write", required=True)
-MOST_DISAGREEMENT = flags.DEFINE_float("most_disagreement", 1.0, "leave out hands beyond it, as a share of their size")
-HELD_OUT = flags.DEFINE_list("held_out", ["homes_val", "letters_val"], "sets that become splits of their own")
-
 if __name__ == "__main__":
+    OUTPUT = flags.DEFINE_string("output", None, "folder to write", required=True)
+    MOST_DISAGREEMENT = flags.DEFINE_float(
+        "most_disagreement", 1.0, "leave out hands beyond it, as a share of their size"
+    )
+    HELD_OUT = flags.DEFINE_list("held_out", ["homes_val", "letters_val"], "sets that become splits of their own")
     command_line.run(main)

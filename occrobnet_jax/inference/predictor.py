@@ -206,7 +206,9 @@ def load_predictor(
 
     find = None
     if experiment.model.finder_head:
-        find = functools.partial(jax.jit(HandFinder(experiment.model, model.dtype).apply), variables)
+        find = functools.partial(
+            jax.jit(HandFinder(experiment.model, model.dtype).apply, compiler_options=options), variables
+        )
     return Predictor(experiment, restored.step, functools.partial(run, variables), find)
 
 

@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 from safetensors.numpy import save
 
 from occrobnet_jax.files.atomic import write_atomically
@@ -16,10 +15,10 @@ from occrobnet_jax.files.hashes import file_sha256
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.runs.restored import Restored
 from occrobnet_jax.runs.state import leaves_by_path
+from occrobnet_jax.weights.safetensors_file import read_safetensors
 
 FORMAT, VERSION = "occrobnet-jax/model", "1"
 SUFFIX = ".safetensors"
-MAX_REASON = 200  # characters of what comes from a file, in a message
 
 
 def write_model(path: AnyPath, restored: Restored) -> None:
@@ -42,13 +41,7 @@ def read_model(path: AnyPath) -> Restored:
     Raises:
         ValueError: there is no such file, or it isn't a network of this project's.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-    except Exception as error:  # such as AttributeError for a type that NumPy doesn't have
-        reason = str(error)[:MAX_REASON]
-        raise ValueError(f"{path} can't be read as safetensors, perhaps an incomplete download: {reason}") from error
+    arrays, metadata = read_safetensors(path)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
         raise ValueError(f"{path} is no network of this project's: its metadata don't say {FORMAT!r}, {VERSION!r}")
     try:

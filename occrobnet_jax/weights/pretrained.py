@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import PyTree
-from safetensors import safe_open
 
 from occrobnet_jax.models.efficientnet_lite import STAGES
+from occrobnet_jax.weights.safetensors_file import MAX_REASON, read_safetensors
 from occrobnet_jax.weights.torch_file import TorchTensor, read_torch_file
 
 StateDict = dict[str, np.ndarray]
@@ -25,7 +25,6 @@ WRAPPERS = ("network", "state_dict", "model")
 """Names under which training scripts keep the state dict in a file that holds more (KypT's is "network")."""
 
 LISTED = 500  # of the arrays that differ
-MAX_REASON = 200  # characters of what comes from a file, in a message
 
 COUNTERS = r".*\.num_batches_tracked"
 """How often a BatchNorm was trained; its statistics don't depend on it."""
@@ -59,7 +58,7 @@ def read_state_dict(path: Path) -> StateDict:
         ValueError: the file can't be read, is damaged, would run code, or holds no state dict.
     """
     if path.suffix.lower() == ".safetensors":
-        state = _read_safetensors(path)
+        state = read_safetensors(path).arrays
     else:
         state = read_torch_file(path, lambda content: _find_state_dict(content, path))
     return {name.removeprefix("module."): array for name, array in state.items()}
@@ -161,15 +160,6 @@ def _problem(state: Mapping[str, np.ndarray], source: Source) -> str | None:
 
 def _is_floating(dtype: np.dtype) -> bool:
     return jax.numpy.issubdtype(dtype, jax.numpy.floating)
-
-
-def _read_safetensors(path: Path) -> StateDict:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-    except Exception as error:  # such as AttributeError for a type that NumPy doesn't have
-        reason = str(error)[:MAX_REASON]
-        raise ValueError(f"{path} can't be read as safetensors, perhaps an incomplete download: {reason}") from error
 
 
 def _find_state_dict(content: Any, path: Path) -> dict[str, TorchTensor]:
