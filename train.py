@@ -356,7 +356,7 @@ def finish(state: TrainState, end: Position, workdir: AnyPath, writer: MetricWri
     summary = {**position, "state_sha256": state_sha256(state), "wall_s": wall_s}
     if hosts.is_lead():
         summary |= goodput(workdir)
-    writer.summarise(summary)
+    writer.summarize(summary)
     return summary
 
 

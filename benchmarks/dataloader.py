@@ -58,11 +58,11 @@ class PlainCode(OurTransforms):
         x0, y0, x1, y1 = example["box_px"]
         side = max(x1 - x0, y1 - y0) * self.data.box_scale
         shift = rng.uniform(-0.15, 0.15, 2) * side
-        centre = (float((x0 + x1) / 2 + shift[0]), float((y0 + y1) / 2 + shift[1]))
+        center = (float((x0 + x1) / 2 + shift[0]), float((y0 + y1) / 2 + shift[1]))
         angle = 45 * np.clip(rng.normal(), -2, 2) if rng.random() < 0.6 else 0.0
         scale = self.data.input_size_px / (side * (1 + 0.25 * np.clip(rng.normal(), -1, 1)))
-        matrix: Any = cv2.getRotationMatrix2D(centre, float(angle), float(scale))
-        matrix[:, 2] += self.data.input_size_px / 2 - np.array(centre)
+        matrix: Any = cv2.getRotationMatrix2D(center, float(angle), float(scale))
+        matrix[:, 2] += self.data.input_size_px / 2 - np.array(center)
         is_flipped = rng.random() < 0.5
         if is_flipped:
             matrix[0] = -matrix[0]

@@ -121,7 +121,7 @@ class MirrorStep:
         for name, parameter in mirror.named_parameters():
             rate = config.backbone_learning_rate if name.startswith(in_backbone) else config.learning_rate
             groups.setdefault(rate, []).append(parameter)
-        self.optimiser = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -133,8 +133,8 @@ class MirrorStep:
         terms = self.loss_terms(self.batch.image)
         loss = sum(terms.values())
         loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self.metrics = {"loss": loss.item()}
 
 

@@ -19,7 +19,7 @@ class Augmentation:
     scale: float = 1.0  # factor on the crop's side
     rotation_rad: float = 0.0  # of the picture, from x to y: clockwise on the screen
     flip: bool = False  # mirrors left and right, after the rotation
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)  # factors on R, G, B
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0)  # factors on R, G, B
     look: Look = PLAIN
 
 
@@ -35,7 +35,7 @@ def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
     scale = 1.0 + data.scale_share * float(np.clip(rng.normal(), -1.0, 1.0))
     angle = _angle(float(rng.normal()), data)
     is_rotated, is_flipped = rng.uniform(size=2) < (data.rotation_probability, data.flip_probability)
-    colour = 1.0 + data.colour_share * rng.uniform(-1.0, 1.0, 3)
+    color = 1.0 + data.colour_share * rng.uniform(-1.0, 1.0, 3)
     is_far, distance = rng.uniform(size=2)
     if is_far < data.zoom_out_probability:
         scale *= data.most_zoom_out**distance
@@ -44,7 +44,7 @@ def draw(rng: np.random.Generator, data: DataConfig) -> Augmentation:
         scale=scale,
         rotation_rad=angle if is_rotated else 0.0,
         flip=bool(is_flipped),
-        colour=(float(colour[0]), float(colour[1]), float(colour[2])),
+        color=(float(color[0]), float(color[1]), float(color[2])),
         look=draw_look(rng, data),
     )
 
@@ -56,11 +56,11 @@ def _angle(drawn: float, data: DataConfig) -> float:
     return math.radians(data.rotation_deg) * float(np.clip(drawn, -2.0, 2.0))
 
 
-def scale_colour(
-    image: UInt8[np.ndarray, "h w 3"], colour: tuple[float, float, float], out: UInt8[np.ndarray, "h w 3"]
+def scale_color(
+    image: UInt8[np.ndarray, "h w 3"], color: tuple[float, float, float], out: UInt8[np.ndarray, "h w 3"]
 ) -> None:
     """Write the image to `out`, its channels multiplied by the given factors."""
-    if colour == NONE.colour:
+    if color == NONE.color:
         np.copyto(out, image)
     else:  # a LUT gives the same and takes four times as long
-        cv2.transform(image, np.diag(np.asarray(colour, np.float32)), dst=out)
+        cv2.transform(image, np.diag(np.asarray(color, np.float32)), dst=out)

@@ -34,12 +34,12 @@ def crop_geometry(
     size_px: int,
     box_scale: float,
     augmentation: Augmentation = NONE,
-    centre_px: float | None = None,
+    center_px: float | None = None,
 ) -> CropGeometry:
     """Return the square around a box (x0, y0, x1, y1): its long side times `box_scale`, about its centre, then
     augmented.
 
-    The box's centre comes to lie at `centre_px` of the crop, by default in the middle of its pixels.
+    The box's centre comes to lie at `center_px` of the crop, by default in the middle of its pixels.
 
     Raises:
         ValueError: the box isn't finite or has no extent.
@@ -48,13 +48,13 @@ def crop_geometry(
     if not (math.isfinite(x0 + y0 + x1 + y1) and x1 >= x0 and y1 >= y0 and max(x1 - x0, y1 - y0) > 0):
         raise ValueError(f"the box {[x0, y0, x1, y1]} is not x0, y0, x1, y1 of a box with an extent")
     side = max(x1 - x0, y1 - y0) * box_scale
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + side * np.array(augmentation.shift)
+    center = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + side * np.array(augmentation.shift)
     cosine, sine = math.cos(augmentation.rotation_rad), math.sin(augmentation.rotation_rad)
     turn = np.array([[cosine, -sine], [sine, cosine]])
     if augmentation.flip:
         turn = np.diag([-1.0, 1.0]) @ turn  # the crop's centre stays where it is: u' = size - 1 - u
     scale = size_px / (side * augmentation.scale)
-    shift = ((size_px - 1) / 2 if centre_px is None else centre_px) - scale * turn @ centre
+    shift = ((size_px - 1) / 2 if center_px is None else center_px) - scale * turn @ center
     return CropGeometry(size_px, np.column_stack([scale * turn, shift]), scale, turn, augmentation.flip)
 
 

@@ -30,11 +30,11 @@ Place = tuple[int, int]
 class Occluder:
     """An ellipse or a rectangle in one color, or with a rough texture."""
 
-    centre: tuple[float, float]  # in sides of the crop
+    center: tuple[float, float]  # in sides of the crop
     half_axes: tuple[float, float]
     angle_deg: float
     is_ellipse: bool
-    colour: tuple[float, float, float]  # 0 to 255
+    color: tuple[float, float, float]  # 0 to 255
     texture: float
     texture_at: Place
 
@@ -46,7 +46,7 @@ class Look:
     contrast: float = 1.0
     brightness: float = 0.0  # of 1
     gamma: float = 1.0
-    is_grey: bool = False
+    is_gray: bool = False
     blur_px: float = 0.0
     noise: float = 0.0
     noise_at: Place = (0, 0)
@@ -61,7 +61,7 @@ def draw_look(rng: np.random.Generator, data: DataConfig) -> Look:
     """Draw what the config asks for. One number is taken from `rng`, whatever that is."""
     own = np.random.default_rng(rng.integers(2**63))
     contrast, brightness, gamma = own.uniform(-1.0, 1.0, 3)
-    grey, blur, noise, jpeg, occluders = own.uniform(size=5)
+    gray, blur, noise, jpeg, occluders = own.uniform(size=5)
     blur_px, noise_std, quality = (own.uniform(*span) for span in (BLUR_SIGMA_PX, NOISE, JPEG_QUALITY))
     noise_at = _place(own)
     count = own.integers(1, MOST_OCCLUDERS, endpoint=True) if occluders < data.occluder_probability else 0
@@ -70,7 +70,7 @@ def draw_look(rng: np.random.Generator, data: DataConfig) -> Look:
         contrast=1.0 + data.contrast_share * float(contrast),
         brightness=data.brightness_share * float(brightness),
         gamma=math.exp(data.gamma_share * float(gamma)),
-        is_grey=bool(grey < data.grey_probability),
+        is_gray=bool(gray < data.grey_probability),
         blur_px=float(blur_px) if blur < data.blur_probability else 0.0,
         noise=float(noise_std) if is_noisy else 0.0,
         noise_at=noise_at if is_noisy else (0, 0),
@@ -80,14 +80,14 @@ def draw_look(rng: np.random.Generator, data: DataConfig) -> Look:
 
 
 def _draw_occluder(rng: np.random.Generator) -> Occluder:
-    centre, half_axes = rng.uniform(0.0, 1.0, 2).tolist(), rng.uniform(*HALF_AXES, 2).tolist()
+    center, half_axes = rng.uniform(0.0, 1.0, 2).tolist(), rng.uniform(*HALF_AXES, 2).tolist()
     red, green, blue = rng.uniform(0.0, 255.0, 3).tolist()
     return Occluder(
-        centre=(centre[0], centre[1]),
+        center=(center[0], center[1]),
         half_axes=(half_axes[0], half_axes[1]),
         angle_deg=float(rng.uniform(0.0, 180.0)),
         is_ellipse=bool(rng.uniform() < 0.5),
-        colour=(red, green, blue),
+        color=(red, green, blue),
         texture=float(rng.uniform(*TEXTURE)),
         texture_at=_place(rng),
     )
@@ -104,19 +104,19 @@ def occlude(image: Image, look: Look) -> Bool[np.ndarray, "h w"]:
     for occluder in look.occluders:
         mask = _mask(occluder, len(image))
         noise = _noise(occluder.texture_at, len(image))[mask]
-        image[mask] = np.clip(np.array(occluder.colour) + occluder.texture * noise, 0, 255).astype(np.uint8)
+        image[mask] = np.clip(np.array(occluder.color) + occluder.texture * noise, 0, 255).astype(np.uint8)
         covered |= mask
     return covered
 
 
 def _mask(occluder: Occluder, size: int) -> Bool[np.ndarray, "size size"]:
     mask = np.zeros((size, size), np.uint8)
-    centre = tuple(size * value for value in occluder.centre)
+    center = tuple(size * value for value in occluder.center)
     axes = tuple(2 * size * value for value in occluder.half_axes)
     if occluder.is_ellipse:
-        cv2.ellipse(mask, (centre, axes, occluder.angle_deg), 1, cv2.FILLED)
+        cv2.ellipse(mask, (center, axes, occluder.angle_deg), 1, cv2.FILLED)
     else:
-        corners = cv2.boxPoints((centre, axes, occluder.angle_deg))
+        corners = cv2.boxPoints((center, axes, occluder.angle_deg))
         cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 1)
     return mask > 0
 
@@ -130,7 +130,7 @@ def develop(image: Image, look: Look) -> None:
         np.copyto(image, np.clip(noisy, 0, 255).astype(np.uint8))
     if (look.contrast, look.brightness, look.gamma) != (1.0, 0.0, 1.0):
         cv2.LUT(image, _curve(look), dst=image)
-    if look.is_grey:
+    if look.is_gray:
         cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB, dst=image)
     if look.jpeg_quality:
         _encode(image, look.jpeg_quality)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from input_pipeline.augment import NONE, Augmentation, scale_colour
+from input_pipeline.augment import NONE, Augmentation, scale_color
 from input_pipeline.config import DataConfig
 from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_segmentation, reduction_for
 from input_pipeline.labels import Fields, label_fields
@@ -152,9 +152,9 @@ def label_box(example: Example) -> Float[np.ndarray, "4"]:
 
 def _geometry(example: Example, data: DataConfig, augmentation: Augmentation) -> CropGeometry:
     try:
-        centre_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
+        center_px = data.input_size_px / 2 if data.crop_centre == "half_size" else None
         box, scale = _box(example, data)
-        return crop_geometry(box, data.input_size_px, scale, augmentation, centre_px)
+        return crop_geometry(box, data.input_size_px, scale, augmentation, center_px)
     except ValueError as error:
         raise ValueError(f"example {example['key']!r} can't be cropped: {error}") from error
 
@@ -203,7 +203,7 @@ def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"], Covers
         if look.occluders:
             covers[row] = occlude(crop, look)
             segmentation[row][covers[row][:: cut.heatmap_stride, :: cut.heatmap_stride]] = 0
-        scale_colour(crop, cut.augmentation.colour, out=image[row])
+        scale_color(crop, cut.augmentation.color, out=image[row])
         develop(image[row], look)
     return {"image": image, "segmentation": segmentation, "segmentation_known": is_known}, is_black, covers
 

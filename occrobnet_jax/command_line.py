@@ -64,7 +64,7 @@ def define_platform_flag() -> flags.FlagHolder:
 def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, *, saves_on_sigterm: bool) -> None:
     """Join the other processes of the run, if flags, environment or cluster say that there are any."""
     given = {name: flag.value for name, flag in host_flags.items() if flag.value is not None}
-    hosts.initialise(experiment.hosts, given, saves_on_sigterm=saves_on_sigterm)
+    hosts.initialize(experiment.hosts, given, saves_on_sigterm=saves_on_sigterm)
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:

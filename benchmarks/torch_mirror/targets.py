@@ -133,9 +133,9 @@ def accumulate_bones(vectors: Tensor) -> Tensor:
     return torch.cat([joints, torch.zeros_like(joints[..., :1, :])], -2)
 
 
-def gaussian(centre: Tensor, size: int, sigma: float) -> Tensor:
+def gaussian(center: Tensor, size: int, sigma: float) -> Tensor:
     """A Gaussian with peak 1 around each centre, along a new last axis."""
-    return torch.exp(-((torch.arange(size, device=centre.device) - centre[..., None]) ** 2) / (2 * sigma**2))
+    return torch.exp(-((torch.arange(size, device=center.device) - center[..., None]) ** 2) / (2 * sigma**2))
 
 
 def _id(name: str) -> int:

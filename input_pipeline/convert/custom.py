@@ -33,7 +33,7 @@ MAX_LABELS_BYTES = 2048 * MEBIBYTE  # some 600,000 photos of two hands in 3D
 MAX_SEQUENCE_CHARACTERS = 200
 _SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 ORDERS = {"interhand26m": INTERHAND, "ho3d": HO3D, "mano": HO3D, "openpose": OPENPOSE, "mediapipe": OPENPOSE}
-METRES_PER = {"m": 1.0, "mm": 0.001}
+METERS_PER = {"m": 1.0, "mm": 0.001}
 IMAGE_KEYS = {"file", "split", "intrinsics", "box", "sequence", "all_hands", *HAND_NAMES}
 HAND_KEYS = {"joints_cam", "joints_px"}
 GUESSED_FOCAL_LENGTH = 1.0  # of the photo's long side, where there are no 3D joints to need the true one
@@ -66,7 +66,7 @@ class CustomDataset:
         content = _read_file(self._source, MAX_LABELS_BYTES)
         labels = _parsed(content, self._source)
         self._order = _joint_order(lookup(labels, "joint_order", source=self._source), self._source)
-        self._metres = _metres_per_unit(labels, self._source)
+        self._meters = _meters_per_unit(labels, self._source)
         self._images: dict[str, list[dict[str, Any]]] = {}
         images = lookup(labels, "images", source=self._source)
         if not isinstance(images, list) or not images:
@@ -118,7 +118,7 @@ class CustomDataset:
             if hand_name in image:
                 self._add_hand(example, hand, image[hand_name], f"{place}, {hand_name} hand")
         example |= _seen(example) | _box(example, image, place)
-        check_labels(example, *_known_px(example), unit_m=self._metres, place=place)
+        check_labels(example, *_known_px(example), unit_m=self._meters, place=place)
         return example
 
     def _photo(self, name: str) -> tuple[bytes, int, int]:
@@ -192,7 +192,7 @@ class CustomDataset:
         _check_keys(labels, HAND_KEYS, place)
         cam, in_3d = self._joints(labels.get("joints_cam"), 3, f"{place}: joints_cam")
         px, in_2d = self._joints(labels.get("joints_px"), 2, f"{place}: joints_px")
-        cam = (self._metres * cam).astype(np.float32)
+        cam = (self._meters * cam).astype(np.float32)
         if (cam[in_3d][:, 2] <= 0).any():
             axes = "its axes are x right, y down, z forward"
             raise ValueError(f"{place}: joints_cam has joints that aren't in front of the camera; {axes}")
@@ -291,12 +291,12 @@ def _joint_order(given: Any, source: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _metres_per_unit(labels: Any, source: Path) -> float:
+def _meters_per_unit(labels: Any, source: Path) -> float:
     _check_keys(labels, {"joint_order", "unit", "images"}, str(source))
     unit = labels.get("unit", "m")
-    if not isinstance(unit, str) or unit not in METRES_PER:
-        raise ValueError(f"{source}: unit={str(unit)[:40]!r} (of 3D joints) must be one of {list(METRES_PER)}")
-    return METRES_PER[unit]
+    if not isinstance(unit, str) or unit not in METERS_PER:
+        raise ValueError(f"{source}: unit={str(unit)[:40]!r} (of 3D joints) must be one of {list(METERS_PER)}")
+    return METERS_PER[unit]
 
 
 def _check_keys(value: Any, known: set[str], place: str) -> None:

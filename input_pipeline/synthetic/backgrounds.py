@@ -41,14 +41,14 @@ def background(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s s 3"
 
 
 def _room(rng: np.random.Generator, size: int, blur_px: float) -> Float[np.ndarray, "s s 3"]:
-    colours = palette(rng, 8)
+    colors = palette(rng, 8)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     gradient = np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None]
     mix = np.clip(0.5 + 0.35 * gradient + rng.uniform(0.02, 0.5) * noise(rng, size), 0, 1)[..., None]
-    picture = ((1 - mix) * colours[0] + mix * colours[1]).astype(np.float32)
+    picture = ((1 - mix) * colors[0] + mix * colors[1]).astype(np.float32)
     if rng.random() < 0.75:
-        _draw_things(picture, colours, int(rng.integers(1, 14)), rng)
+        _draw_things(picture, colors, int(rng.integers(1, 14)), rng)
     picture = cv2.GaussianBlur(picture, (0, 0), blur_px)
     picture *= 1 + rng.uniform(0, 0.08) * noise(rng, size, 5)[..., None]
     return cv2.pow(np.clip(picture, 0, 1).astype(np.float32), 2.2)
@@ -56,45 +56,45 @@ def _room(rng: np.random.Generator, size: int, blur_px: float) -> Float[np.ndarr
 
 def print_image(rng: np.random.Generator, size: int = 128) -> Float[np.ndarray, "s s 3"]:
     """Return the print on an object, linear: plain, grained, banded, or a label with blocks and lines of writing."""
-    colours = palette(rng, 6)
-    picture = np.tile(colours[0], (size, size, 1)).astype(np.float32)
+    colors = palette(rng, 6)
+    picture = np.tile(colors[0], (size, size, 1)).astype(np.float32)
     kind = rng.choice(5, p=[0.25, 0.15, 0.2, 0.3, 0.1])
     if kind == 1:
         picture *= (1 + rng.uniform(0.1, 0.4) * noise(rng, size, 5)[..., None]).astype(np.float32)
     if kind == 2:
         for start in np.sort(rng.uniform(0, size, 4)):
-            picture[int(start) : int(start + rng.uniform(2, 25))] = colours[rng.integers(1, 6)]
+            picture[int(start) : int(start + rng.uniform(2, 25))] = colors[rng.integers(1, 6)]
     if kind == 3:
-        _draw_label(picture, colours, rng)
+        _draw_label(picture, colors, rng)
     if kind == 4:
-        _draw_things(picture, colours, int(rng.integers(5, 20)), rng)
+        _draw_things(picture, colors, int(rng.integers(5, 20)), rng)
     picture = cv2.GaussianBlur(picture, (0, 0), 0.7).astype(np.float32)
     picture *= 1 + 0.04 * noise(rng, size, 5)[..., None]
     return cv2.pow(np.clip(picture, 0, 1).astype(np.float32), 2.2)
 
 
-def _draw_label(picture: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> None:
+def _draw_label(picture: np.ndarray, colors: np.ndarray, rng: np.random.Generator) -> None:
     size = len(picture)
     low, high = sorted(rng.uniform(0.1, 0.9, 2) * size)
-    picture[int(low) : int(high)] = colours[1]
+    picture[int(low) : int(high)] = colors[1]
     for _ in range(int(rng.integers(2, 9))):
         x, y = rng.uniform(0, size, 2).astype(int)
         width, height = int(rng.uniform(8, 60)), int(rng.uniform(2, 14))
-        colour = colours[rng.integers(1, 6)].tolist()
+        color = colors[rng.integers(1, 6)].tolist()
         for column in range(x, x + width, 5):  # short strokes read as writing
-            cv2.rectangle(picture, (column, y), (column + int(rng.integers(1, 5)), y + height), colour, -1)
+            cv2.rectangle(picture, (column, y), (column + int(rng.integers(1, 5)), y + height), color, -1)
 
 
-def _draw_things(picture: np.ndarray, colours: np.ndarray, count: int, rng: np.random.Generator) -> None:
+def _draw_things(picture: np.ndarray, colors: np.ndarray, count: int, rng: np.random.Generator) -> None:
     size = len(picture)
     for _ in range(count):
-        centre = rng.uniform(-0.1, 1.1, 2) * size
+        center = rng.uniform(-0.1, 1.1, 2) * size
         axes = rng.uniform(0.03, 0.35, 2) * size
-        colour = (colours[rng.integers(len(colours))] * rng.uniform(0.6, 1.1)).tolist()
+        color = (colors[rng.integers(len(colors))] * rng.uniform(0.6, 1.1)).tolist()
         angle = float(rng.uniform(0, 180))
         if rng.random() < 0.5:
-            corners = cv2.boxPoints((tuple(centre), tuple(2 * axes), angle)).astype(np.int32)
-            cv2.fillPoly(picture, [corners], colour, lineType=cv2.LINE_AA)
+            corners = cv2.boxPoints((tuple(center), tuple(2 * axes), angle)).astype(np.int32)
+            cv2.fillPoly(picture, [corners], color, lineType=cv2.LINE_AA)
         else:
-            centre_px, axes_px = centre.astype(int).tolist(), axes.astype(int).tolist()
-            cv2.ellipse(picture, centre_px, axes_px, angle, 0, 360, colour, -1, lineType=cv2.LINE_AA)
+            center_px, axes_px = center.astype(int).tolist(), axes.astype(int).tolist()
+            cv2.ellipse(picture, center_px, axes_px, angle, 0, 360, color, -1, lineType=cv2.LINE_AA)

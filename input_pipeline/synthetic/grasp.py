@@ -20,7 +20,7 @@ MAX_SELF_PENETRATION_M = 0.006
 TOUCH_M = 0.002
 """A finger whose skin comes this near to the object touches it."""
 
-_PALM_CENTRE_M = np.array([-0.004, 0.062, 0.02])
+_PALM_CENTER_M = np.array([-0.004, 0.062, 0.02])
 _CONTACT_M = 0.0005
 _HOPELESS_M = 0.008
 """Hands that overlap by more than this before the fingers close won't come apart."""
@@ -128,9 +128,9 @@ def _pushed_to_palm(
     hand.
     """
     mirror = _mirror(hand.side)
-    centre = hand.rotation @ (_PALM_CENTRE_M * mirror)
+    center = hand.rotation @ (_PALM_CENTER_M * mirror)
     slide = rng.uniform(-0.35, 0.35) * solid.half_extent_m[2] * np.array([0, 0, 1.0])
-    start = slide + rng.normal(0, 0.006) * hand.rotation[:, 1] - centre
+    start = slide + rng.normal(0, 0.006) * hand.rotation[:, 1] - center
     points = (skin_m * mirror) @ hand.rotation.T + start
     normal = hand.rotation[:, 2]
     farthest = float(np.linalg.norm(solid.half_extent_m)) + 0.1

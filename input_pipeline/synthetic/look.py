@@ -23,7 +23,7 @@ class Look(abc.ABC):
     backdrop_gap_m: float | None  # from the scene to the wall that its shadow falls on; None: there is none
     print_: Float[np.ndarray, "p p 3"]
     print_gloss: float
-    sleeve_colour: Float[np.ndarray, " 3"]
+    sleeve_color: Float[np.ndarray, " 3"]
     sleeve_start_m: float  # rest y where the sleeve begins; see NO_SLEEVE_M
     exposure: float
     noise: float
@@ -72,7 +72,7 @@ def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Genera
         backdrop_gap_m=rng.uniform(0.03, 0.5),
         print_=print_image(print_rng),
         print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])),
-        sleeve_colour=(palette(rng, 1)[0] ** 2.2).astype(np.float32),
+        sleeve_color=(palette(rng, 1)[0] ** 2.2).astype(np.float32),
         sleeve_start_m=-rng.uniform(0.035, 0.12) if rng.random() < 0.6 else NO_SLEEVE_M,
         exposure=rng.uniform(0.75, 1.35),
         noise=rng.uniform(0.0, 0.018),

@@ -64,7 +64,7 @@ def make_solid(family: str, rng: np.random.Generator, two_hands: bool = False) -
         return _box(_distinct_lengths(rng, large))
     if family == "mug":
         return _mug(rng, large)
-    return _revolved(family, _centred(_PROFILES[family](rng, large)))
+    return _revolved(family, _centered(_PROFILES[family](rng, large)))
 
 
 def ellipsoid_solid(radius_m: float, half_length_m: float) -> Solid:
@@ -149,7 +149,7 @@ _PROFILES = {
 }
 
 
-def _centred(profile: np.ndarray) -> np.ndarray:
+def _centered(profile: np.ndarray) -> np.ndarray:
     profile = profile.astype(np.float64)
     profile[:, 1] -= (profile[:, 1].min() + profile[:, 1].max()) / 2
     return profile
@@ -176,7 +176,7 @@ def _box(lengths: np.ndarray) -> Solid:
 def _mug(rng: np.random.Generator, large: float) -> Solid:
     radius, height = rng.uniform(0.032, 0.042) * large, rng.uniform(0.08, 0.105) * large
     wall, floor = 0.9 * radius, 0.15 * height
-    profile = _centred(np.array([[0, 0], [radius, 0], [radius, height], [wall, height], [wall, floor], [0, floor]]))
+    profile = _centered(np.array([[0, 0], [radius, 0], [radius, height], [wall, height], [wall, floor], [0, floor]]))
     handle = np.array([radius * 1.02, 0.0, 0.3 * height, 0.005 * large])
     body = _revolved("mug", profile)
     verts, normals, faces = torus_mesh(handle)
@@ -227,13 +227,13 @@ def torus_mesh(handle: np.ndarray, around: int = 24, across: int = 10) -> tuple[
         indexing="ij",
     )
     normals = np.stack([np.cos(a) * np.cos(b), np.sin(b), np.sin(a) * np.cos(b)], -1)
-    centre = np.stack([x + radius * np.cos(a), np.zeros_like(a), z + radius * np.sin(a)], -1)
+    center = np.stack([x + radius * np.cos(a), np.zeros_like(a), z + radius * np.sin(a)], -1)
     index = np.arange(around * across).reshape(around, across)
     right, up = np.roll(index, -1, 0), np.roll(index, -1, 1)
     diagonal = np.roll(right, -1, 1)
     faces = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((index, up, right), (up, diagonal, right))])
     # with x, z spanning the ring and y across it, (a, b) is left-handed: the order above makes the faces look outwards
-    return (centre + thickness * normals).reshape(-1, 3), normals.reshape(-1, 3), faces.astype(np.int32)
+    return (center + thickness * normals).reshape(-1, 3), normals.reshape(-1, 3), faces.astype(np.int32)
 
 
 def _polygon_distance(points: np.ndarray, profile: np.ndarray) -> np.ndarray:

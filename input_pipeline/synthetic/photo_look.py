@@ -99,7 +99,7 @@ def sample_photo_look(
         backdrop_gap_m=gap_m,
         print_=print_image(print_rng) if print_rng else np.zeros((1, 1, 3), np.float32),
         print_gloss=float(print_rng.choice([0.02, 0.1, 0.5])) if print_rng else 0.0,
-        sleeve_colour=np.zeros(3, np.float32),
+        sleeve_color=np.zeros(3, np.float32),
         sleeve_start_m=NO_SLEEVE_M,  # sleeves are props
         exposure=rng.uniform(0.8, 1.25),
         noise=rng.uniform(0.0, 0.018),

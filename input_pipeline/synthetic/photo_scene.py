@@ -42,14 +42,14 @@ def photographed_scene(scene: Scene, image_size_px: int, rng: np.random.Generato
     """Return the scene before a camera; None where it would come too near."""
     points = np.concatenate([hand.verts_m[load_hand().hand_verts] for hand in scene.hands])
     shown = np.concatenate([points, scene.object_verts_m()])
-    centre, extent_m = (shown.min(0) + shown.max(0)) / 2, np.ptp(shown, axis=0)
+    center, extent_m = (shown.min(0) + shown.max(0)) / 2, np.ptp(shown, axis=0)
     intrinsics = sample_intrinsics(image_size_px, rng)
     share = _share(image_size_px, rng)
     distance_m = max(extent_m[:2].max() * intrinsics[0, 0] / (share * image_size_px), _NEAREST_M + extent_m[2] / 2)
     room = abs(1 - share) + (rng.uniform(0.2, 1.0) * min(share, 1) if rng.random() < _CUT_PROBABILITY else 0)
     target_px = (image_size_px - 1) / 2 + rng.uniform(-0.5, 0.5, 2) * room * image_size_px
     aim = -(target_px - intrinsics[:2, 2]) / intrinsics[0, 0]
-    scene = scene.moved(np.eye(3), np.array([0, 0, distance_m]) - centre)
+    scene = scene.moved(np.eye(3), np.array([0, 0, distance_m]) - center)
     return dataclasses.replace(aimed(scene, aim), intrinsics=intrinsics)
 
 

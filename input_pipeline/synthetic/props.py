@@ -34,12 +34,12 @@ def _prop(depth_m: float, intrinsics: np.ndarray, rng: np.random.Generator) -> P
     squeeze = squeeze * rng.uniform(0.6, 1.4, 3)
     turn = random_rotation(rng)
     pixel = np.array([*rng.uniform(-0.05, 1.05, 2) * size_px, 1.0])
-    centre = np.linalg.inv(intrinsics) @ pixel * depth_m
+    center = np.linalg.inv(intrinsics) @ pixel * depth_m
     normals = (solid.normals / squeeze) @ turn.T
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     patch = SKIN if rng.random() < _SKIN_SHARE else PRINT
     skin = np.column_stack([_wrapped(solid.verts_m, patch), np.zeros(len(normals))])
-    return Prop((solid.verts_m * squeeze) @ turn.T + centre, normals, solid.faces, skin, rng.uniform(0.02, 0.15))
+    return Prop((solid.verts_m * squeeze) @ turn.T + center, normals, solid.faces, skin, rng.uniform(0.02, 0.15))
 
 
 def _wrapped(verts_m: np.ndarray, patch_px: np.ndarray) -> np.ndarray:

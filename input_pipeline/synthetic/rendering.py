@@ -66,14 +66,14 @@ def _antialias(
 ) -> None:
     """Replace edge pixels by the mean of four samples each, in place."""
     rows, columns = np.nonzero(edge)
-    centres = np.stack([columns, rows], -1).astype(np.float32)
-    rays = _rays((centres[:, None] + _EDGE_SAMPLES).reshape(-1, 2), scene.intrinsics)
+    centers = np.stack([columns, rows], -1).astype(np.float32)
+    rays = _rays((centers[:, None] + _EDGE_SAMPLES).reshape(-1, 2), scene.intrinsics)
     hits = stage.caster.nearest(np.zeros_like(rays), rays)
     found = np.flatnonzero(hits.triangle >= 0)
     ambient, direct, key = shaded(stage, look, hits[found], rays[found])
-    colour = np.repeat(backdrop[rows, columns], len(_EDGE_SAMPLES), axis=0)
-    colour[found] = ambient + key[:, None] * direct
-    image[rows, columns] = colour.reshape(len(rows), len(_EDGE_SAMPLES), 3).mean(1)
+    color = np.repeat(backdrop[rows, columns], len(_EDGE_SAMPLES), axis=0)
+    color[found] = ambient + key[:, None] * direct
+    image[rows, columns] = color.reshape(len(rows), len(_EDGE_SAMPLES), 3).mean(1)
 
 
 def _backdrop_light(scene: Scene, stage: Stage, look: Look, size: int) -> np.ndarray:
@@ -84,8 +84,8 @@ def _backdrop_light(scene: Scene, stage: Stage, look: Look, size: int) -> np.nda
         return np.ones((size, size), np.float32)
     small = max(size // 4, 16)
     step = size / small
-    centres = (np.arange(small) + 0.5) * step - 0.5
-    rays = _rays(np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2), scene.intrinsics)
+    centers = (np.arange(small) + 0.5) * step - 0.5
+    rays = _rays(np.stack(np.meshgrid(centers, centers), -1).reshape(-1, 2), scene.intrinsics)
     near = stage.verts_m[stage.attributes[:, REST_Y] > WRIST_BORDER_M, 2]
     wall = rays * (float(near.max(initial=0)) + look.backdrop_gap_m)
     normals = np.broadcast_to(np.array([0, 0, -1.0]), wall.shape)

@@ -25,7 +25,7 @@ NEAREST_M = 0.12
 
 _SECOND_HAND_TRIALS = 4
 _FLAT = np.zeros((5, 4))
-_NEIGHBOURS = np.linalg.cholesky(0.6 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5))))
+_NEIGHBORS = np.linalg.cholesky(0.6 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5))))
 """Makes independent numbers correlate by 0.6 between neighbouring fingers, 0.36 between the next but one."""
 _END_BY_MIDDLE = 0.63
 """One tendon bends the two outer joints of a finger: about two degrees of the end joint for three of the middle one."""
@@ -92,7 +92,7 @@ def free_angles(rng: np.random.Generator) -> np.ndarray:
     """Finger angles of a hand that holds nothing, from a flat hand to a fist, with the synergies of real fingers."""
     for _ in range(30):
         together = rng.beta(0.8, 1.3)
-        curl = together + rng.choice([0.07, 0.28]) * (_NEIGHBOURS @ rng.normal(size=5))
+        curl = together + rng.choice([0.07, 0.28]) * (_NEIGHBORS @ rng.normal(size=5))
         base, middle = curl + rng.normal(0, 0.09, 5), curl + rng.normal(0, 0.09, 5)
         angles = np.zeros((5, 4))
         angles[:, 0] = rng.normal(0, 5, 5) + (1 - together) * rng.uniform(-3, 8) * np.array([0, 1, 0.2, -0.6, -1.2])
@@ -153,14 +153,14 @@ def _beside_object(hand: PosedHand, solid: Solid, rng: np.random.Generator) -> P
     """
     hand = hand.moved(random_rotation(rng), np.zeros(3))
     verts = hand.verts_m
-    centre = hand.joints_m[rng.integers(20)]
+    center = hand.joints_m[rng.integers(20)]
     direction = random_direction(rng)
-    points = verts[load_hand().hand_verts[::3]] - centre
+    points = verts[load_hand().hand_verts[::3]] - center
     gap = rng.exponential(0.008)
     last = advanced(lambda at: float(solid.signed_distance_m(points + at * direction).min()) - gap, 0.3, 0.0)
     if last is None:
         return None
-    moved = dataclasses.replace(hand, wrist_m=hand.wrist_m - centre + last * direction)
+    moved = dataclasses.replace(hand, wrist_m=hand.wrist_m - center + last * direction)
     return moved if solid.signed_distance_m(moved.verts_m).min() > -0.002 else None
 
 
@@ -255,8 +255,8 @@ def framed(scene: Scene, image_size_px: int, rng: np.random.Generator) -> Scene 
     """Return the scene at a distance from the camera, and intrinsics under which it fills part of the image."""
     points = np.concatenate([hand.verts_m[load_hand().hand_verts] for hand in scene.hands])
     shown = np.concatenate([points, scene.object_verts_m()])
-    centre = (shown.min(0) + shown.max(0)) / 2
-    shift = np.array([0, 0, rng.uniform(0.35, 1.1)]) - centre
+    center = (shown.min(0) + shown.max(0)) / 2
+    shift = np.array([0, 0, rng.uniform(0.35, 1.1)]) - center
     shown = shown + shift
     if shown[:, 2].min() < NEAREST_M:
         return None

@@ -26,7 +26,7 @@ def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[np.n
     normal = _unit(value[NORMAL])
     normal -= np.minimum(_dot(normal, view), 0) * np.float32(1.02) * view
     is_object = stage.owner[hits.triangle] == OBJECT
-    colour, gloss = _surface(value, is_object, stage, look)
+    color, gloss = _surface(value, is_object, stage, look)
 
     cosine = look.to_light @ normal
     wrap = np.where(is_object, np.float32(0), np.float32(0.22)) * _UNDER_SKIN[:, None]
@@ -34,9 +34,9 @@ def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[np.n
     alike = np.clip(_dot(normal, _unit(view + look.to_light[:, None])), 0, 1)
     highlight = alike ** np.where(is_object, np.float32(60), np.float32(22)) * gloss * (cosine > 0)
     occlusion = _interpolated(stage.openness[:, None], corner, hits.barycentric)
-    bounce = colour * (1 - occlusion) * 0.35  # light between close surfaces takes on their colour
-    ambient = colour * look.ambient(normal) * np.clip(occlusion + bounce, 0, 1)
-    direct = (colour * lambert + highlight) * look.light[:, None]
+    bounce = color * (1 - occlusion) * 0.35  # light between close surfaces takes on their colour
+    ambient = color * look.ambient(normal) * np.clip(occlusion + bounce, 0, 1)
+    direct = (color * lambert + highlight) * look.light[:, None]
 
     lit = np.flatnonzero(cosine > -0.2)
     position = rays[lit] * hits.distance_m[lit, None] + np.float32(6e-4) * view.T[lit]
@@ -55,16 +55,16 @@ def _interpolated(values: np.ndarray, corner: np.ndarray, barycentric: np.ndarra
 
 def _surface(value: np.ndarray, is_object: np.ndarray, stage: Stage, look: Look) -> tuple[np.ndarray, np.ndarray]:
     """Reflectance and gloss where rays hit: skin, sleeve, or the object's print."""
-    rest, colour, gloss = value[REST], look.skin(value), value[GLOSS]
+    rest, color, gloss = value[REST], look.skin(value), value[GLOSS]
     sleeve = ~is_object & (rest[1] < look.sleeve_start_m)
     if sleeve.any():
         weave = 1 + 0.05 * np.sin(rest[:, sleeve] * 1500.0).sum(0)
-        colour[:, sleeve] = look.sleeve_colour[:, None] * weave
+        color[:, sleeve] = look.sleeve_color[:, None] * weave
         gloss[sleeve] = 0.0
     if is_object.any():
         gloss[is_object] = look.print_gloss
-        colour[:, is_object] = _printed(rest[:, is_object].T, stage, look).T
-    return colour, gloss
+        color[:, is_object] = _printed(rest[:, is_object].T, stage, look).T
+    return color, gloss
 
 
 def _printed(rest: np.ndarray, stage: Stage, look: Look) -> np.ndarray:

@@ -46,13 +46,13 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
     tone = np.clip(tone + rng.normal(0, 0.02, 3), 0.05, 0.98)
     palm, redness = _palm_and_redness()
     paleness = 0.25 + 0.5 * at / (len(_TONES) - 1)  # palms differ from the back more the darker the skin
-    colour = tone + (paleness * palm)[:, None] * (_PALM_TONE * rng.uniform(0.75, 1.05) - tone)
-    colour = colour * (1 - (redness * rng.uniform(0.1, 0.5))[:, None] * np.array([0.0, 0.25, 0.25]))
+    color = tone + (paleness * palm)[:, None] * (_PALM_TONE * rng.uniform(0.75, 1.05) - tone)
+    color = color * (1 - (redness * rng.uniform(0.1, 0.5))[:, None] * np.array([0.0, 0.25, 0.25]))
     spots = np.sin(load_hand().models[0].skin.rest_m * rng.uniform(80, 260, 3) + rng.uniform(0, 6, 3)).prod(-1)
-    colour = colour * (1 + 0.05 * spots[:, None])
+    color = color * (1 + 0.05 * spots[:, None])
     nail = load_hand().nail[:, None]
-    colour = colour + 0.8 * nail * (np.clip(0.55 * tone + [0.42, 0.3, 0.29], 0, 1) - colour)
-    return (np.clip(colour, 0.02, 1) ** 2.2).astype(np.float32)
+    color = color + 0.8 * nail * (np.clip(0.55 * tone + [0.42, 0.3, 0.29], 0, 1) - color)
+    return (np.clip(color, 0.02, 1) ** 2.2).astype(np.float32)
 
 
 @functools.cache

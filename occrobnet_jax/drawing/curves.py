@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 Points = list[tuple[int | float, int | float]]
 
 COLUMNS = 3
-LINE_COLOURS = ("#c2274a", "#2454e2", "#0f9b8e", "#e8890c", "#7a3fc4", "#5b6470")
+LINE_COLORS = ("#c2274a", "#2454e2", "#0f9b8e", "#e8890c", "#7a3fc4", "#5b6470")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,10 @@ def _points(history: Sequence[Mapping[str, Any]], name: str) -> Points:
 
 
 def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, Points]) -> None:
-    for name, colour in zip((name for name in panel.names if series[name]), LINE_COLOURS, strict=False):
+    for name, color in zip((name for name in panel.names if series[name]), LINE_COLORS, strict=False):
         steps, values = zip(*series[name], strict=True)
         baseline = name.endswith("mean_pose")
-        axes.plot(steps, values, color="#888" if baseline else colour, ls="--" if baseline else "-", lw=1.4, label=name)
+        axes.plot(steps, values, color="#888" if baseline else color, ls="--" if baseline else "-", lw=1.4, label=name)
     if panel.logarithmic:
         axes.set_yscale("log")
     axes.set_title(panel.title, loc="left", fontsize=10)

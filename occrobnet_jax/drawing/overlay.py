@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from occrobnet_jax.drawing.colours import AXIS_COLOURS, OBJECT_COLOUR, OUTLINE, Colour, css, joint_colour
+from occrobnet_jax.drawing.colors import AXIS_COLORS, OBJECT_COLOR, OUTLINE, Color, css, joint_color
 from occrobnet_jax.skeleton import BONES, FINGERS, HAND_NAMES, JOINTS_PER_FINGER, NUM_JOINTS
 
 SUBPIXEL_BITS = 4
@@ -58,25 +58,25 @@ def draw_keypoints(
     canvas = enlarged(image, factor)
     radius = max(2, round(min(canvas.shape[:2]) / 90))
     for point, kind in zip(_scaled(keypoints_px, factor), classes, strict=True):
-        _draw_joint(canvas, point, class_colour(int(kind)), radius, hollow=bool(kind == 0))
+        _draw_joint(canvas, point, class_color(int(kind)), radius, hollow=bool(kind == 0))
     return canvas
 
 
-def class_colour(kind: int) -> Colour:
+def class_color(kind: int) -> Color:
     """RGB of a class of tokens: 0 none, 1 to 21 right, 22 to 42 left, 43 object."""
     if kind == 0:
         return (255, 255, 255)
     hand, joint = divmod(kind - 1, NUM_JOINTS)
-    return joint_colour(hand, joint) if hand < len(HAND_NAMES) else OBJECT_COLOUR
+    return joint_color(hand, joint) if hand < len(HAND_NAMES) else OBJECT_COLOR
 
 
 def draw_axes(image: Canvas, origin_px: Float[np.ndarray, "2"], ends_px: Float[np.ndarray, "3 2"]) -> Canvas:
     """Return a copy of the picture with the x, y and z axis of an object in red, green and blue."""
     canvas = image.copy()
     thickness = _thickness(canvas)
-    for end, colour in zip(ends_px, AXIS_COLOURS, strict=True):
+    for end, color in zip(ends_px, AXIS_COLORS, strict=True):
         _draw_line(canvas, origin_px, end, OUTLINE, thickness + 2, dashed=False)
-        _draw_line(canvas, origin_px, end, colour, thickness, dashed=False)
+        _draw_line(canvas, origin_px, end, color, thickness, dashed=False)
     return canvas
 
 
@@ -110,11 +110,11 @@ def encode_png(image: Canvas) -> bytes:
 def legend() -> list[tuple[str, str]]:
     """Name and CSS colours of what is drawn."""
     fingers = [
-        (f"{hand} {finger}", css(joint_colour(i, JOINTS_PER_FINGER * f)))
+        (f"{hand} {finger}", css(joint_color(i, JOINTS_PER_FINGER * f)))
         for i, hand in enumerate(HAND_NAMES)
         for f, finger in enumerate(FINGERS)
     ]
-    return [*fingers, ("object", css(OBJECT_COLOUR))]
+    return [*fingers, ("object", css(OBJECT_COLOR))]
 
 
 def _thickness(canvas: Canvas) -> int:
@@ -138,33 +138,33 @@ def _draw_hand(
     bones = [(parent, child) for parent, child in BONES if shown[parent] and shown[child]]
     for width, outlined in ((thickness + 2, True), (thickness, False)):
         for parent, child in bones:
-            colour = OUTLINE if outlined else joint_colour(hand, child)
+            color = OUTLINE if outlined else joint_color(hand, child)
             dashed = bool(hidden[child]) and not outlined
-            _draw_line(canvas, joints_px[parent], joints_px[child], colour, width, dashed=dashed)
+            _draw_line(canvas, joints_px[parent], joints_px[child], color, width, dashed=dashed)
     for joint in np.flatnonzero(shown):
-        _draw_joint(canvas, joints_px[joint], joint_colour(hand, int(joint)), thickness + 2, hollow=bool(hidden[joint]))
+        _draw_joint(canvas, joints_px[joint], joint_color(hand, int(joint)), thickness + 2, hollow=bool(hidden[joint]))
 
 
 def _draw_box(canvas: Canvas, corners_px: Float[np.ndarray, "8 2"], thickness: int) -> None:
-    for width, colour in ((thickness + 2, OUTLINE), (thickness, OBJECT_COLOUR)):
+    for width, color in ((thickness + 2, OUTLINE), (thickness, OBJECT_COLOR)):
         for start, end in BOX_EDGES:
-            _draw_line(canvas, corners_px[start], corners_px[end], colour, width, dashed=False)
+            _draw_line(canvas, corners_px[start], corners_px[end], color, width, dashed=False)
 
 
-def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, colour: Colour, width: int, *, dashed: bool) -> None:
+def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, color: Color, width: int, *, dashed: bool) -> None:
     pieces = [(start, end)]
     if dashed:
         count = max(2, int(np.linalg.norm(end - start) / (DASH_PX * np.sqrt(width))))
         stops = start + np.linspace(0, 1, 2 * count)[:, None] * (end - start)
         pieces = list(zip(stops[::2], stops[1::2], strict=True))
     for a, b in pieces:
-        cv2.line(canvas, _fixed(a), _fixed(b), colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.line(canvas, _fixed(a), _fixed(b), color, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _draw_joint(canvas: Canvas, point: np.ndarray, colour: Colour, radius: int, *, hollow: bool) -> None:
+def _draw_joint(canvas: Canvas, point: np.ndarray, color: Color, radius: int, *, hollow: bool) -> None:
     size = radius << SUBPIXEL_BITS
     cv2.circle(canvas, _fixed(point), size + (1 << SUBPIXEL_BITS), OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
-    cv2.circle(canvas, _fixed(point), size, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.circle(canvas, _fixed(point), size, color, -1, cv2.LINE_AA, SUBPIXEL_BITS)
     if hollow:
         inner = max(1, radius - 2) << SUBPIXEL_BITS
         cv2.circle(canvas, _fixed(point), inner, OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)

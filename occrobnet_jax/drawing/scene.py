@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from occrobnet_jax.drawing.colours import OBJECT_COLOUR, css, joint_colour
+from occrobnet_jax.drawing.colors import OBJECT_COLOR, css, joint_color
 from occrobnet_jax.drawing.overlay import BOX_EDGES
 from occrobnet_jax.skeleton import BONES
 
@@ -23,13 +23,13 @@ def scene_group(
 ) -> dict[str, Any]:
     """Return one set of hands (and an object's box) that the viewer can show or hide; thin and dashed for reference."""
     lines = [
-        _line(joints_m[hand, parent], joints_m[hand, child], css(joint_colour(hand, child)))
+        _line(joints_m[hand, parent], joints_m[hand, child], css(joint_color(hand, child)))
         for hand in range(2)
         for parent, child in BONES
         if shown[hand, parent] and shown[hand, child]
     ]
     if corners_m is not None:
-        lines += [_line(corners_m[a], corners_m[b], css(OBJECT_COLOUR)) for a, b in BOX_EDGES]
+        lines += [_line(corners_m[a], corners_m[b], css(OBJECT_COLOR)) for a, b in BOX_EDGES]
     return {"name": name, "dashed": dashed, "lines": lines}
 
 
@@ -38,5 +38,5 @@ def scene_json(groups: list[dict[str, Any]]) -> str:
     return json.dumps({"groups": groups}, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _line(start_m: np.ndarray, end_m: np.ndarray, colour: str) -> list[Any]:
-    return [*(round(MM_PER_M * float(value), 1) for value in (*start_m, *end_m)), colour]
+def _line(start_m: np.ndarray, end_m: np.ndarray, color: str) -> list[Any]:
+    return [*(round(MM_PER_M * float(value), 1) for value in (*start_m, *end_m)), color]

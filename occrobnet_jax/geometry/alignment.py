@@ -55,10 +55,12 @@ def procrustes_align(
     """
     xp = joints.__array_namespace__()
     weight = xp.ones_like(joints[..., :1]) if valid is None else valid[..., None] * xp.ones_like(joints[..., :1])
-    centred, _, norm = _standardise(joints, weight)
-    centred_target, target_centre, target_norm = _standardise(target, weight)
+    centered, _, norm = _standardize(joints, weight)
+    centered_target, target_center, target_norm = _standardize(target, weight)
     # Sums of products instead of a matrix product: accelerators multiply float32 matrices coarsely.
-    covariance = xp.sum((weight * centred)[..., :, None] * centred_target[..., None, :], axis=-3) / (norm * target_norm)
+    covariance = xp.sum((weight * centered)[..., :, None] * centered_target[..., None, :], axis=-3) / (
+        norm * target_norm
+    )
     left, singular, right = xp.linalg.svd(covariance)
     sign = xp.ones_like(singular)
     if not allow_reflection:
@@ -67,19 +69,19 @@ def procrustes_align(
         sign = xp.concat([sign[..., :2], last], axis=-1)
     rotation = xp.sum(left[..., :, :, None] * (sign[..., None] * right)[..., None, :, :], axis=-2)
     scale = xp.sum(singular * sign, axis=-1)[..., None, None] * target_norm / norm
-    turned = xp.sum(centred[..., :, None] * rotation[..., None, :, :], axis=-2)
-    return scale * turned + target_centre
+    turned = xp.sum(centered[..., :, None] * rotation[..., None, :, :], axis=-2)
+    return scale * turned + target_center
 
 
-def _standardise(
+def _standardize(
     joints: Float[Any, "*batch j 3"], weight: Float[Any, "*batch j 1"]
 ) -> tuple[Float[Any, "*batch j 3"], Float[Any, "*batch 1 3"], Float[Any, "*batch 1 1"]]:
     """Return joints about their weighted centre, that centre, and their weighted Frobenius norm (at least `_TINY`)."""
     xp = joints.__array_namespace__()
-    centre = xp.sum(weight * joints, axis=-2, keepdims=True) / xp.maximum(xp.sum(weight, axis=-2, keepdims=True), _TINY)
-    centred = joints - centre
-    square = xp.sum(weight * centred**2, axis=(-2, -1), keepdims=True)
-    return centred, centre, xp.maximum(xp.sqrt(square), _TINY)
+    center = xp.sum(weight * joints, axis=-2, keepdims=True) / xp.maximum(xp.sum(weight, axis=-2, keepdims=True), _TINY)
+    centered = joints - center
+    square = xp.sum(weight * centered**2, axis=(-2, -1), keepdims=True)
+    return centered, center, xp.maximum(xp.sqrt(square), _TINY)
 
 
 def from_right_wrist(

@@ -60,15 +60,15 @@ def fit_root(
     """
     xp = joints_rel_m.__array_namespace__()
     rays = back_project(joints_px, xp.ones_like(joints_px[..., 0]), intrinsics)[..., :2]
-    share = _normalised(weights)[..., None]
+    share = _normalized(weights)[..., None]
     # Each joint demands: shift_xy - ray * shift_z = ray * z - xy.
     demand = rays * joints_rel_m[..., 2:] - joints_rel_m[..., :2]
     mean_ray = xp.sum(share * rays, axis=-2)
     mean_demand = xp.sum(share * demand, axis=-2)
-    rays_centred = rays - mean_ray[..., None, :]
-    demand_centred = demand - mean_demand[..., None, :]
-    spread = xp.sum(share * rays_centred**2, axis=(-2, -1))
-    pull = -xp.sum(share * rays_centred * demand_centred, axis=(-2, -1))
+    rays_centered = rays - mean_ray[..., None, :]
+    demand_centered = demand - mean_demand[..., None, :]
+    spread = xp.sum(share * rays_centered**2, axis=(-2, -1))
+    pull = -xp.sum(share * rays_centered * demand_centered, axis=(-2, -1))
     depth = (pull + _PRIOR_WEIGHT * PRIOR_DEPTH_M) / (spread + _PRIOR_WEIGHT)
     depth = _in_front(depth, joints_rel_m[..., 2])
     root = xp.concat([mean_demand + mean_ray * depth[..., None], depth[..., None]], axis=-1)
@@ -98,7 +98,7 @@ def root_depth_from_bones(
     """
     xp = joints_px.__array_namespace__()
     rays = back_project(joints_px, xp.ones_like(depths_rel_m), intrinsics)
-    share = _normalised(weights[..., :WRIST] * weights[..., PARENTS_OF_BONES])
+    share = _normalized(weights[..., :WRIST] * weights[..., PARENTS_OF_BONES])
     lengths = xp.broadcast_to(xp.asarray(bone_lengths_m), share.shape)
     slope = bone_vectors(rays)
     at_zero = bone_vectors(rays * depths_rel_m[..., None])
@@ -111,7 +111,7 @@ def root_depth_from_bones(
     return _in_front(root, depths_rel_m)
 
 
-def _normalised(weights: Float[Any, "*batch j"]) -> Float[Any, "*batch j"]:
+def _normalized(weights: Float[Any, "*batch j"]) -> Float[Any, "*batch j"]:
     """Return weights that sum to 1, or to 0 where they all are 0."""
     xp = weights.__array_namespace__()
     return weights / xp.maximum(xp.sum(weights, axis=-1, keepdims=True), _TINY)

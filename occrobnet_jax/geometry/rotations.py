@@ -44,9 +44,9 @@ def rotation_6d_to_matrix(rotation_6d: Float[Any, "*batch 6"]) -> Float[Any, "*b
     Source: Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019.
     """
     xp = rotation_6d.__array_namespace__()
-    first = _normalise(rotation_6d[..., :3])
+    first = _normalize(rotation_6d[..., :3])
     second = rotation_6d[..., 3:]
-    second = _normalise(second - (first * second).sum(-1)[..., None] * first)
+    second = _normalize(second - (first * second).sum(-1)[..., None] * first)
     return xp.stack([first, second, xp.linalg.cross(first, second)], axis=-1)
 
 
@@ -78,10 +78,10 @@ def _matrix_to_quaternion(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batc
     rows = ((diagonal[0], x, y, z), (x, diagonal[1], xy, xz), (y, xy, diagonal[2], yz), (z, xz, yz, diagonal[3]))
     form = xp.stack([entry for row in rows for entry in row], axis=-1).reshape(*x.shape, 4, 4)
     best = xp.argmax(xp.stack(diagonal, axis=-1), axis=-1)[..., None, None]
-    return _normalise(xp.take_along_axis(form, best, axis=-2)[..., 0, :])
+    return _normalize(xp.take_along_axis(form, best, axis=-2)[..., 0, :])
 
 
-def _normalise(vector: Float[Any, "*batch n"]) -> Float[Any, "*batch n"]:
+def _normalize(vector: Float[Any, "*batch n"]) -> Float[Any, "*batch n"]:
     xp = vector.__array_namespace__()
     squared = (vector**2).sum(-1)[..., None]
     return vector / xp.sqrt(xp.maximum(squared, xp.asarray(_SMALL, dtype=vector.dtype)))

@@ -58,17 +58,17 @@ def check_object_size(points_m: Float[np.ndarray, "p 3"], corners_m: Float[np.nd
     Raises:
         ValueError: they can't be in the same unit; says in which one the model could be.
     """
-    own_m, labelled_m = (float(np.linalg.norm(np.ptp(points, axis=0))) for points in (points_m, corners_m))
-    if labelled_m and not 1 / MOST_TIMES_ITS_BOX < own_m / labelled_m < MOST_TIMES_ITS_BOX:
+    own_m, labeled_m = (float(np.linalg.norm(np.ptp(points, axis=0))) for points in (points_m, corners_m))
+    if labeled_m and not 1 / MOST_TIMES_ITS_BOX < own_m / labeled_m < MOST_TIMES_ITS_BOX:
         raise ValueError(
-            f"{name} measures {own_m:.3g} m across where the box of its labels measures {labelled_m:.3g} m; models are "
-            f"in metres, and {unit_advice(own_m, labelled_m)}"
+            f"{name} measures {own_m:.3g} m across where the box of its labels measures {labeled_m:.3g} m; models are "
+            f"in metres, and {unit_advice(own_m, labeled_m)}"
         )
 
 
 def unit_advice(given: float, usual_m: float) -> str:
     """Return which unit would make a length that was given without one about what it usually is, as advice."""
-    ratios = {unit: abs(np.log(max(given, 1e-30) * metres / usual_m)) for unit, metres in UNITS_M.items()}
+    ratios = {unit: abs(np.log(max(given, 1e-30) * meters / usual_m)) for unit, meters in UNITS_M.items()}
     unit = min(ratios, key=lambda name: ratios[name])
     return (
         f"as {unit} it would fit" if ratios[unit] < np.log(2.2) else "no usual unit fits: check the axes and the labels"

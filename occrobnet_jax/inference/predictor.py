@@ -239,15 +239,15 @@ def photo_example(
     height, width = photo.shape[:2]
     if min(height, width) < LEAST_PX:
         raise ValueError(f"{name} has {width} x {height} px, too few to show a hand")
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
     if box is None:
         half = max(width, height) / scale / 2
-        box = (centre_x - half, centre_y - half, centre_x + half, centre_y + half)
+        box = (center_x - half, center_y - half, center_x + half, center_y + half)
     else:
         check_box(box, width, height, name)
     check_focal_px(focal_px)
     focal = GUESSED_FOCAL_LENGTH * max(width, height) if focal_px is None else focal_px
-    intrinsics = [[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]]
+    intrinsics = [[focal, 0, center_x], [0, focal, center_y], [0, 0, 1]]
     return empty_example() | {
         "image": encoded,
         "key": name,

@@ -54,7 +54,7 @@ class HostsConfig:
             )
 
 
-def initialise(config: HostsConfig, given: Mapping[str, str] | None = None, *, saves_on_sigterm: bool = False) -> None:
+def initialize(config: HostsConfig, given: Mapping[str, str] | None = None, *, saves_on_sigterm: bool = False) -> None:
     """Join the other processes where there are any; call it before anything asks for devices.
 
     Args:

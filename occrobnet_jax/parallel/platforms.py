@@ -16,7 +16,7 @@ def start_on(wanted: str | None) -> None:
     """Start JAX's backend; `wanted` is one of NAMES, None takes what JAX finds.
 
     JAX by itself goes on on the CPU where it can't reach an accelerator. The CPU that is asked for is taken where
-    there is an accelerator, too. After `hosts.initialise`, which JAX wants to come before any backend.
+    there is an accelerator, too. After `hosts.initialize`, which JAX wants to come before any backend.
 
     Raises:
         ValueError: the wanted platform, or the one of JAX_PLATFORMS, is not there; says what JAX says, and what to do.

@@ -17,7 +17,7 @@ class Preemption:
     """Within its context SIGTERM does not end the process; it is asked for after every step and batch.
 
     Nor does the first Ctrl-C, which is told and taken for SIGTERM; the second one ends the process. Between several
-    hosts JAX's preemption service carries the notice and picks the place; see `hosts.initialise`.
+    hosts JAX's preemption service carries the notice and picks the place; see `hosts.initialize`.
     """
 
     def __init__(self) -> None:

@@ -185,7 +185,7 @@ def _is_at_a_terminal() -> bool:
 
 
 def read_hosts(path: Path) -> tuple[int, list[str]]:
-    """Return what `hosts.initialise` has left in a file: the host's own number, and the names of all."""
+    """Return what `hosts.initialize` has left in a file: the host's own number, and the names of all."""
     try:
         known = json.loads(path.read_text())
         return int(known["host"]), [str(name) for name in known["names"]]

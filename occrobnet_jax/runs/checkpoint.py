@@ -30,7 +30,7 @@ from occrobnet_jax.runs.checksums import find_damage, write_checksums
 from occrobnet_jax.runs.retention import Retention
 from occrobnet_jax.runs.state import TrainState
 
-VARIABLES, OPTIMISER, META = "variables", "optimiser", "meta"
+VARIABLES, OPTIMIZER, META = "variables", "optimiser", "meta"
 EVALUATION = "evaluation.json"
 MAX_META_BYTES = 2**24
 
@@ -82,7 +82,7 @@ class CheckpointWriter:
             self._folder,
             item_handlers={
                 VARIABLES: _array_writer(hosts_of),
-                OPTIMISER: _array_writer(hosts_of),
+                OPTIMIZER: _array_writer(hosts_of),
                 META: ocp.JsonCheckpointHandler(multiprocessing_options=hosts_of),
             },
             options=ocp.CheckpointManagerOptions(
@@ -105,7 +105,7 @@ class CheckpointWriter:
         self._saving = meta.step
         items = {
             VARIABLES: ocp.args.PyTreeSave(variables_of(state)),
-            OPTIMISER: ocp.args.PyTreeSave(state.opt_state),
+            OPTIMIZER: ocp.args.PyTreeSave(state.opt_state),
             META: ocp.args.JsonSave(dataclasses.asdict(meta)),
         }
         try:

@@ -57,7 +57,7 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """Fields of `config.optimizer`; the defaults are Keypoint Transformer's, whose options beyond are marked [ours]."""
 
     learning_rate: float = ranged(1e-4, above=0)
@@ -141,7 +141,7 @@ class Experiment:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
-    optimizer: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     wandb: WandbConfig = dataclasses.field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.parallel import coordination, hosts
 from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.bucket_checkpoints import at_hand
-from occrobnet_jax.runs.checkpoint import OPTIMISER, VARIABLES, CheckpointMeta, read_meta, variables_of
+from occrobnet_jax.runs.checkpoint import OPTIMIZER, VARIABLES, CheckpointMeta, read_meta, variables_of
 from occrobnet_jax.runs.checkpoint_folders import (
     FOLDER,
     checkpoint_directory,
@@ -55,7 +55,7 @@ def restore_state(workdir: AnyPath, state: PyTree[jax.ShapeDtypeStruct]) -> tupl
             raise ValueError(f"this host doesn't see {directory}; --workdir must be a folder that all hosts share")
         _check_fits(directory, _stored(directory), variables_of(state))
         variables = _read(directory / VARIABLES, variables_of(state))
-        opt_state = _read(directory / OPTIMISER, state.opt_state)
+        opt_state = _read(directory / OPTIMIZER, state.opt_state)
         meta = read_meta(directory)
     count = jax.device_put(jnp.asarray(step, state.step.dtype), state.step.sharding)
     if hosts.is_lead():

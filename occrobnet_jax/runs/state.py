@@ -34,7 +34,7 @@ class TrainState:
 
 
 def create_state(
-    model: nn.Module, optimiser: optax.GradientTransformation, seed: int, input_size_px: int, *, average: bool
+    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, input_size_px: int, *, average: bool
 ) -> TrainState:
     """Return the state before the first step; to be jitted, so that it is laid out on the mesh from the beginning."""
     image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
@@ -45,7 +45,7 @@ def create_state(
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         averaged=jax.tree.map(jnp.copy, params) if average else None,
-        opt_state=optimiser.init(params),
+        opt_state=optimizer.init(params),
     )
 
 

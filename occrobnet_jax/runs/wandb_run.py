@@ -61,7 +61,7 @@ class WandbRun:
         """Has something done with wandb's own run."""
         self._order(lambda: action(self._run))
 
-    def summarise(self, summary: Mapping[str, Any]) -> None:
+    def summarize(self, summary: Mapping[str, Any]) -> None:
         """Send what the run has come to."""
         self._order(lambda: self._run.summary.update(dict(summary)))
 

@@ -88,10 +88,10 @@ class MetricWriter:
         if self._tensorboard:
             self._tensorboard.log_images(step, images)
 
-    def summarise(self, summary: Mapping[str, Any]) -> None:
+    def summarize(self, summary: Mapping[str, Any]) -> None:
         """Show in Weights & Biases what the run has come to."""
         if self._is_lead:
-            self._wandb.summarise(summary)
+            self._wandb.summarize(summary)
 
     def end_unfinished(self, status: int, *, preempted: bool) -> None:
         """Say in Weights & Biases that the run ends before its last step; see `WandbRun.end_unfinished`."""

@@ -23,8 +23,8 @@ from occrobnet_jax.runs.recipe import check_weights
 from occrobnet_jax.runs.restore import restore_state
 from occrobnet_jax.runs.state import TrainState, create_state
 from occrobnet_jax.training.abstract_batch import abstract_batch
-from occrobnet_jax.training.initialise import with_weights
-from occrobnet_jax.training.optimiser import make_optimiser
+from occrobnet_jax.training.initialize import with_weights
+from occrobnet_jax.training.optimizer import make_optimizer
 from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
 from occrobnet_jax.training.utilization import step_at_peak_s
 
@@ -72,11 +72,11 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
     mesh = make_mesh(experiment.mesh, devices)
     check_batch_size(experiment.global_batch_size, mesh, experiment.accumulation_steps)
     model = make_model(experiment)
-    optimiser = make_optimiser(experiment.optimizer, experiment.model, experiment.total_steps)
+    optimizer = make_optimizer(experiment.optimizer, experiment.model, experiment.total_steps)
     create = functools.partial(
         create_state,
         model,
-        optimiser,
+        optimizer,
         experiment.seed,
         experiment.data.input_size_px,
         average=experiment.optimizer.average_decay > 0,
@@ -92,7 +92,7 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
         state=jax.tree.map(_with_sharding, shapes, placed),
         create_state=jax.jit(create, out_shardings=placed, compiler_options=quick_compilation(platform_of(mesh))),
         train_step=compile_for(
-            mesh, make_train_step(experiment, model, optimiser, gather), placed, experiment.xla_flags
+            mesh, make_train_step(experiment, model, optimizer, gather), placed, experiment.xla_flags
         ),
     )
 

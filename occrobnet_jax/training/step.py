@@ -22,7 +22,7 @@ from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training import losses
 from occrobnet_jax.training.accumulation import Counts, Outcome, gradient_and_outcome
 from occrobnet_jax.training.metric_window import StepMetrics
-from occrobnet_jax.training.optimiser import block_norms, global_norm, schedule, update_average
+from occrobnet_jax.training.optimizer import block_norms, global_norm, schedule, update_average
 from occrobnet_jax.types import Batch, Predictions
 
 FORCING_STREAM = 1  # of a step's random numbers
@@ -41,7 +41,7 @@ class Inputs:
 
 
 def make_train_step(
-    experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation, gather: Gather = as_they_are
+    experiment: Experiment, model: nn.Module, optimizer: optax.GradientTransformation, gather: Gather = as_they_are
 ) -> TrainStep:
     """Return a pure function from the state and a global batch to the next state and what is worth logging.
 
@@ -69,7 +69,7 @@ def make_train_step(
             steps=experiment.accumulation_steps,
             dtype="float32" if experiment.gradient_sums == "float32" else experiment.compute_dtype,
         )
-        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = state.averaged
         if averaged is not None:

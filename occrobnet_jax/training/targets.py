@@ -174,6 +174,6 @@ def corners_to_teach(batch: Batch) -> Float[Array, "b 8 3"]:
     return batch.object_corners_rest_m * keep[:, None]
 
 
-def _gaussian(centre: Float[Array, "*b"], size: int, sigma: float) -> Float[Array, "*b size"]:
-    positions = jnp.arange(size).reshape((1,) * centre.ndim + (size,))
-    return jnp.exp(-((positions - centre[..., None]) ** 2) / (2 * sigma**2))
+def _gaussian(center: Float[Array, "*b"], size: int, sigma: float) -> Float[Array, "*b size"]:
+    positions = jnp.arange(size).reshape((1,) * center.ndim + (size,))
+    return jnp.exp(-((positions - center[..., None]) ** 2) / (2 * sigma**2))

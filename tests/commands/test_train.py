@@ -22,7 +22,7 @@ from occrobnet_jax.evaluation.evaluate import Interrupted
 from occrobnet_jax.runs.checkpoint import CheckpointWriter, read_meta
 from occrobnet_jax.runs.checkpoint_folders import checkpoint_directory, checkpoint_steps
 from occrobnet_jax.runs.config import experiment_from
-from occrobnet_jax.runs.experiment import Experiment, OptimiserConfig, WandbConfig
+from occrobnet_jax.runs.experiment import Experiment, OptimizerConfig, WandbConfig
 from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.wandb_run import workdir_of
 from occrobnet_jax.training import setup
@@ -59,7 +59,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, shallow_resnet18: None)
     return Experiment(
         model=MODEL,
         data=DataConfig(data_dir=str(data_dir), input_size_px=INPUT_SIZE_PX),
-        optimizer=OptimiserConfig(learning_rate=1e-3, average_decay=0.9, schedule="cosine", warmup_steps=2),
+        optimizer=OptimizerConfig(learning_rate=1e-3, average_decay=0.9, schedule="cosine", warmup_steps=2),
         global_batch_size=8,
         total_steps=4,
         teacher_forced_steps=3,

@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from occrobnet_jax.drawing.colours import OUTLINE, joint_colour
+from occrobnet_jax.drawing.colors import OUTLINE, joint_color
 from occrobnet_jax.drawing.curves import Panel, curves_svg
 from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
-from occrobnet_jax.drawing.overlay import BOX_EDGES, Figure, class_colour, draw_figure, draw_keypoints
+from occrobnet_jax.drawing.overlay import BOX_EDGES, Figure, class_color, draw_figure, draw_keypoints
 from occrobnet_jax.drawing.scene import scene_group, scene_json
 from occrobnet_jax.models.decode import _decode_object
 from occrobnet_jax.skeleton import BONES, INTERHAND, LEFT, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Predictions
 
-GREY = np.full((60, 80, 3), 128, np.uint8)
+GRAY = np.full((60, 80, 3), 128, np.uint8)
 
 
 def spread_joints() -> np.ndarray:
@@ -23,22 +23,22 @@ def spread_joints() -> np.ndarray:
     return np.stack([x, y], axis=-1).reshape(2, NUM_JOINTS, 2)
 
 
-def test_joints_are_drawn_where_they_are_in_their_colour() -> None:
+def test_joints_are_drawn_where_they_are_in_their_color() -> None:
     """Also in an enlarged picture, whose pixel centres lie elsewhere."""
     joints = spread_joints()
     shown = np.zeros((2, NUM_JOINTS), bool)
     tip = INTERHAND.index("ring4")
     shown[:, tip] = True
     for factor in (1, 4):
-        drawn = draw_figure(GREY, Figure(joints, shown, np.zeros_like(shown)), factor)
+        drawn = draw_figure(GRAY, Figure(joints, shown, np.zeros_like(shown)), factor)
         assert drawn.shape == (60 * factor, 80 * factor, 3)
         for hand in (RIGHT, LEFT):
             x, y = np.round((joints[hand, tip] + 0.5) * factor - 0.5).astype(int)
-            np.testing.assert_array_equal(drawn[y, x], joint_colour(hand, tip))
-        changed = np.argwhere((drawn != GREY[0, 0]).any(-1))[:, ::-1]
+            np.testing.assert_array_equal(drawn[y, x], joint_color(hand, tip))
+        changed = np.argwhere((drawn != GRAY[0, 0]).any(-1))[:, ::-1]
         near_right = changed[:, 1] < drawn.shape[0] / 2  # the right hand is above, the left below
-        centres = [changed[near_right].mean(0), changed[~near_right].mean(0)]
-        np.testing.assert_allclose(centres, (joints[:, tip] + 0.5) * factor - 0.5, atol=0.2)
+        centers = [changed[near_right].mean(0), changed[~near_right].mean(0)]
+        np.testing.assert_allclose(centers, (joints[:, tip] + 0.5) * factor - 0.5, atol=0.2)
         assert np.ptp(changed[near_right], axis=0).max() < 14  # nothing else was drawn
 
 
@@ -46,23 +46,23 @@ def test_hidden_joints_are_hollow() -> None:
     joints, shown = spread_joints(), np.ones((2, NUM_JOINTS), bool)
     tip = INTERHAND.index("index4")
     x, y = joints[RIGHT, tip].astype(int)
-    for hidden, colour in ((shown, OUTLINE), (~shown, joint_colour(RIGHT, tip))):
-        np.testing.assert_array_equal(draw_figure(GREY, Figure(joints, shown, hidden))[y, x], colour)
+    for hidden, color in ((shown, OUTLINE), (~shown, joint_color(RIGHT, tip))):
+        np.testing.assert_array_equal(draw_figure(GRAY, Figure(joints, shown, hidden))[y, x], color)
 
 
-def test_hands_and_fingers_have_their_own_colours() -> None:
+def test_hands_and_fingers_have_their_own_colors() -> None:
     tips = [INTERHAND.index(f"{finger}4") for finger in ("thumb", "index", "middle", "ring", "pinky")]
-    colours = {joint_colour(hand, tip) for hand in (RIGHT, LEFT) for tip in tips}
-    assert len(colours) == 10
-    assert class_colour(1 + NUM_JOINTS + tips[2]) == joint_colour(LEFT, tips[2])
-    assert class_colour(1 + tips[2]) == joint_colour(RIGHT, tips[2])
+    colors = {joint_color(hand, tip) for hand in (RIGHT, LEFT) for tip in tips}
+    assert len(colors) == 10
+    assert class_color(1 + NUM_JOINTS + tips[2]) == joint_color(LEFT, tips[2])
+    assert class_color(1 + tips[2]) == joint_color(RIGHT, tips[2])
 
 
 def test_far_away_points_do_no_harm() -> None:
     joints, shown = spread_joints(), np.ones((2, NUM_JOINTS), bool)
     joints[RIGHT, 3:6] = 1e9, -1e9
-    draw_figure(GREY, Figure(joints, shown, ~shown, np.full((8, 2), 1e7)))
-    draw_keypoints(GREY, np.array([[1e8, 5.0]]), np.array([0]))
+    draw_figure(GRAY, Figure(joints, shown, ~shown, np.full((8, 2), 1e7)))
+    draw_keypoints(GRAY, np.array([[1e8, 5.0]]), np.array([0]))
 
 
 def test_box_edges_join_corners_that_differ_in_one_axis() -> None:
@@ -105,7 +105,7 @@ def test_hands_are_placed_relative_to_each_other(present: tuple[bool, bool], ref
     np.testing.assert_array_equal(placed[reference, WRIST], 0)
 
 
-def test_scene_holds_bones_in_millimetres() -> None:
+def test_scene_holds_bones_in_millimeters() -> None:
     joints = np.zeros((2, NUM_JOINTS, 3))
     joints[LEFT, INTERHAND.index("thumb1")] = (0.01, 0.02, 0.03)
     shown = np.repeat([[False], [True]], NUM_JOINTS, axis=1)
@@ -115,8 +115,8 @@ def test_scene_holds_bones_in_millimetres() -> None:
     (restored,) = json.loads(text)["groups"]
     assert restored["name"] == "</script>"
     assert len(restored["lines"]) == 20
-    colour = "#" + bytes(joint_colour(LEFT, INTERHAND.index("thumb1"))).hex()
-    assert [0, 0, 0, 10, 20, 30, colour] in restored["lines"]
+    color = "#" + bytes(joint_color(LEFT, INTERHAND.index("thumb1"))).hex()
+    assert [0, 0, 0, 10, 20, 30, color] in restored["lines"]
 
 
 def test_curves_show_what_the_history_has() -> None:
@@ -133,17 +133,15 @@ def test_curves_show_what_the_history_has() -> None:
 def test_the_bone_to_a_hidden_joint_is_dashed_and_the_one_from_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[tuple, bool] = {}
 
-    def note(
-        canvas: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple, width: int, *, dashed: bool
-    ) -> None:
-        if colour != OUTLINE:
+    def note(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: tuple, width: int, *, dashed: bool) -> None:
+        if color != OUTLINE:
             drawn[tuple(start), tuple(end)] = dashed
 
     monkeypatch.setattr("occrobnet_jax.drawing.overlay._draw_line", note)
     joints, hidden = spread_joints(), np.zeros((2, NUM_JOINTS), bool)
     middle = INTERHAND.index("index2")
     hidden[RIGHT, middle] = True
-    draw_figure(GREY, Figure(joints, ~np.zeros((2, NUM_JOINTS), bool), hidden))
+    draw_figure(GRAY, Figure(joints, ~np.zeros((2, NUM_JOINTS), bool), hidden))
     dashed = [ends for ends, is_dashed in drawn.items() if is_dashed]
     assert len(dashed) == 1
     assert len(drawn) == 2 * len(BONES)

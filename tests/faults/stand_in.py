@@ -33,7 +33,7 @@ class StandIn(nn.Module):
 
 
 def train_step_of(
-    experiment: Experiment, model: nn.Module, optimiser: optax.GradientTransformation, gather: Gather = as_they_are
+    experiment: Experiment, model: nn.Module, optimizer: optax.GradientTransformation, gather: Gather = as_they_are
 ) -> TrainStep:
     """Least squares; with the signature of `step.make_train_step`."""
 
@@ -50,7 +50,7 @@ def train_step_of(
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, batch)
-        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, batch_stats, state.averaged, opt_state), StepMetrics.of(
             {"loss": loss}

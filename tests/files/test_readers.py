@@ -83,7 +83,7 @@ def test_fractions_as_pixels_are_refused(picture):
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "1", "LA"])
-def test_other_kinds_of_colour_are_read_as_colours(picture, mode):
+def test_other_kinds_of_color_are_read_as_colors(picture, mode):
     stream = io.BytesIO()
     Image.fromarray(picture).convert(mode).save(stream, "JPEG" if mode == "CMYK" else "PNG")
     expected = np.asarray(Image.open(io.BytesIO(stream.getvalue())).convert("RGB")).astype(int)

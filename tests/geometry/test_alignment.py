@@ -15,9 +15,9 @@ def hands() -> np.ndarray:
 
 def kabsch(joints: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Independent reference: SciPy's rotation, then the scale by least squares."""
-    centred, centred_target = joints - joints.mean(0), target - target.mean(0)
-    turned = Rotation.align_vectors(centred_target, centred)[0].apply(centred)
-    return turned * (turned * centred_target).sum() / (turned**2).sum() + target.mean(0)
+    centered, centered_target = joints - joints.mean(0), target - target.mean(0)
+    turned = Rotation.align_vectors(centered_target, centered)[0].apply(centered)
+    return turned * (turned * centered_target).sum() / (turned**2).sum() + target.mean(0)
 
 
 def test_procrustes_agrees_with_scipy(hands: np.ndarray) -> None:

@@ -81,7 +81,7 @@ def predictor(tmp_path: Path) -> Predictor:
 
 
 @pytest.mark.parametrize("box", [None, (30.0, 20.0, 130.0, 100.0)], ids=["whole photo", "box"])
-def test_pixels_and_metres_are_those_of_the_photo(predictor: Predictor, box: tuple | None) -> None:
+def test_pixels_and_meters_are_those_of_the_photo(predictor: Predictor, box: tuple | None) -> None:
     prediction = predictor.predict(Photo.of(encoded(PHOTO), "a"), box, FOCAL_PX)
     camera = np.array([[FOCAL_PX, 0, 79.5], [0, FOCAL_PX, 59.5], [0, 0, 1]])
     np.testing.assert_allclose(prediction.intrinsics, camera)
@@ -214,7 +214,7 @@ def test_half_a_photo_is_an_error(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 9, 128, 255])
-def test_a_photo_of_one_colour_shows_nothing(value: int) -> None:
+def test_a_photo_of_one_color_shows_nothing(value: int) -> None:
     with pytest.raises(ValueError, match="a shows nothing: the values of its pixels differ by 0 of 255"):
         predict_script.refuse_blank(np.full((20, 20, 3), value, np.uint8), "a")
 

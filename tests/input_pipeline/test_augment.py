@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from input_pipeline.augment import NONE, draw, scale_colour
+from input_pipeline.augment import NONE, draw, scale_color
 from input_pipeline.config import DataConfig
 
 DATA = DataConfig()
@@ -17,9 +17,9 @@ def draws():
 
 
 def test_draws_fill_their_ranges(draws):
-    shifts, colours = np.array([each.shift for each in draws]), np.array([each.colour for each in draws])
+    shifts, colors = np.array([each.shift for each in draws]), np.array([each.color for each in draws])
     scales, angles = np.array([each.scale for each in draws]), np.array([each.rotation_rad for each in draws])
-    for values, low, high in ((shifts, -0.15, 0.15), (colours, 0.8, 1.2), (scales, 0.75, 1.25)):
+    for values, low, high in ((shifts, -0.15, 0.15), (colors, 0.8, 1.2), (scales, 0.75, 1.25)):
         assert low <= values.min() < low + 0.01
         assert high - 0.01 < values.max() <= high
     assert np.abs(angles).max() == pytest.approx(math.radians(90))
@@ -47,11 +47,11 @@ def test_switching_one_off_leaves_the_others():
         assert dataclasses.replace(both[0], flip=False) == both[1]
 
 
-def test_colours_are_multiplied_rounded_and_clipped():
+def test_colors_are_multiplied_rounded_and_clipped():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     batch = np.zeros((2, 5, 7, 3), np.uint8)
-    scale_colour(image, (1.2, 1.0, 0.83), out=batch[0])
-    scale_colour(image, NONE.colour, out=batch[1])
+    scale_color(image, (1.2, 1.0, 0.83), out=batch[0])
+    scale_color(image, NONE.color, out=batch[1])
     scaled = batch[0]
     np.testing.assert_array_equal(batch[1], image)
     exact = np.clip(image * np.array([1.2, 1.0, 0.83]), 0, 255)

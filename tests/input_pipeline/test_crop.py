@@ -20,7 +20,7 @@ def test_a_box_of_the_whole_photo_gives_the_photo():
     np.testing.assert_array_equal(crop_image(random_image(), geometry), random_image())
 
 
-def test_the_square_is_the_long_side_about_the_centre():
+def test_the_square_is_the_long_side_about_the_center():
     geometry = crop_geometry(np.array([10.0, 40.0, 50.0, 60.0]), 128, 1.25)  # 40 x 20 about (30, 50): a side of 50
     edges = transform_points(geometry.crop_from_image, np.array([[5.0, 25.0], [55.0, 75.0], [30.0, 50.0]]))
     np.testing.assert_allclose(edges, [[-0.5, -0.5], [127.5, 127.5], [63.5, 63.5]])

@@ -71,16 +71,16 @@ def kypt_matrix(points, shift, scale, rotation_deg):
     """Its crop's affine matrix, 256 px: single precision, as it computes it."""
     low, high = points.min(0), points.max(0)
     width, height = high - low + 20
-    centre = low - 10 + np.array([width, height]) / 2
+    center = low - 10 + np.array([width, height]) / 2
     side = 1.25 * max(width, height)
-    centre = np.float32(centre + side * np.array(shift))
+    center = np.float32(center + side * np.array(shift))
     angle = math.pi * rotation_deg / 180
     half = np.float32(side * scale * 0.5)
     down = half * np.array([-math.sin(angle), math.cos(angle)], np.float32)
     right = half * np.array([math.cos(angle), math.sin(angle)], np.float32)
     middle = np.float32([SIZE_PX / 2, SIZE_PX / 2])
     to = np.stack([middle, middle + np.float32([0, SIZE_PX / 2]), middle + np.float32([SIZE_PX / 2, 0])])
-    return cv2.getAffineTransform(np.stack([centre, centre + down, centre + right]), to)
+    return cv2.getAffineTransform(np.stack([center, center + down, center + right]), to)
 
 
 @pytest.mark.parametrize("augmentation", [NONE, AUGMENTED], ids=["evaluation", "training"])

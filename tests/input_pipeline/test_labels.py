@@ -34,7 +34,7 @@ def test_a_batch_holds_what_its_examples_are_alone():
         assert values.dtype == rows[0][name].dtype, name
 
 
-def test_labels_that_do_not_count_take_none_of_their_neighbours_with_them():
+def test_labels_that_do_not_count_take_none_of_their_neighbors_with_them():
     cuts, _ = some_cuts()
     whole = assemble(cuts[:3])
     uncounted = [cuts[0], dataclasses.replace(cuts[1], is_real=False), cuts[2]]

@@ -19,7 +19,7 @@ ALL = DataConfig(
     **{"contrast_share": 0.4, "brightness_share": 0.2, "gamma_share": 0.3, "grey_probability": 0.2},
     **{"blur_probability": 0.3, "noise_probability": 0.4, "jpeg_probability": 0.5, "occluder_probability": 0.6},
 )
-PROBABILITIES = {"is_grey": 0.2, "blur_px": 0.3, "noise": 0.4, "jpeg_quality": 0.5, "occluders": 0.6}
+PROBABILITIES = {"is_gray": 0.2, "blur_px": 0.3, "noise": 0.4, "jpeg_quality": 0.5, "occluders": 0.6}
 IN_THE_MIDDLE = Occluder((0.5, 0.5), (0.25, 0.25), 0.0, False, (10.0, 20.0, 30.0), 0.0, (0, 0))
 
 
@@ -67,10 +67,10 @@ def test_light_is_a_curve_of_the_values():
     assert developed(brightness=0.9).max() == 255
 
 
-def test_grey_blur_noise_and_jpeg_do_what_they_say():
-    grey = developed(is_grey=True)
-    assert (grey == grey[..., :1]).all()
-    np.testing.assert_array_equal(grey[..., 0], cv2.cvtColor(picture(), cv2.COLOR_RGB2GRAY))
+def test_gray_blur_noise_and_jpeg_do_what_they_say():
+    gray = developed(is_gray=True)
+    assert (gray == gray[..., :1]).all()
+    np.testing.assert_array_equal(gray[..., 0], cv2.cvtColor(picture(), cv2.COLOR_RGB2GRAY))
     dot = np.zeros((SIZE, SIZE, 3), np.uint8)
     dot[32, 32] = 255
     develop(dot, Look(blur_px=1.0))

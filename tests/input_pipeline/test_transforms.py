@@ -18,7 +18,7 @@ from occrobnet_jax.evaluation.formats.records import FACTS
 from occrobnet_jax.geometry.cameras import compose_affine, project, transform_points
 from occrobnet_jax.skeleton import LEFT, RIGHT, VISIBILITY, WRIST
 from tests.support.fake_datasets import fake_example
-from tests.support.marks import find_dot, joint_colours, marked_example
+from tests.support.marks import find_dot, joint_colors, marked_example
 
 DATA = DataConfig(input_size_px=256)
 STRIDE = 2
@@ -54,7 +54,7 @@ def test_3d_labels_under_the_new_intrinsics_are_the_moved_2d_labels(marks, augme
 def test_labels_sit_on_the_rendered_marks(augmentation, zoom, marks, request):
     example = marks if zoom == 1 else request.getfixturevalue("large_marks")
     # As with labels, so with colours: a mirrored right hand is a left hand.
-    colours = joint_colours()[::-1] if augmentation.flip else joint_colours()
+    colors = joint_colors()[::-1] if augmentation.flip else joint_colors()
     plain = Augmentation(augmentation.shift, augmentation.scale, augmentation.rotation_rad, augmentation.flip)
     fields = moved(example, plain)
     reach = 12 * fields_scale(fields) * zoom
@@ -62,9 +62,9 @@ def test_labels_sit_on_the_rendered_marks(augmentation, zoom, marks, request):
         for joint in range(21):
             x, y = fields["joints_px"][hand, joint]
             if reach < min(x, y) and max(x, y) < DATA.input_size_px - 1 - reach:
-                centre, colour = find_dot(fields["image"], np.array([x, y]), reach)
-                np.testing.assert_allclose(centre, [x, y], atol=0.2)  # 0.5 is asked for, 0.05 is reached
-                np.testing.assert_allclose(colour, colours[hand, joint], atol=12)
+                center, color = find_dot(fields["image"], np.array([x, y]), reach)
+                np.testing.assert_allclose(center, [x, y], atol=0.2)  # 0.5 is asked for, 0.05 is reached
+                np.testing.assert_allclose(color, colors[hand, joint], atol=12)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +117,9 @@ def test_skeletons_move_rigidly_and_keep_their_depth(marks, augmentation):
 
 def test_positive_rotation_turns_the_picture_from_x_to_y(marks):
     still, turned = moved(marks), moved(marks, Augmentation(rotation_rad=np.pi / 2))
-    centre = (DATA.input_size_px - 1) / 2
-    x, y = np.moveaxis(still["joints_px"] - centre, -1, 0)
-    np.testing.assert_allclose(turned["joints_px"] - centre, np.stack([-y, x], -1), atol=1e-3)
+    center = (DATA.input_size_px - 1) / 2
+    x, y = np.moveaxis(still["joints_px"] - center, -1, 0)
+    np.testing.assert_allclose(turned["joints_px"] - center, np.stack([-y, x], -1), atol=1e-3)
     np.testing.assert_allclose(turned["image"].astype(int), np.rot90(still["image"].astype(int), -1), atol=1)
 
 
@@ -196,12 +196,12 @@ def test_the_segmentations_hands_are_swapped_with_the_labels(marks):
         assert (flipped == left).mean() == pytest.approx((plain == right).mean(), rel=0.05)
 
 
-def test_colour_touches_the_image_only(marks):
-    plain, coloured = moved(marks), moved(marks, Augmentation(colour=(1.2, 1.0, 0.5)))
+def test_color_touches_the_image_only(marks):
+    plain, colored = moved(marks), moved(marks, Augmentation(color=(1.2, 1.0, 0.5)))
     for name in plain.keys() - {"image"}:
-        np.testing.assert_array_equal(coloured[name], plain[name], err_msg=name)
+        np.testing.assert_array_equal(colored[name], plain[name], err_msg=name)
     expected = np.clip(np.rint(plain["image"] * np.array([1.2, 1.0, 0.5])), 0, 255)
-    np.testing.assert_array_equal(coloured["image"], expected)
+    np.testing.assert_array_equal(colored["image"], expected)
 
 
 def test_joints_that_leave_the_crop_are_outside(marks):
@@ -273,8 +273,8 @@ def test_padding_is_added_to_each_side_before_the_factor(marks, box_source):
     side = max(x1 - x0, y1 - y0)
     scales = [fields["crop_from_image"][0, 0] for fields in (plain, padded)]
     np.testing.assert_allclose(scales[0] / scales[1], (side + 20) / side, rtol=1e-5)
-    centre = [(x0 + x1) / 2, (y0 + y1) / 2, 1]
-    np.testing.assert_allclose(padded["crop_from_image"] @ centre, plain["crop_from_image"] @ centre, atol=1e-3)
+    center = [(x0 + x1) / 2, (y0 + y1) / 2, 1]
+    np.testing.assert_allclose(padded["crop_from_image"] @ center, plain["crop_from_image"] @ center, atol=1e-3)
 
 
 def test_rootnets_box_is_taken_as_it_is(marks):
@@ -336,6 +336,6 @@ def test_undefined_segmentation_labels_are_refused(marks):
 
 
 def test_nothing_annotated_gives_no_label_box(marks):
-    unlabelled = marks | {"joints_annotated": np.zeros((2, 21), np.uint8), "object_known": np.uint8(0)}
+    unlabeled = marks | {"joints_annotated": np.zeros((2, 21), np.uint8), "object_known": np.uint8(0)}
     with pytest.raises(ValueError, match="nothing is annotated"):
-        crop_example(unlabelled, DataConfig(box_source="joints"), STRIDE)
+        crop_example(unlabeled, DataConfig(box_source="joints"), STRIDE)

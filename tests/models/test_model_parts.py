@@ -106,7 +106,7 @@ def test_the_strongest_are_taken_where_none_passes() -> None:
     assert valid[0].sum() == 7
 
 
-def test_the_parents_initialisations_are_on_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parents_initializations_are_on_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(initializers, "normal", initializers.constant)  # what is drawn is the deviation itself
 
     def deviations(module: nn.Module, inputs: Any) -> dict[str, float]:
@@ -207,8 +207,8 @@ def test_the_objects_rotation_sees_object_tokens_only_where_there_are_any() -> N
 
 
 def test_soft_argmax_is_below_the_floor_of_argmax() -> None:
-    centre = jnp.linspace(20.0, 40.0, 101)
-    heatmaps = jnp.exp(-((jnp.arange(64.0)[None] - centre[:, None]) ** 2) / (2 * 1.25**2))
-    hard, soft = (jnp.abs(axis_positions(heatmaps, kind) - centre).mean() for kind in ("argmax", "soft_argmax"))
+    center = jnp.linspace(20.0, 40.0, 101)
+    heatmaps = jnp.exp(-((jnp.arange(64.0)[None] - center[:, None]) ** 2) / (2 * 1.25**2))
+    hard, soft = (jnp.abs(axis_positions(heatmaps, kind) - center).mean() for kind in ("argmax", "soft_argmax"))
     assert 0.2 < hard < 0.3  # a quarter of a bin on average
     assert soft < 0.05

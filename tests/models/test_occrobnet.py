@@ -81,7 +81,7 @@ def forward(dtype: Any = jnp.float32) -> Callable[[jax.Array, Keypoints], Predic
 
 
 @functools.cache
-def initialised(config: ModelConfig) -> tuple[OccRobNet, dict]:
+def initialized(config: ModelConfig) -> tuple[OccRobNet, dict]:
     model = OccRobNet(config)
     return model, drawn_for(model)
 

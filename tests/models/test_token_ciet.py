@@ -87,6 +87,6 @@ def test_off_returns_the_tokens(tokens):
     np.testing.assert_array_equal(applied(config, {}, tokens), tokens)
 
 
-def test_maps_can_not_be_localised_from_ciet_on_tokens():
+def test_maps_can_not_be_localized_from_ciet_on_tokens():
     with pytest.raises(ValueError, match=r"model\.localise_from='ciet' needs the enhanced map"):
         tiny_model(ciet_on="tokens", localise_from="ciet")

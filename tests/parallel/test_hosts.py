@@ -32,7 +32,7 @@ def joined(environment):
 
 
 def test_without_a_coordinator_this_process_is_alone(environment):
-    hosts.initialise(HostsConfig())
+    hosts.initialize(HostsConfig())
     assert (hosts.host_index(), hosts.num_hosts(), hosts.is_lead()) == (0, 1, True)
 
 
@@ -48,13 +48,13 @@ def test_half_an_address_is_refused(environment, variables):
     for name, value in variables.items():
         environment.setenv(name, value)
     with pytest.raises(ValueError, match=f"needs {hosts.ADDRESS}"):
-        hosts.initialise(HostsConfig())
+        hosts.initialize(HostsConfig())
 
 
 def test_several_processes_are_joined_with_what_the_environment_says_and_flags_before_it(environment, joined):
     for name, value in ((hosts.ADDRESS, "leader:1234"), (hosts.COUNT, "4"), (hosts.INDEX, "3")):
         environment.setenv(name, value)
-    hosts.initialise(HostsConfig(heartbeat_s=7), {hosts.INDEX: "2"}, saves_on_sigterm=True)
+    hosts.initialize(HostsConfig(heartbeat_s=7), {hosts.INDEX: "2"}, saves_on_sigterm=True)
     assert joined == [
         {"jax_enable_preemption_service": True},
         {
@@ -82,10 +82,10 @@ def test_several_processes_are_joined_with_what_the_environment_says_and_flags_b
         ({hosts.ADDRESS: hosts.AUTO}, True),
     ],
 )
-def test_clusters_are_recognised_by_what_they_tell_their_processes(environment, joined, variables, asks_the_cluster):
+def test_clusters_are_recognized_by_what_they_tell_their_processes(environment, joined, variables, asks_the_cluster):
     for name, value in variables.items():
         environment.setenv(name, value)
-    hosts.initialise(HostsConfig())
+    hosts.initialize(HostsConfig())
     assert [set(call) for call in joined[1:]] == [
         {"heartbeat_timeout_seconds", "initialization_timeout"}
     ] * asks_the_cluster
@@ -107,7 +107,7 @@ def test_clusters_are_recognised_by_what_they_tell_their_processes(environment, 
 def test_a_task_of_slurm_has_its_share_of_the_nodes_gpus(environment, joined, tasks, local_id, gpus, visible, said):
     for name, value in slurm(tasks, local_id, gpus, visible).items():
         environment.setenv(name, value)
-    hosts.initialise(HostsConfig())
+    hosts.initialize(HostsConfig())
     assert {name: value for name, value in joined[1].items() if name == "local_device_ids"} == said
 
 
@@ -126,7 +126,7 @@ def test_gpus_that_tasks_can_not_share_evenly_are_named(environment, joined):
     for name, value in slurm("3", "0", "8", "").items():
         environment.setenv(name, value)
     with pytest.raises(ValueError, match="3 tasks for the 8 GPUs of this node, which can't be shared evenly"):
-        hosts.initialise(HostsConfig())
+        hosts.initialize(HostsConfig())
 
 
 @pytest.mark.parametrize(

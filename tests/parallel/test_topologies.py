@@ -140,7 +140,7 @@ def default_threshold(name: str) -> MeshConfig:
 
 
 @pytest.mark.parametrize(("name", "parts"), [("data", 1), ("fsdp", 8), ("mixed", 2)])
-def test_fsdp_divides_the_memory_of_parameters_and_optimiser(papers_state, name, parts):
+def test_fsdp_divides_the_memory_of_parameters_and_optimizer(papers_state, name, parts):
     config = default_threshold(name)
     layout = state_sharding(papers_state, make_mesh(config, jax.devices()), config.fsdp_min_elements)
     shapes = [(leaf.shape, one.shard_shape(leaf.shape)) for leaf, one in leaves_with(papers_state, layout)]

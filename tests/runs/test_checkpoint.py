@@ -18,7 +18,7 @@ from occrobnet_jax.runs.checksums import find_damage
 from occrobnet_jax.runs.restore import restore_for_inference, restore_state
 from occrobnet_jax.runs.state import TrainState, leaves_by_path, state_sha256
 
-OPTIMISER = optax.chain(optax.identity(), optax.adam(1e-2))
+OPTIMIZER = optax.chain(optax.identity(), optax.adam(1e-2))
 
 
 def new_state(seed: int = 0, width: int = 16, averaged: bool = True) -> TrainState:
@@ -30,7 +30,7 @@ def new_state(seed: int = 0, width: int = 16, averaged: bool = True) -> TrainSta
 
     params = {"backbone": {"kernel": drawn(8, width)}, "head": {"bias": drawn(3)}}
     average = jax.tree.map(lambda leaf: 2 * leaf, params) if averaged else None
-    return TrainState(jnp.int32(0), params, {"mean": drawn(4)}, average, OPTIMISER.init(params))
+    return TrainState(jnp.int32(0), params, {"mean": drawn(4)}, average, OPTIMIZER.init(params))
 
 
 def abstract(state: TrainState, mesh: MeshConfig | None = None) -> TrainState:

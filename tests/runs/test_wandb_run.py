@@ -64,7 +64,7 @@ def test_an_offline_run_holds_everything_and_goes_on_after_a_restart(tmp_path, m
         run.log({"step": first, "loss": 100.0 / first})
         run.log({"step": first + 5, "loss": 100.0 / (first + 5), "val/mpjpe_mm": 30.0})
         run.log_images(first + 5, {"val/overlays": [image, image]})
-        run.summarise({"state_sha256": "abc"})
+        run.summarize({"state_sha256": "abc"})
         run.finish(failed=first == 10)
         time.sleep(1.1)  # wandb names its folders by the second; a restart takes longer
     found = read_run(tmp_path)
@@ -98,7 +98,7 @@ def test_a_disabled_run_leaves_nothing(tmp_path):
     run = WandbRun(WandbConfig(mode="disabled"), tmp_path, {})
     run.log({"step": 1, "loss": 1.0})
     run.log_images(1, {"val/overlays": [np.zeros((8, 8, 3), np.uint8)]})
-    run.summarise({})
+    run.summarize({})
     run.finish()
     assert (run.id, list(tmp_path.iterdir())) == ("", [])
 
@@ -123,7 +123,7 @@ def test_failures_are_told_once_and_never_raised(tmp_path, monkeypatch, caplog, 
     reporting = WandbRun(WandbConfig(mode="online"), tmp_path, {})
     for step in range(3):
         reporting.log({"step": step})
-    reporting.summarise({"step": 3})
+    reporting.summarize({"step": 3})
     reporting.finish()
     assert calls.count(breaks_at) == 1
     assert len([r for r in caplog.records if "no route to the server" in r.getMessage()]) == 1

@@ -19,8 +19,8 @@ BONE_LENGTHS_M = {
     "pinky": (0.076, 0.033, 0.021, 0.021),
 }
 SPREAD_RAD = {"thumb": -0.9, "index": -0.25, "middle": 0.0, "ring": 0.2, "pinky": 0.4}
-HAND_COLOURS_RGB = {RIGHT: (224, 150, 110), LEFT: (150, 170, 230)}
-OBJECT_COLOUR_RGB = (60, 160, 70)
+HAND_COLORS_RGB = {RIGHT: (224, 150, 110), LEFT: (150, 170, 230)}
+OBJECT_COLOR_RGB = (60, 160, 70)
 
 
 def rotation_matrix(rotation_vector: np.ndarray) -> np.ndarray:
@@ -48,14 +48,14 @@ def draw(joints_px: np.ndarray, present: np.ndarray, object_px: np.ndarray | Non
     segmentation = np.zeros((size, size), np.uint8)
     if object_px is not None:
         hull = cv2.convexHull(np.round(object_px).astype(np.int32))
-        cv2.fillConvexPoly(image, hull, OBJECT_COLOUR_RGB)
+        cv2.fillConvexPoly(image, hull, OBJECT_COLOR_RGB)
         cv2.fillConvexPoly(segmentation, hull, 3)
     for hand in np.flatnonzero(present):
         points = np.round(joints_px[hand] * 16).astype(np.int32)  # cv2's fixed point with 4 bits below the pixel
         width = max(2, size // 24)
         for parent, child in BONES:
             ends = (points[parent].tolist(), points[child].tolist())
-            cv2.line(image, *ends, HAND_COLOURS_RGB[int(hand)], width, cv2.LINE_AA, 4)
+            cv2.line(image, *ends, HAND_COLORS_RGB[int(hand)], width, cv2.LINE_AA, 4)
             cv2.line(segmentation, *ends, int(hand) + 1, width, cv2.LINE_8, 4)
         for point in points:
             cv2.circle(image, point.tolist(), max(16, size // 4), (255, 255, 255), -1, cv2.LINE_AA, 4)

@@ -58,9 +58,9 @@ def write_fake_interhand(raw: Path, split: str = "test", *, capture: int = 3, im
 
 def _add_camera(camera: dict, name: str, rng: np.random.Generator, aside_mm: float) -> None:
     rotation = rotation_matrix(rng.uniform(-0.3, 0.3, 3))
-    centre_mm = np.array([50.0, -20.0, 1000.0])  # of the hands in the world; seen from about a metre
+    center_mm = np.array([50.0, -20.0, 1000.0])  # of the hands in the world; seen from about a metre
     camera["camrot"][name] = rotation.tolist()
-    camera["campos"][name] = (centre_mm - rotation.T @ np.array([aside_mm, 60.0, 1050.0])).tolist()
+    camera["campos"][name] = (center_mm - rotation.T @ np.array([aside_mm, 60.0, 1050.0])).tolist()
     camera["focal"][name] = [1262.0, 1274.0]
     camera["princpt"][name] = [171.5, 249.0]
 
@@ -77,11 +77,11 @@ def _hands_in_world_mm(rng: np.random.Generator, hand_type: str) -> tuple[np.nda
 
 
 def _project(world: np.ndarray, camera: dict, name: str) -> np.ndarray:
-    rotation, position, focal, centre = (
+    rotation, position, focal, center = (
         np.array(camera[key][name]) for key in ("camrot", "campos", "focal", "princpt")
     )
     points = (world - position) @ rotation.T
-    return points[:, :2] / points[:, 2:] * focal + centre
+    return points[:, :2] / points[:, 2:] * focal + center
 
 
 def _box(px: np.ndarray) -> list[float]:
@@ -95,7 +95,7 @@ def _draw(path: Path, px: np.ndarray, valid: np.ndarray) -> None:
     """A JPEG with a disc on each joint, red on right hands, blue on left ones."""
     image = np.zeros((SIZE_PX[1], SIZE_PX[0], 3), np.uint8)
     for joint in np.flatnonzero(valid):
-        colour = (255, 40, 40) if joint < 21 else (40, 40, 255)
-        cv2.circle(image, np.round(px[joint] * 16).astype(int).tolist(), 64, colour, -1, cv2.LINE_AA, 4)
+        color = (255, 40, 40) if joint < 21 else (40, 40, 255)
+        cv2.circle(image, np.round(px[joint] * 16).astype(int).tolist(), 64, color, -1, cv2.LINE_AA, 4)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])

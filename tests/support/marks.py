@@ -12,12 +12,12 @@ SPACING_PX = 40
 CORNERS_REST_M = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)]) * [0.03, 0.05, 0.02]
 
 
-def joint_colours() -> np.ndarray:
+def joint_colors() -> np.ndarray:
     """RGB of each joint's dot: red for the right hand, blue for the left, and green that rises with the joint."""
-    colours = np.zeros((2, 21, 3))
-    colours[0, :, 0] = colours[1, :, 2] = 230
-    colours[..., 1] = 10 * np.arange(21)
-    return colours
+    colors = np.zeros((2, 21, 3))
+    colors[0, :, 0] = colors[1, :, 2] = 230
+    colors[..., 1] = 10 * np.arange(21)
+    return colors
 
 
 def marked_example(radius_px: float = 6.0, *, zoom: int = 1) -> schema.Example:
@@ -59,9 +59,9 @@ def _draw(joints_px: np.ndarray, radius_px: float, example: schema.Example) -> t
     image = np.zeros((example["height"], example["width"], 3))
     labels = np.zeros(image.shape[:2], np.uint8)
     for hand in range(2):
-        for (x, y), colour in zip(joints_px[hand], joint_colours()[hand], strict=True):
+        for (x, y), color in zip(joints_px[hand], joint_colors()[hand], strict=True):
             part, distance = _surroundings(np.array([x, y]), radius_px + 2, image.shape)
-            image[part] = np.clip(radius_px + 0.5 - distance, 0, 1)[..., None] * colour
+            image[part] = np.clip(radius_px + 0.5 - distance, 0, 1)[..., None] * color
             labels[part] = np.where(distance < radius_px, hand + 1, 0)
     return (
         cv2.imencode(".png", np.rint(image).astype(np.uint8)[..., ::-1])[1].tobytes(),
@@ -74,8 +74,8 @@ def find_dot(image: np.ndarray, near_px: np.ndarray, reach_px: float) -> tuple[n
     part, distance = _surroundings(near_px, reach_px, image.shape)
     weights = image[part].sum(-1) * (distance < reach_px)
     rows, columns = np.mgrid[part]
-    centre = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
-    return centre, image[part].reshape(-1, 3)[weights.argmax()].astype(float)
+    center = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+    return center, image[part].reshape(-1, 3)[weights.argmax()].astype(float)
 
 
 def _surroundings(at_px: np.ndarray, reach_px: float, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT
-from tests.support.marks import joint_colours
+from tests.support.marks import joint_colors
 
 DOT_PX = 5
 MANO_ROOT_M = {RIGHT: np.array([0.0957, 0.0064, 0.0062]), LEFT: np.array([-0.0957, 0.0064, 0.0062])}
@@ -22,15 +22,15 @@ def project_plainly(points_m: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return px * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
 
 
-def draw_dots(joints_px: np.ndarray, shown: np.ndarray, size_px: tuple[int, int], *, grey: bool = False) -> np.ndarray:
+def draw_dots(joints_px: np.ndarray, shown: np.ndarray, size_px: tuple[int, int], *, gray: bool = False) -> np.ndarray:
     """RGB photo of dots: red on right hands, blue on left ones, the greener the higher the joint's number."""
     image = np.zeros((size_px[1], size_px[0], 3), np.uint8)
     for hand in range(NUM_HANDS):
         for joint in range(NUM_JOINTS):
             if shown[hand, joint]:
-                centre = np.round(joints_px[hand, joint] * 16).astype(int).tolist()
-                cv2.circle(image, centre, 16 * DOT_PX, joint_colours()[hand, joint].tolist(), -1, cv2.LINE_AA, 4)
-    return np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1) if grey else image
+                center = np.round(joints_px[hand, joint] * 16).astype(int).tolist()
+                cv2.circle(image, center, 16 * DOT_PX, joint_colors()[hand, joint].tolist(), -1, cv2.LINE_AA, 4)
+    return np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1) if gray else image
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

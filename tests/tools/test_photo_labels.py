@@ -35,10 +35,10 @@ def test_hands_that_the_teacher_is_unsure_of_are_left_out_and_then_others_may_be
     assert images(label(disagreement=0.05)) == []
 
 
-def test_a_hand_that_nobody_labelled_and_a_second_one_of_the_same_side_may_be_there():
-    (unlabelled,) = images(label(hands_in_photo=2))
+def test_a_hand_that_nobody_labeled_and_a_second_one_of_the_same_side_may_be_there():
+    (unlabeled,) = images(label(hands_in_photo=2))
     (twice,) = images(label(score=0.9, box=[0, 0, 9, 9]), label(score=0.5, box=[5, 5, 8, 8]))
-    assert (unlabelled["all_hands"], twice["all_hands"]) == (False, False)
+    assert (unlabeled["all_hands"], twice["all_hands"]) == (False, False)
     assert twice["box"] == [0, 0, 9, 9]
 
 

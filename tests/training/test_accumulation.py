@@ -40,11 +40,11 @@ def experiment(shallow_resnet18: None) -> Experiment:
 def batch(experiment: Experiment) -> Batch:
     """Examples of which the first quarter of each microbatch's neighbours teach less and less."""
     batch = fake_batch(experiment.model, INPUT_SIZE_PX, BATCH)
-    labelled = jnp.arange(BATCH) % STEPS < 1 + jnp.arange(BATCH) // 8  # by microbatch 4, 3, 2 and 1 of each 4 x 8
+    labeled = jnp.arange(BATCH) % STEPS < 1 + jnp.arange(BATCH) // 8  # by microbatch 4, 3, 2 and 1 of each 4 x 8
     return batch.replace(
-        joint_annotated=batch.joint_annotated & labelled[:, None, None],
+        joint_annotated=batch.joint_annotated & labeled[:, None, None],
         is_real=jnp.arange(BATCH) != 2,
-        segmentation_known=batch.segmentation_known & labelled,
+        segmentation_known=batch.segmentation_known & labeled,
     )
 
 

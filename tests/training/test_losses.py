@@ -228,8 +228,8 @@ def test_a_hand_with_a_missing_joint_has_no_heatmap() -> None:
     assert targets.fully_annotated(BATCH).all()
     missing = BATCH.replace(joint_px_annotated=BATCH.joint_px_annotated.at[0, 0, 4].set(False))
     assert targets.fully_annotated(missing).tolist() == [False] + [True] * 5
-    unlabelled = BATCH.replace(joint_px_annotated=jnp.zeros_like(BATCH.joint_px_annotated))
-    assert not targets.fully_annotated(unlabelled).any()
+    unlabeled = BATCH.replace(joint_px_annotated=jnp.zeros_like(BATCH.joint_px_annotated))
+    assert not targets.fully_annotated(unlabeled).any()
 
 
 def test_a_token_has_the_class_of_the_joint_nearest_to_the_camera() -> None:

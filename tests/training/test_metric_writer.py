@@ -22,7 +22,7 @@ def test_each_write_is_a_line_of_json(tmp_path, capsys, monkeypatch):
         metrics.write(10, {"loss": 1.25, "images_per_s": 3})
         metrics.write(20, {"loss": 1.0, "val/mpjpe_mm": float("nan")})
         assert len(lines(tmp_path)) == 2  # already, not only at the end
-        metrics.summarise({"step": 20})
+        metrics.summarize({"step": 20})
     assert lines(tmp_path) == [
         {"step": 10, "loss": 1.25, "images_per_s": 3.0},
         {"step": 20, "loss": 1.0, "val/mpjpe_mm": None},
@@ -66,6 +66,6 @@ def test_hosts_that_do_not_lead_write_nothing(tmp_path):
     with writer(tmp_path, is_lead=False) as metrics:
         metrics.write(1, {"loss": 1.0})
         metrics.write_images(1, {"val/overlays": []})
-        metrics.summarise({})
+        metrics.summarize({})
         assert not metrics.shows_images
     assert not list(tmp_path.iterdir())

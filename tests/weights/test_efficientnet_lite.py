@@ -54,7 +54,7 @@ def test_taps_are_those_that_the_necks_expect():
     assert [(tap.shape[3], 64 // tap.shape[1]) for tap in taps] == TAPS
 
 
-def test_its_weights_need_its_normalisation():
+def test_its_weights_need_its_normalization():
     with pytest.raises(ValueError, match=r"set model\.input_normalisation='lite' instead of 'imagenet'"):
         ModelConfig(backbone="efficientnet_lite0", backbone_weights="lite.pth")
 

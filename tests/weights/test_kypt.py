@@ -196,14 +196,14 @@ def test_a_file_that_can_not_be_imported_leaves_nothing(snapshot, tmp_path):
     assert not (tmp_path / "kypt").exists()
 
 
-def test_kypts_crop_puts_the_centre_of_the_box_at_half_of_the_size():
+def test_kypts_crop_puts_the_center_of_the_box_at_half_of_the_size():
     example = marked_example()
     kept = DataConfig(input_size_px=256, crop_centre="half_size", crop_averaging=False)
     ours, theirs = (crop_example(example, data, 2) for data in (DataConfig(input_size_px=256), kept))
     np.testing.assert_allclose(theirs["joints_px"] - ours["joints_px"], 0.5, atol=1e-4)
     x0, y0, x1, y1 = example["box_px"]
-    centre = theirs["crop_from_image"] @ [(x0 + x1) / 2, (y0 + y1) / 2, 1]
-    np.testing.assert_allclose(centre, 128, atol=1e-3)
+    center = theirs["crop_from_image"] @ [(x0 + x1) / 2, (y0 + y1) / 2, 1]
+    np.testing.assert_allclose(center, 128, atol=1e-3)
     for hand, joint in ((0, 3), (1, 17)):
         found, _ = find_dot(theirs["image"].astype(float), theirs["joints_px"][hand, joint], 9)
         np.testing.assert_allclose(found, theirs["joints_px"][hand, joint], atol=0.15)

@@ -112,7 +112,7 @@ class FrameFiles:
             raise UnusableExample("not annotated", f"{path} has no annotation: objRot is None")
         return record
 
-    def colours(self) -> UInt8[np.ndarray, "h w 3"] | None:
+    def colors(self) -> UInt8[np.ndarray, "h w 3"] | None:
         """Return the segmentation as it is painted, RGB; None where there is none.
 
         Raises:
@@ -134,10 +134,10 @@ class FrameFiles:
         Raises:
             UnusableExample: the file is damaged.
         """
-        colours = self.colours()
-        if colours is None:
+        colors = self.colors()
+        if colors is None:
             return b""
-        labels = np.where(colours[..., object_channel] > BRIGHT_ABOVE, OBJECT_LABEL, 0).astype(np.uint8)
+        labels = np.where(colors[..., object_channel] > BRIGHT_ABOVE, OBJECT_LABEL, 0).astype(np.uint8)
         return cv2.imencode(".png", labels)[1].tobytes()
 
 

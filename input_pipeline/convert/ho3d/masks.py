@@ -53,7 +53,7 @@ def check_object_masks(name: str, frames: Iterable[tuple[UInt8[np.ndarray, "h w 
     means = [MaskFit(*(_mean(values) for values in fits[:, each].T)) for each in range(len(CHANNELS))]
     if means[channel].is_object:
         return
-    fitting = [colour for colour, fit in zip(CHANNELS, means, strict=True) if fit.is_object]
+    fitting = [color for color, fit in zip(CHANNELS, means, strict=True) if fit.is_object]
     raise ValueError(
         f"the segmentations are not those of {name}, whose object is {CHANNELS[channel]}: in the {len(fits)} frames "
         f"that were looked at, {_sentence(means)}; the object is {' or '.join(fitting) or 'in no colour'} here. "
@@ -73,16 +73,16 @@ def painted_frames(
     """
     for index in np.unique(np.linspace(0, count - 1, min(count, FRAMES_CHECKED)).astype(int)).tolist():
         try:
-            colours = files(index).colours()
-            if colours is not None:
-                yield colours, labels(index)
+            colors = files(index).colors()
+            if colors is not None:
+                yield colors, labels(index)
         except UnusableExample:
             continue
 
 
-def mask_fits(colours: UInt8[np.ndarray, "h w 3"], example: Example) -> tuple[MaskFit, ...]:
+def mask_fits(colors: UInt8[np.ndarray, "h w 3"], example: Example) -> tuple[MaskFit, ...]:
     """Return how the mask of each channel lies on one frame's object and joints."""
-    height, width = colours.shape[:2]
+    height, width = colors.shape[:2]
     cells = np.array([width, height]) / [int(example["width"]), int(example["height"])]
     intrinsics = example["intrinsics"].astype(np.float64)
     corners_m = transform_vectors(example["object_rotation"], example["object_corners_rest_m"])
@@ -91,7 +91,7 @@ def mask_fits(colours: UInt8[np.ndarray, "h w 3"], example: Example) -> tuple[Ma
     seen = example["joints_in_image"] > 0
     joints_px = project(example["joints_cam_m"][seen].astype(np.float64), intrinsics)
     columns, rows = np.rint((joints_px + 0.5) * cells - 0.5).astype(int).clip(0, (width - 1, height - 1)).T
-    bright = colours > BRIGHT_ABOVE
+    bright = colors > BRIGHT_ABOVE
     return tuple(
         MaskFit(_share(box[bright[..., each]]), _share(bright[rows, columns, each])) for each in range(len(CHANNELS))
     )
@@ -116,8 +116,8 @@ def _mean(values: Float[np.ndarray, " n"]) -> float:
 
 def _sentence(means: list[MaskFit]) -> str:
     parts = [
-        f"{fit.inside_box:.0%} of {colour} lies in the object's box and {fit.joints_covered:.0%} of the joints on it"
-        for colour, fit in zip(CHANNELS, means, strict=True)
+        f"{fit.inside_box:.0%} of {color} lies in the object's box and {fit.joints_covered:.0%} of the joints on it"
+        for color, fit in zip(CHANNELS, means, strict=True)
         if not np.isnan(fit.inside_box)
     ]
     return ", ".join(parts or ["no colour is bright anywhere"])

@@ -11,7 +11,7 @@ from input_pipeline.schema import HANDS_JOINTS, Example
 from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.skeleton import NUM_HANDS, VISIBILITY, WRIST
 
-METRES_PER_UNIT = 0.001
+METERS_PER_UNIT = 0.001
 
 
 def identity_fields(annotation: np.void, image: np.void, names: dict[str, list[str]]) -> Example:
@@ -44,7 +44,7 @@ def joint_fields(camera: np.void, moment: np.void) -> Example:
     """3D joints in the camera frame under the raw 3D mask; joints outside of the mask may hold anything."""
     (fx, fy), (cx, cy) = camera["focal"], camera["centre"]
     annotated = moment["annotated"].reshape(HANDS_JOINTS)
-    joints_cam_m = METRES_PER_UNIT * (moment["world_mm"] - camera["position_mm"]) @ camera["rotation"].T
+    joints_cam_m = METERS_PER_UNIT * (moment["world_mm"] - camera["position_mm"]) @ camera["rotation"].T
     joints_cam_m = joints_cam_m.reshape(*HANDS_JOINTS, 3).astype(np.float32) * annotated[..., None]
     return {
         "intrinsics": np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32),
@@ -71,7 +71,7 @@ def rootnet_fields(row: np.void) -> Example:
     x, y, width, height = row["box"]
     return {
         "rootnet_box_px": np.array([x, y, x + width, y + height], np.float32),
-        "rootnet_depth_m": (METRES_PER_UNIT * row["depth_mm"]).astype(np.float32),
+        "rootnet_depth_m": (METERS_PER_UNIT * row["depth_mm"]).astype(np.float32),
         "rootnet_known": row["known"],
     }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from input_pipeline.convert.frame_checks import check_frames
 from input_pipeline.convert.interhand26m.labels import (
-    METRES_PER_UNIT,
+    METERS_PER_UNIT,
     annotation_fields,
     identity_fields,
     joint_fields,
@@ -175,7 +175,7 @@ class InterHand26M:
         fields = {name: np.zeros((NUM_HANDS, size), np.float32) for name, size in _FIT_FIELDS.items()}
         for hand in np.flatnonzero(fits["known"]):
             _, pose, shape, translation_m = (np.asarray(value, np.float64) for value in fits[hand].item())
-            position_m = METRES_PER_UNIT * camera["position_mm"]
+            position_m = METERS_PER_UNIT * camera["position_mm"]
             pose, translation_m = self._mano.in_camera(
                 int(hand), pose, shape, translation_m, camera["rotation"], position_m
             )

@@ -100,8 +100,8 @@ def read_sequences(path: AnyPath, frames: int) -> np.ndarray:
 def _with_labels(records: Records, setting: Setting, truth: Truth, path: AnyPath) -> tuple[Records, Setting]:
     """Our records; labels from elsewhere take the place of their own, which HO-3D's evaluation split lacks."""
     assert truth.labels is not None
-    labels, labelled = _labels(truth, path)
-    identity = {name: labelled.switches[name] for name in _IDENTITY if name in labelled.switches}
+    labels, labeled = _labels(truth, path)
+    identity = {name: labeled.switches[name] for name in _IDENTITY if name in labeled.switches}
     setting = dataclasses.replace(setting, switches={**setting.switches, **identity})
     if truth.labels.suffix.lower() == ".npz":
         if "key" not in records:
@@ -164,10 +164,10 @@ def _plain(content: Mapping[str, Any], path: AnyPath) -> tuple[Sequence[str], Re
 
 
 def _matched(
-    keys: Sequence[str], columns: Records, labelled: tuple[Records, Setting], path: AnyPath
+    keys: Sequence[str], columns: Records, labeled: tuple[Records, Setting], path: AnyPath
 ) -> tuple[Records, Setting]:
     """Predictions beside the labels of the same keys; every label needs one."""
-    labels, setting = labelled
+    labels, setting = labeled
     if "key" not in labels:
         raise ValueError(f"the labels for {path} have no keys; take labels.npz, see docs/evaluation.md")
     place = {key: row for row, key in enumerate(keys)}

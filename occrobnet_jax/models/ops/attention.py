@@ -18,7 +18,7 @@ MANY_IMAGES, BLOCK_OF_MANY = 9, 64  # of which XLA's own threads can keep the we
 
 Heads = Float[Array, "b n heads dh"]
 Blocks = Float[Array, "blocks b heads m dh"]
-Normalisers = Float[Array, "blocks b heads m 1"]
+Normalizers = Float[Array, "blocks b heads m 1"]
 
 
 def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
@@ -90,17 +90,17 @@ def _forward(q: Heads, k: Heads, v: Heads, block: int) -> tuple[Heads, tuple[Arr
         mixed = jnp.einsum("bhij,bhjd->bhid", weights.astype(v.dtype), values, preferred_element_type=jnp.float32)
         return (mixed / total).astype(v.dtype), largest + jnp.log(total)
 
-    mixed, normalisers = jax.lax.map(one_block, queries)
-    return _joined(mixed), (queries, keys, values, mixed, normalisers)
+    mixed, normalizers = jax.lax.map(one_block, queries)
+    return _joined(mixed), (queries, keys, values, mixed, normalizers)
 
 
 def _backward(_: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, Heads, Heads]:
-    queries, keys, values, mixed, normalisers = kept
+    queries, keys, values, mixed, normalizers = kept
     product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
     def one_block(sums: tuple[Array, Array], of_block: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
-        q, mixed, normaliser, dy = of_block
-        weights = jnp.exp(_block_products(q, keys) - normaliser)
+        q, mixed, normalizer, dy = of_block
+        weights = jnp.exp(_block_products(q, keys) - normalizer)
         along = (dy.astype(jnp.float32) * mixed.astype(jnp.float32)).sum(-1, keepdims=True)
         dscores = weights * (product("bhid,bhjd->bhij", dy, values) - along)
         dscores, weights = dscores.astype(q.dtype), weights.astype(q.dtype)
@@ -110,7 +110,7 @@ def _backward(_: int, kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, 
         return (dk, dv), dq.astype(q.dtype)
 
     zeros = jnp.zeros(jnp.swapaxes(keys, 2, 3).shape, jnp.float32)
-    blocks = (queries, mixed, normalisers, _blocks(gradient, queries.shape[3]))
+    blocks = (queries, mixed, normalizers, _blocks(gradient, queries.shape[3]))
     (dk, dv), dq = jax.lax.scan(one_block, (zeros, zeros), blocks)
     dk, dv = (jnp.einsum("bhdj->bjhd", x).astype(keys.dtype) for x in (dk, dv))
     return _joined(dq), dk, dv

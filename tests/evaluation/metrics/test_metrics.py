@@ -20,11 +20,11 @@ def records() -> Records:
     return perfect_records()
 
 
-def shift(records: Records, metres: tuple[float, float, float], where: tuple) -> None:
+def shift(records: Records, meters: tuple[float, float, float], where: tuple) -> None:
     """Moves predicted joints, relative and absolute."""
     for name in ("predicted_joints_rel_m", "predicted_joints_cam_m"):
         records[name] = records[name].copy()
-        records[name][where] += np.array(metres, np.float32)
+        records[name][where] += np.array(meters, np.float32)
 
 
 def test_perfect_predictions_have_no_error(records: Records) -> None:

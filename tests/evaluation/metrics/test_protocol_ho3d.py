@@ -33,10 +33,10 @@ def random_hands(rng: np.random.Generator, frames: int, vertices: int = 0) -> Ha
 
 def similarity(truth: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Both centred and divided by their norms plus 1e-8, then scipy's orthogonal Procrustes and its scale."""
-    centred, own_centred = truth - truth.mean(0), own - own.mean(0)
-    size = np.linalg.norm(centred) + 1e-8
-    turn, scale = orthogonal_procrustes(centred / size, own_centred / (np.linalg.norm(own_centred) + 1e-8))
-    return own_centred / (np.linalg.norm(own_centred) + 1e-8) @ turn.T * scale * size + truth.mean(0)
+    centered, own_centered = truth - truth.mean(0), own - own.mean(0)
+    size = np.linalg.norm(centered) + 1e-8
+    turn, scale = orthogonal_procrustes(centered / size, own_centered / (np.linalg.norm(own_centered) + 1e-8))
+    return own_centered / (np.linalg.norm(own_centered) + 1e-8) @ turn.T * scale * size + truth.mean(0)
 
 
 def same_palm(truth: np.ndarray, own: np.ndarray) -> np.ndarray:

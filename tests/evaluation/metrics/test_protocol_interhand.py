@@ -217,9 +217,9 @@ def test_true_depth_makes_a_perfect_2p5d_pose_perfect() -> None:
     records = random_records(np.random.default_rng(3), 10, known=1.0)
     truth = records["joints_cam_m"]
     present = records["hand_present"][..., None, None]
-    focal, centre = records["intrinsics"][:, [0, 1], [0, 1]], records["intrinsics"][:, :2, 2]
+    focal, center = records["intrinsics"][:, [0, 1], [0, 1]], records["intrinsics"][:, :2, 2]
     depth = np.where(present, truth[..., 2:], 1.0)
-    records["predicted_joints_px"] = truth[..., :2] / depth * focal[:, None, None] + centre[:, None, None]
+    records["predicted_joints_px"] = truth[..., :2] / depth * focal[:, None, None] + center[:, None, None]
     records["predicted_joints_rel_m"] = truth - truth[:, :, WRIST:]
     perfect = numbers(records, find("interhand26m/internet_gt_depth")[0])  # type: ignore[arg-type]
     assert perfect["mpjpe_mm/all"] == pytest.approx(0, abs=1e-9)

@@ -42,14 +42,14 @@ def oracle(own, true, points: np.ndarray, corners: np.ndarray, turns, diameter_m
         mssd = min(mssd, max(math.dist(apply(rotation, true[1], p), t) for p, t in zip(points, posed, strict=True)))
         turned = [apply(rotation, true[1], each) for each in corners]
         corner = min(corner, sum(map(math.dist, turned, own_corners)) / 8)
-    centre = [sum(corners[:, axis]) / 8 for axis in range(3)]
+    center = [sum(corners[:, axis]) / 8 for axis in range(3)]
     return {
         "mssd_mm": 1000 * mssd,
         "add_mm": 1000 * add,
         "add_s_mm": 1000 * add_s,
         "add_0.1d": float((add_s if is_symmetric else add) < 0.1 * diameter_m),
         "corner_error_mm": 1000 * corner,
-        "centre_error_mm": 1000 * math.dist(apply(*own, np.array(centre)), apply(*true, np.array(centre))),
+        "centre_error_mm": 1000 * math.dist(apply(*own, np.array(center)), apply(*true, np.array(center))),
     }
 
 
@@ -205,11 +205,11 @@ def test_grasps_of_records() -> None:
     records["vertices_known"] = records["hand_present"]
     rotation, place = records["object_rotation"], records["object_translation_m"]
     along = rotation[:, None, None, :, 0]
-    centre = place[:, None, None]
-    records["vertices_cam_m"] = np.repeat(centre + 0.026 * along, 2, axis=1)
+    center = place[:, None, None]
+    records["vertices_cam_m"] = np.repeat(center + 0.026 * along, 2, axis=1)
     reference = np.where(records["hand_present"][:, 0], 0, 1)
     roots = records["root_cam_m"][np.arange(12), reference][:, None, None]
-    beside = np.concatenate([centre + 0.05 * along - roots, centre + 0.027 * along - roots], axis=1)
+    beside = np.concatenate([center + 0.05 * along - roots, center + 0.027 * along - roots], axis=1)
     step = records["predicted_relative_translation_m"]
     shift = np.where(records["hand_present"][:, :1], step, 0.0)
     beside[:, 1] -= shift[:, None]  # the left hand is relative to its own wrist

@@ -94,7 +94,7 @@ def test_named_orders_are_brought_into_ours(tmp_path, name, order):
     np.testing.assert_allclose(example["joints_cam_m"][1], CAM, rtol=1e-6)
 
 
-def test_any_subset_in_any_order_with_gaps_and_millimetres(tmp_path):
+def test_any_subset_in_any_order_with_gaps_and_millimeters(tmp_path):
     hand = {"joints_cam": [[10, 20, 600], None, [30, 40, 650]], "joints_px": [[84.5, 69.8], [33, 44], None]}
     example = one_example(tmp_path, entry(left=None, right=hand), joint_order=["wrist", "index4", "thumb2"], unit="mm")
     wrist, index, thumb = (INTERHAND.index(name) for name in ("wrist", "index4", "thumb2"))

@@ -24,7 +24,7 @@ from occrobnet_jax.skeleton import INTERHAND, LEFT, MIDDLE_BASE, RIGHT, WRIST
 from tests.official_ho3d import HIDDEN_JOINT, HO3D_NAMES, WITHOUT_FLAGS, write_h2o3d, write_ho3d
 from tests.support import python2_pickle
 from tests.support.fake_datasets import rotation_matrix
-from tests.support.marks import CORNERS_REST_M, joint_colours
+from tests.support.marks import CORNERS_REST_M, joint_colors
 
 FLIP = np.array([1.0, -1.0, -1.0])  # OpenGL's axes to OpenCV's
 
@@ -82,7 +82,7 @@ def test_frames_follow_the_official_lists_and_no_other_files(sources, trees):
         assert [int(example["evaluation_row"]) for example in found] == rows
 
 
-def test_joints_lie_on_dots_of_their_own_colour(sources):
+def test_joints_lie_on_dots_of_their_own_color(sources):
     """Axes, units, joint order and camera are right if each joint's projection meets its own colour."""
     for example in examples(sources["v2"], "train"):
         pixels = decode_image(example["image"], name="it").astype(int)
@@ -91,7 +91,7 @@ def test_joints_lie_on_dots_of_their_own_colour(sources):
         clear = [joint for joint in range(21) if (distance[joint] < 7).sum() == 1]
         assert len(clear) > 5
         for joint in clear:
-            assert pixels[px[RIGHT, joint, 1], px[RIGHT, joint, 0]].tolist() == joint_colours()[RIGHT, joint].tolist()
+            assert pixels[px[RIGHT, joint, 1], px[RIGHT, joint, 0]].tolist() == joint_colors()[RIGHT, joint].tolist()
 
 
 def test_joints_are_the_pickles_by_name(sources, trees):
@@ -214,18 +214,18 @@ def repainted(raw, change, rows=slice(None)):
     return raw
 
 
-@pytest.mark.parametrize(("version", "other", "colour"), [("v2", "v3", "green"), ("v3", "v2", "blue")])
-def test_segmentations_of_the_other_version_are_refused_by_name(tmp_path, version, other, colour):
+@pytest.mark.parametrize(("version", "other", "color"), [("v2", "v3", "green"), ("v3", "v2", "blue")])
+def test_segmentations_of_the_other_version_are_refused_by_name(tmp_path, version, other, color):
     raw = write_ho3d(tmp_path / version, version, 2)
     shutil.rmtree(raw / "train")
     shutil.copytree(write_ho3d(tmp_path / other, other, 2) / "train", raw / "train")
-    with pytest.raises(ValueError, match=rf"not those of ho3d_{version}'s train.*; the object is {colour} here"):
+    with pytest.raises(ValueError, match=rf"not those of ho3d_{version}'s train.*; the object is {color} here"):
         HO3D(raw, version)
 
 
 def test_masks_of_hands_are_refused_and_those_of_a_few_odd_frames_are_not(tmp_path):
-    def exchange(colours):  # the object's green and the left hand's red
-        return colours[..., [0, 2, 1]]
+    def exchange(colors):  # the object's green and the left hand's red
+        return colors[..., [0, 2, 1]]
 
     raw = write_h2o3d(tmp_path / "raw", 4)
     H2O3D(repainted(raw, exchange, slice(-1, None)))
@@ -233,10 +233,10 @@ def test_masks_of_hands_are_refused_and_those_of_a_few_odd_frames_are_not(tmp_pa
         H2O3D(repainted(raw, exchange, slice(6)))
 
 
-def test_label_maps_in_place_of_colours_are_refused(tmp_path):
+def test_label_maps_in_place_of_colors_are_refused(tmp_path):
     raw = write_h2o3d(tmp_path / "raw", 2)
     with pytest.raises(ValueError, match="no colour is bright anywhere; the object is in no colour here"):
-        H2O3D(repainted(raw, lambda colours: np.uint8(colours > 0)))
+        H2O3D(repainted(raw, lambda colors: np.uint8(colors > 0)))
 
 
 def test_validation_takes_whole_scenes_of_a_tenth_at_least(sources):

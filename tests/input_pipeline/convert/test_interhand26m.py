@@ -70,8 +70,8 @@ def test_boxes_are_a_fifth_larger_than_the_joints(source):
     for example in examples(source):
         seen = (example["joints_annotated"] & example["joints_in_image"]) > 0
         px = project(example["joints_cam_m"].astype(float), example["intrinsics"].astype(float))[seen]
-        centre, half = (px.min(0) + px.max(0)) / 2, 0.6 * (px.max(0) - px.min(0))
-        np.testing.assert_allclose(example["box_px"], np.concatenate([centre - half, centre + half]), atol=0.1)
+        center, half = (px.min(0) + px.max(0)) / 2, 0.6 * (px.max(0) - px.min(0))
+        np.testing.assert_allclose(example["box_px"], np.concatenate([center - half, center + half]), atol=0.1)
 
 
 def test_hands_have_the_size_of_hands_in_front_of_the_camera(real):

@@ -62,15 +62,15 @@ def test_every_example_of_every_split_is_valid(source):
     assert len(set(keys)) == sum(COUNTS.values())
 
 
-def test_images_of_both_shapes_and_grey_cameras_are_as_their_records_say(source):
+def test_images_of_both_shapes_and_gray_cameras_are_as_their_records_say(source):
     shapes = set()
     for example in examples(source):
         pixels = decode_image(example["image"], name="it")
         assert pixels.shape[:2] == (example["height"], example["width"])
         shapes.add(pixels.shape)
-        is_grey = int(np.ptp(pixels.astype(int), axis=-1).max()) == 0
+        is_gray = int(np.ptp(pixels.astype(int), axis=-1).max()) == 0
         is_black = (example["camera"], moment_of(example)) == BLACK
-        assert is_grey == (example["camera"].startswith("41") or is_black)
+        assert is_gray == (example["camera"].startswith("41") or is_black)
     assert shapes == {(512, 334, 3), (334, 512, 3)}
 
 
@@ -78,8 +78,8 @@ def test_boxes_are_a_fifth_larger_than_the_annotated_joints(source):
     for example in examples(source):
         px = project(example["joints_cam_m"].astype(float), example["intrinsics"].astype(float))
         px = px[example["joints_annotated"] > 0]
-        centre, half = (px.min(0) + px.max(0)) / 2, 0.6 * (px.max(0) - px.min(0))
-        np.testing.assert_allclose(example["box_px"], np.concatenate([centre - half, centre + half]), atol=0.1)
+        center, half = (px.min(0) + px.max(0)) / 2, 0.6 * (px.max(0) - px.min(0))
+        np.testing.assert_allclose(example["box_px"], np.concatenate([center - half, center + half]), atol=0.1)
 
 
 def test_an_invalid_wrist_leaves_the_other_joints_as_they_are(source):
@@ -338,7 +338,7 @@ def test_fits_under_the_name_of_another_version_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(1000.0, "as mm"), (0.01, "no usual unit"), (100.0, "as cm")])
-def test_hands_that_are_none_in_metres_are_refused(source, factor, unit):
+def test_hands_that_are_none_in_meters_are_refused(source, factor, unit):
     frames = [example | {"joints_cam_m": factor * example["joints_cam_m"]} for example in examples(source)]
     with pytest.raises(ValueError, match=rf"a hand of it lie up to .* are a hand's; .*{unit}"):
         check_hands("it", frames)

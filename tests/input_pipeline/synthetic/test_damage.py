@@ -37,10 +37,10 @@ def _extent_px(picture):
 def test_every_damage_occurs_and_none_is_in_all():
     plain = _picture()
     pictures = [damaged(plain, np.random.default_rng(seed)) for seed in range(150)]
-    grey = np.mean([(np.ptp(picture.astype(int), axis=-1) == 0).all() for picture in pictures])
+    gray = np.mean([(np.ptp(picture.astype(int), axis=-1) == 0).all() for picture in pictures])
     grainy = np.mean([picture[:20, :20].std(axis=(0, 1)).max() > 1.5 for picture in pictures])
     stretched = np.mean([abs(np.subtract(*_extent_px(picture))) > 0 for picture in pictures])
-    assert 0.02 < grey < 0.15
+    assert 0.02 < gray < 0.15
     assert 0.03 < grainy < 0.2
     assert 0 < stretched < 0.3
     assert {picture.shape for picture in pictures} == {plain.shape}

@@ -27,9 +27,9 @@ def _picture(at_m, **changes):
 @pytest.mark.parametrize("at_m", [[0.0, 0, 0.8], [0.05, -0.04, 1.0], [-0.06, 0.05, 0.9]])
 def test_marks_are_drawn_where_the_labels_project_to(at_m):
     _, segmentation = _picture(at_m)
-    centre = np.argwhere(segmentation == 3)[:, ::-1].mean(0)
+    center = np.argwhere(segmentation == 3)[:, ::-1].mean(0)
     projected = INTRINSICS @ at_m
-    np.testing.assert_allclose(centre, projected[:2] / projected[2], atol=0.3)
+    np.testing.assert_allclose(center, projected[:2] / projected[2], atol=0.3)
 
 
 def test_edges_are_antialiased_and_the_inside_is_not_touched():

@@ -46,7 +46,7 @@ CONTENT = {
 def test_other_content_needs_another_version():
     """Somebody's folder of the old version would otherwise be taken for the new one."""
     assert VERSION in CONTENT, "describe the content of the new version above"
-    visibility, object_id, joints_mm, colour = CONTENT[VERSION]
+    visibility, object_id, joints_mm, color = CONTENT[VERSION]
     example = _examples()[3]
     changed = "examples have changed: raise VERSION in input_pipeline/synthetic/source.py, and describe them above"
     assert "".join(map(str, example["visibility"].ravel())) == visibility, changed
@@ -54,7 +54,7 @@ def test_other_content_needs_another_version():
     found_mm = 1000 * example["joints_cam_m"][:, [INTERHAND.index("thumb4"), WRIST]]
     np.testing.assert_allclose(found_mm, joints_mm, atol=0.02, err_msg=changed)
     image = decode_image(example["image"], name="image")
-    np.testing.assert_allclose(image.mean((0, 1)), colour, atol=1.0, err_msg=changed)
+    np.testing.assert_allclose(image.mean((0, 1)), color, atol=1.0, err_msg=changed)
     assert str(SyntheticHandsBuilder.VERSION) == SyntheticHands().version == VERSION
 
 

@@ -128,18 +128,18 @@ def official_procrustes(
     predicted: Float[np.ndarray, "n p 3"], truth: Float[np.ndarray, "n p 3"]
 ) -> Float[np.ndarray, "n p 3"]:
     """Return the script's similarity: least squares over rotations and mirror images, with its guard in the norms."""
-    centre = truth.mean(axis=1, keepdims=True)
-    shape, norm = _standardised(truth)
-    own_shape, _ = _standardised(predicted)
+    center = truth.mean(axis=1, keepdims=True)
+    shape, norm = _standardized(truth)
+    own_shape, _ = _standardized(predicted)
     left, singular, right = np.linalg.svd(np.swapaxes(shape, 1, 2) @ own_shape)
     turned = own_shape @ np.swapaxes(left @ right, 1, 2)
-    return turned * singular.sum(axis=1)[:, None, None] * norm + centre
+    return turned * singular.sum(axis=1)[:, None, None] * norm + center
 
 
-def _standardised(points: Float[np.ndarray, "n p 3"]) -> tuple[Float[np.ndarray, "n p 3"], Float[np.ndarray, "n 1 1"]]:
-    centred = points - points.mean(axis=1, keepdims=True)
-    norm = np.sqrt(np.sum(centred**2, axis=(1, 2), keepdims=True)) + GUARD
-    return centred / norm, norm
+def _standardized(points: Float[np.ndarray, "n p 3"]) -> tuple[Float[np.ndarray, "n p 3"], Float[np.ndarray, "n 1 1"]]:
+    centered = points - points.mean(axis=1, keepdims=True)
+    norm = np.sqrt(np.sum(centered**2, axis=(1, 2), keepdims=True)) + GUARD
+    return centered / norm, norm
 
 
 def _errors(

@@ -170,7 +170,7 @@ def pose_errors(
     apart = [_distances_mm(posed, model.points_m @ (true[0] @ turn).T + true[1]) for turn in turns]
     own_corners = corners_m @ own[0].T + own[1]
     corner = [_distances_mm(own_corners, corners_m @ (true[0] @ turn).T + true[1]).mean() for turn in turns]
-    centre = corners_m.mean(axis=0, keepdims=True)
+    center = corners_m.mean(axis=0, keepdims=True)
     add = _distances_mm(posed, truth).mean()
     add_s = MM_PER_M * nearest_distances(truth, posed).mean()
     deciding = add_s if is_symmetric else add
@@ -180,7 +180,7 @@ def pose_errors(
         "add_s_mm": add_s,
         "add_0.1d": float(deciding < ADD_SHARE * MM_PER_M * model.diameter_m),
         "corner_error_mm": min(corner),
-        "centre_error_mm": _distances_mm(centre @ own[0].T + own[1], centre @ true[0].T + true[1]).item(),
+        "centre_error_mm": _distances_mm(center @ own[0].T + own[1], center @ true[0].T + true[1]).item(),
     }
 
 

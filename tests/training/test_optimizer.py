@@ -9,9 +9,9 @@ import pytest
 
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.occrobnet import OccRobNet
-from occrobnet_jax.runs.experiment import OptimiserConfig
+from occrobnet_jax.runs.experiment import OptimizerConfig
 from occrobnet_jax.runs.state import leaves_by_path
-from occrobnet_jax.training.optimiser import group_rate, make_optimiser, matrices, schedule, update_average
+from occrobnet_jax.training.optimizer import group_rate, make_optimizer, matrices, schedule, update_average
 
 PLAIN = ModelConfig()
 PARAMS = {
@@ -25,12 +25,12 @@ PARAMS = {
 }
 
 
-def trained(config: OptimiserConfig, model: ModelConfig = PLAIN, steps: int = 5, total_steps: int = 100):
+def trained(config: OptimizerConfig, model: ModelConfig = PLAIN, steps: int = 5, total_steps: int = 100):
     """Parameters after some steps of the quadratic loss sum(p^2) / 2, whose gradient is p."""
-    optimiser = make_optimiser(config, model, total_steps)
-    params, state = PARAMS, optimiser.init(PARAMS)
+    optimizer = make_optimizer(config, model, total_steps)
+    params, state = PARAMS, optimizer.init(PARAMS)
     for _ in range(steps):
-        updates, state = optimiser.update(params, state, params)
+        updates, state = optimizer.update(params, state, params)
         params = optax.apply_updates(params, updates)
     return params
 
@@ -48,7 +48,7 @@ def adamw_of_pytorch(parameter, rate, decay=0.01, betas=(0.9, 0.999), steps=5):
 
 
 def test_adamw_is_pytorchs_with_a_lower_rate_for_the_backbone():
-    config = OptimiserConfig(learning_rate=0.1, backbone_learning_rate=0.01, weight_decay=0.3)
+    config = OptimizerConfig(learning_rate=0.1, backbone_learning_rate=0.01, weight_decay=0.3)
     after = trained(config)
     for path, rate in (("backbone", 0.01), ("unet", 0.01), ("decoder", 0.1)):
         for got, start in zip(jax.tree.leaves(after[path]), jax.tree.leaves(PARAMS[path]), strict=True):
@@ -61,19 +61,19 @@ def test_only_backbone_and_unet_learn_slowly(config):
     model = ModelConfig(**config)
     image = jnp.zeros((1, 256, 256, 3), jnp.uint8)
     shapes = jax.eval_shape(lambda: OccRobNet(model).init(jax.random.key(0), image, train=False))["params"]
-    slow = {block for block in shapes if group_rate(OptimiserConfig(), model, (block, "kernel")) == 1e-5}
+    slow = {block for block in shapes if group_rate(OptimizerConfig(), model, (block, "kernel")) == 1e-5}
     assert slow == ({"backbone", "unet"} if config else {"backbone"})
     frozen = [
         path
         for path in leaves_by_path(shapes)
-        if group_rate(OptimiserConfig(), ModelConfig(batch_norm="frozen", **config), tuple(path.split("/"))) == 0
+        if group_rate(OptimizerConfig(), ModelConfig(batch_norm="frozen", **config), tuple(path.split("/"))) == 0
     ]
     assert len(frozen) == 2 * (1 + 3 * 16)  # scale and offset of the stem and of 16 blocks of three
 
 
 @pytest.mark.parametrize("batch_norm", ["affine_frozen", "frozen"])
 def test_frozen_batch_norms_neither_learn_nor_decay(batch_norm):
-    config = OptimiserConfig(learning_rate=0.1, backbone_learning_rate=0.1, weight_decay=0.5)
+    config = OptimizerConfig(learning_rate=0.1, backbone_learning_rate=0.1, weight_decay=0.5)
     after = trained(config, ModelConfig(batch_norm=batch_norm))["backbone"]
     np.testing.assert_array_equal(after["bn1"]["bn"]["scale"], PARAMS["backbone"]["bn1"]["bn"]["scale"])
     assert after["downsample"]["bn"]["bn"]["scale"] < 2.0  # Keypoint Transformer leaves the shortcuts' free
@@ -90,9 +90,9 @@ def test_muon_steps_by_orthogonal_matrices_of_one_size_and_leaves_the_rest_to_ad
         "last": {"kernel": rng.normal(size=(32, 3)), "bias": rng.normal(size=3)},
     }
     params = jax.tree.map(jnp.float32, params)
-    config = OptimiserConfig(learning_rate=0.1, preconditioner="muon", muon_rms=0.3, weight_decay=0.0)
-    optimiser = make_optimiser(config, PLAIN, 10)
-    steps = leaves_by_path(optimiser.update(params, optimiser.init(params), params)[0])  # the gradient is p
+    config = OptimizerConfig(learning_rate=0.1, preconditioner="muon", muon_rms=0.3, weight_decay=0.0)
+    optimizer = make_optimizer(config, PLAIN, 10)
+    steps = leaves_by_path(optimizer.update(params, optimizer.init(params), params)[0])  # the gradient is p
 
     for name, shape in as_matrix.items():
         step = np.asarray(steps[f"{name}/kernel"], np.float64).reshape(shape)
@@ -134,8 +134,8 @@ def test_clipping_shortens_the_whole_gradient():
     gradient = {"decoder": {"kernel": jnp.array([[30.0, 40.0]]), "bias": jnp.zeros(2)}}
     changed = {}
     for norm in (0.0, 5.0, 500.0):
-        optimiser = make_optimiser(OptimiserConfig(clip_norm=norm), ModelConfig(), 10)
-        changed[norm] = optimiser.update(gradient, optimiser.init(gradient), gradient)[1]
+        optimizer = make_optimizer(OptimizerConfig(clip_norm=norm), ModelConfig(), 10)
+        changed[norm] = optimizer.update(gradient, optimizer.init(gradient), gradient)[1]
     for norm, expected in ((0.0, [[3.0, 4.0]]), (5.0, [[0.3, 0.4]]), (500.0, [[3.0, 4.0]])):
         moments = leaves_by_path(changed[norm])["1/inner_states/rest/inner_state/mu/decoder/kernel"]
         np.testing.assert_allclose(moments, expected, rtol=1e-6)
@@ -151,14 +151,14 @@ def test_clipping_shortens_the_whole_gradient():
     ],
 )
 def test_schedules(kind, expected):
-    config = OptimiserConfig(schedule=kind, warmup_steps=10, decay_every_steps=20)
+    config = OptimizerConfig(schedule=kind, warmup_steps=10, decay_every_steps=20)
     for step, factor in expected.items():
         assert schedule(config, 100, jnp.int32(step)) == pytest.approx(factor, abs=1e-6)
 
 
 def test_the_schedule_scales_the_step():
-    at_once = trained(OptimiserConfig(learning_rate=0.1), steps=1)
-    warming = trained(OptimiserConfig(learning_rate=0.1, warmup_steps=10), steps=1)
+    at_once = trained(OptimizerConfig(learning_rate=0.1), steps=1)
+    warming = trained(OptimizerConfig(learning_rate=0.1, warmup_steps=10), steps=1)
     moved = [PARAMS["decoder"]["kernel"] - params["decoder"]["kernel"] for params in (at_once, warming)]
     np.testing.assert_allclose(0.1 * moved[0], moved[1], rtol=1e-4)
 
@@ -189,26 +189,26 @@ def test_the_average_follows_the_weights_quickly_when_young_and_slowly_when_old(
 def test_wrong_settings_are_named(change):
     (name,) = change
     with pytest.raises(ValueError, match=rf"optimizer\.{name}="):
-        dataclasses.replace(OptimiserConfig(), **change)
+        dataclasses.replace(OptimizerConfig(), **change)
 
 
 def test_the_schedule_step_needs_its_length():
     with pytest.raises(ValueError, match=r"optimizer\.decay_every_steps=0 must be 1 or more for 'step'"):
-        OptimiserConfig(schedule="step")
+        OptimizerConfig(schedule="step")
 
 
 def test_the_state_has_no_empty_nodes_that_every_step_would_walk_through():
     image = jnp.zeros((1, 64, 64, 3), jnp.uint8)
     model = OccRobNet(PLAIN)
     params = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))["params"]
-    optimiser = make_optimiser(OptimiserConfig(), PLAIN, 100)
-    state = jax.eval_shape(optimiser.init, params)
+    optimizer = make_optimizer(OptimizerConfig(), PLAIN, 100)
+    state = jax.eval_shape(optimizer.init, params)
     empty = [
         node
         for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, optax.MaskedNode))
         if isinstance(node, optax.MaskedNode)
     ]
     assert not empty
-    updates, after = jax.eval_shape(optimiser.update, params, state, params)
+    updates, after = jax.eval_shape(optimizer.update, params, state, params)
     assert jax.tree.structure(updates) == jax.tree.structure(params)
     assert jax.tree.structure(after) == jax.tree.structure(state)

@@ -23,7 +23,7 @@ def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState,
     """Return a new run's state with the weights that the config names, and which they are, with SHA-256.
 
     Raises:
-        ValueError: see `with_backbone` and `initialise_from`.
+        ValueError: see `with_backbone` and `initialize_from`.
     """
     began_with = f"drawn from seed {experiment.seed}"
     if file := experiment.model.backbone_weights:
@@ -31,7 +31,7 @@ def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState,
         state = with_backbone(state, path)
         began_with = f"backbone of {file} (SHA-256 {file_sha256(path)}), the rest {began_with}"
     if experiment.init_from:
-        state, report = initialise_from(experiment.init_from, state, experiment.init_may_differ)
+        state, report = initialize_from(experiment.init_from, state, experiment.init_may_differ)
         began_with = f"{report}\n  before that: {began_with}"
     return state, began_with
 
@@ -47,7 +47,7 @@ def with_backbone(state: TrainState, path: Path) -> TrainState:
     return _with_leaves(state, {f"{kind}/{BACKBONE}/{name}": leaf for kind, name, leaf in _by_kind(loaded)})
 
 
-def initialise_from(path: AnyPath | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
+def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
     """Return a new run's state with the weights and batch statistics of another run's checkpoint, as far as both have
     them.
 

@@ -11,7 +11,7 @@ import optax.contrib
 from jaxtyping import Array, Float, Int, PyTree
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.runs.experiment import OptimiserConfig
+from occrobnet_jax.runs.experiment import OptimizerConfig
 
 DROP_AT, DROP_TO = 0.8, 0.1
 """The schedule "drop": from this share of the steps on, the learning rate is this factor lower."""
@@ -23,7 +23,7 @@ FROZEN_BATCH_NORMS = ("bn1", "bn2", "bn3")
 with "bn" in their name in PyTorch, so not the shortcuts' (Keypoint Transformer)."""
 
 
-def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int) -> optax.GradientTransformation:
+def make_optimizer(config: OptimizerConfig, model: ModelConfig, total_steps: int) -> optax.GradientTransformation:
     """Clipping, AdamW and the learning rate, as PyTorch applies them to parameter groups.
 
     Weight decay is scaled by a group's learning rate, and frozen parameters do not decay either.
@@ -44,7 +44,7 @@ def make_optimiser(config: OptimiserConfig, model: ModelConfig, total_steps: int
     )
 
 
-def _preconditioner(config: OptimiserConfig) -> optax.GradientTransformation:
+def _preconditioner(config: OptimizerConfig) -> optax.GradientTransformation:
     """Return the direction of a step. Muon's has the same size for every shape, so that rates mean what they do for
     Adam.
 
@@ -80,7 +80,7 @@ def _pruned(tree: Any) -> Any:
     return {name: entry for name, entry in entries.items() if jax.tree.leaves(entry)}
 
 
-def _muon(config: OptimiserConfig) -> optax.GradientTransformation:
+def _muon(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.contrib.muon(
         learning_rate=-1.0,  # optax turns the sign here, and rate and sign come last in our chain
         adam_b1=config.beta1,
@@ -115,7 +115,7 @@ def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contri
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
-def group_rate(config: OptimiserConfig, model: ModelConfig, path: tuple[str, ...]) -> float:
+def group_rate(config: OptimizerConfig, model: ModelConfig, path: tuple[str, ...]) -> float:
     """Learning rate, before the schedule, of the parameter at `path` (module names, outermost first)."""
     in_backbone = path[0] == "backbone"
     if in_backbone and model.batch_norm != "trained" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
@@ -123,7 +123,7 @@ def group_rate(config: OptimiserConfig, model: ModelConfig, path: tuple[str, ...
     return config.backbone_learning_rate if in_backbone or path[0] == "unet" else config.learning_rate
 
 
-def schedule(config: OptimiserConfig, total_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:
+def schedule(config: OptimizerConfig, total_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:
     """Factor on all learning rates at a step, counted from 0."""
     rising = jnp.minimum(1.0, (step + 1) / max(1, config.warmup_steps))
     progress = jnp.minimum(1.0, step / total_steps)

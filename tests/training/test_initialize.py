@@ -8,7 +8,7 @@ import pytest
 
 from occrobnet_jax.runs.restore import checkpoint_sha256
 from occrobnet_jax.runs.state import TrainState
-from occrobnet_jax.training.initialise import initialise_from
+from occrobnet_jax.training.initialize import initialize_from
 from tests.runs.test_checkpoint import new_state, save
 
 
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
 
 
 def test_the_same_network_takes_everything(run):
-    state, report = initialise_from(run, new_state(5))
+    state, report = initialize_from(run, new_state(5))
     expected = new_state(20)
     for name in ("params", "averaged"):
         for got, wanted in zip(jax.tree.leaves(getattr(state, name)), jax.tree.leaves(expected.averaged), strict=True):
@@ -41,15 +41,15 @@ def test_another_shape_is_an_error_that_names_all_and_the_remedy(run):
     with pytest.raises(
         ValueError, match=r"1 arrays have another shape there; parts .* config\.init_may_differ"
     ) as error:
-        initialise_from(run, other_network())
+        initialize_from(run, other_network())
     assert "params/backbone/kernel: expected [8, 24], got [8, 16]" in str(error.value)
     with pytest.raises(ValueError, match="another shape"):
-        initialise_from(run, other_network(), ("back", "neck"))
+        initialize_from(run, other_network(), ("back", "neck"))
 
 
 @pytest.mark.parametrize("part", ["backbone", "backbone/kernel"])
 def test_a_part_that_may_differ_starts_anew_and_everything_is_listed(run, part):
-    state, report = initialise_from(run, other_network(), (part,))
+    state, report = initialize_from(run, other_network(), (part,))
     jax.tree.map(np.testing.assert_array_equal, state.params, other_network().params)
     np.testing.assert_array_equal(state.batch_stats["mean"], new_state(20).batch_stats["mean"])
     assert report.splitlines()[1:] == [
@@ -60,11 +60,11 @@ def test_a_part_that_may_differ_starts_anew_and_everything_is_listed(run, part):
 
 
 def test_a_part_of_the_same_shape_is_taken_though_it_may_differ(run):
-    state, _ = initialise_from(run, new_state(5), ("backbone",))
+    state, _ = initialize_from(run, new_state(5), ("backbone",))
     np.testing.assert_array_equal(state.params["backbone"]["kernel"], new_state(20).averaged["backbone"]["kernel"])
 
 
 def test_the_checkpoint_of_another_network_is_refused(run):
     stranger = dataclasses.replace(new_state(), params={"x": np.zeros(2, np.float32)}, batch_stats={}, averaged=None)
     with pytest.raises(ValueError, match="has no array that this network has"):
-        initialise_from(run, stranger)
+        initialize_from(run, stranger)
