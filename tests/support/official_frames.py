@@ -22,7 +22,7 @@ def project_plainly(points_m: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return px * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
 
 
-def draw_dots(joints_px: np.ndarray, shown: np.ndarray, size_px: tuple[int, int], *, gray: bool = False) -> np.ndarray:
+def draw_dots(joints_px: np.ndarray, shown: np.ndarray, size_px: tuple[int, int], *, grey: bool = False) -> np.ndarray:
     """RGB photo of dots: red on right hands, blue on left ones, the greener the higher the joint's number."""
     image = np.zeros((size_px[1], size_px[0], 3), np.uint8)
     for hand in range(NUM_HANDS):
@@ -30,7 +30,7 @@ def draw_dots(joints_px: np.ndarray, shown: np.ndarray, size_px: tuple[int, int]
             if shown[hand, joint]:
                 center = np.round(joints_px[hand, joint] * 16).astype(int).tolist()
                 cv2.circle(image, center, 16 * DOT_PX, joint_colors()[hand, joint].tolist(), -1, cv2.LINE_AA, 4)
-    return np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1) if gray else image
+    return np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1) if grey else image
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
