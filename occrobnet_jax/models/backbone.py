@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, UInt8
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.models.efficientnet_lite import EfficientNetLite
+from occrobnet_jax.models.efficientnet_lite import STAGES, EfficientNetLite
 from occrobnet_jax.models.resnet import ResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -19,6 +19,14 @@ def make_backbone(config: ModelConfig, dtype: Any) -> nn.Module:
     """Return the backbone of a config, under the name that every module has for it."""
     kind = EfficientNetLite if config.backbone == "efficientnet_lite0" else ResNet
     return kind(config, dtype, name="backbone")
+
+
+def is_frozen(module: str, config: ModelConfig) -> bool:
+    """Tell whether `model.frozen_stages` keeps a module of the backbone, such as "layer3_1", as it is."""
+    tapped = [number for number, stage in enumerate(STAGES, 1) if stage.is_tapped]
+    last = [-1, *(tapped if config.backbone == "efficientnet_lite0" else range(4))][config.frozen_stages]
+    stage = int(module.removeprefix("layer").split("_")[0]) if module.startswith("layer") else 0
+    return stage <= last
 
 
 def normalized(image: UInt8[Array, "b h w 3"], config: ModelConfig, dtype: Any) -> Float[Array, "b h w 3"]:

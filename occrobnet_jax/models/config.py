@@ -32,6 +32,8 @@ class ModelConfig:
     # are those of the whole global batch, or microbatch. "affine_frozen": scale and offset keep their pretrained values
     # [KypT]; "frozen": the statistics too; "all_frozen": and those of neck and CIET, for fine-tuning with small batches
     batch_norm_momentum: float = 0.9  # torch's 0.1
+    frozen_stages: Literal[0, 1, 2, 3, 4] = 0  # of the backbone's five maps, finest first, so many keep what makes them
+    # as it is: their gradient, the costliest on CPUs, isn't computed (the name is MMDetection's)
 
     # --- Neck and the maps read off it
     neck: Literal["fpn", "unet", "unet_big"] = "fpn"  # the two U-Nets are KypT's decoders
@@ -80,6 +82,8 @@ class ModelConfig:
     feed_forward: int = 2048
     dropout: float = 0.1
     encoder_layers: int = 6
+    decoder_start: Literal["zeros", "tokens"] = "zeros"  # of a joint's query [KypT]; or its own token, with
+    # keypoints="joints" [ours]
     decoder_layers: int = 1  # KypT: 1 for InterHand2.6M and H2O-3D, 6 for HO-3D
     class_mlp: tuple[int, ...] = (256, 256, 256)
     token_classifier: Literal["joint_of_hand", "joint_and_hands"] = "joint_of_hand"  # one softmax over all joints of
@@ -123,6 +127,11 @@ class ModelConfig:
                 f"model.backbone_weights={self.backbone_weights!r} of EfficientNet-Lite were trained on (value - 127) "
                 f"/ 128; set model.input_normalisation='lite' instead of {self.input_normalisation!r}"
             )
+        if self.frozen_stages and not self.backbone_norm_is_frozen:
+            raise ValueError(
+                f"model.frozen_stages={self.frozen_stages} needs their statistics frozen as well; set "
+                f"model.batch_norm='frozen' instead of {self.batch_norm!r}"
+            )
         if self.ciet_query_block < 0:
             raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")
         if self.keypoints == "joints" and not self.joint_maps_head:
@@ -131,6 +140,11 @@ class ModelConfig:
             raise ValueError(
                 f"model.max_joint_keypoints={self.max_joint_keypoints} must be 42 with model.keypoints='joints', one a "
                 "joint"
+            )
+        if self.decoder_start == "tokens" and (self.keypoints != "joints" or self.representation == "angles"):
+            raise ValueError(
+                "model.decoder_start='tokens' needs a token and a query for each joint: model.keypoints='joints' and "
+                f"model.representation='vectors' or '2.5d', not {self.keypoints!r} and {self.representation!r}"
             )
         if self.finder_head and self.neck != "fpn":
             raise ValueError(f"model.finder_head reads the feature pyramid; model.neck={self.neck!r} has none")

@@ -6,6 +6,7 @@ convolution before it are left out.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -90,6 +91,7 @@ class EfficientNetLite(nn.Module):
                 )
                 x = apply_block(config.remat, block, x, train=train)
             if stage.is_tapped:
+                x = jax.lax.stop_gradient(x) if len(taps) < config.frozen_stages else x
                 taps.append(x)
         return tuple(taps)
 

@@ -75,8 +75,9 @@ class OccRobNet(nn.Module):
             tokens, gates = ciet(tokens, attendable(keypoints), train=train)
         encoded = Encoder(config, self.dtype, name="encoder")(tokens, attendable(keypoints), train=train)
         layout = QueryLayout.of(config)
+        start = layout.start(encoded[-1]) if config.decoder_start == "tokens" else None
         decoded = Decoder(config, self.dtype, name="decoder")(
-            encoded[-1], jnp.asarray(layout.query_mask()), layout.memory_mask(keypoints), train=train
+            encoded[-1], jnp.asarray(layout.query_mask()), layout.memory_mask(keypoints), start, train=train
         )
         return Predictions(
             **maps,

@@ -7,10 +7,10 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from occrobnet_jax.models.config import ModelConfig
-from occrobnet_jax.skeleton import NUM_HANDS, POSED_JOINTS, WRIST, finger_of
+from occrobnet_jax.skeleton import NUM_HANDS, NUM_JOINTS, POSED_JOINTS, WRIST, finger_of
 from occrobnet_jax.types import Keypoints
 
 
@@ -78,6 +78,13 @@ class QueryLayout:
         if self.hands_see_object:
             mask[:, [self.object_rotation, self.object_translation]] = True
         return mask
+
+    def start(self, tokens: Float[Array, "b t d"]) -> Float[Array, "b q d"]:
+        """Return each joint's own token for its query, zeros for the others, where tokens are those of the joints."""
+        b, width = len(tokens), tokens.shape[-1]
+        of_hands = tokens[:, : NUM_HANDS * NUM_JOINTS].reshape(b, NUM_HANDS, NUM_JOINTS, width)
+        of_queries = of_hands[:, :, : self.joints_per_hand].reshape(b, -1, width)
+        return jnp.pad(of_queries, ((0, 0), (0, self.size - of_queries.shape[1]), (0, 0)))
 
     def memory_mask(self, keypoints: Keypoints) -> Bool[Array, "b q t"]:
         """Return which tokens each query sees: the object's rotation its own tokens only, if there are any, the rest

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -88,6 +89,7 @@ class ResNet(nn.Module):
         train = train and not config.backbone_norm_is_frozen
         x = Conv(config.backbone_width, int(config.stem[0]), 2, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(BatchNorm(momentum, self.dtype, name="bn1")(x, train=train))
+        x = jax.lax.stop_gradient(x) if config.frozen_stages else x
         taps = [x]
         x = max_pool_3x3_stride_2(x)
         block = BasicBlock if config.backbone in ("resnet18", "resnet34") else Bottleneck
@@ -97,5 +99,6 @@ class ResNet(nn.Module):
                 width = config.backbone_width * 2**stage
                 residual = block(width, stride, momentum, self.dtype, name=f"layer{stage + 1}_{i}")
                 x = apply_block(config.remat, residual, x, train=train)
+            x = jax.lax.stop_gradient(x) if len(taps) < config.frozen_stages else x
             taps.append(x)
         return tuple(taps)

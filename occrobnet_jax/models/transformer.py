@@ -61,6 +61,7 @@ class Decoder(nn.Module):
         memory: Float[Array, "b t d"],
         query_mask: Bool[Array, "q q"],
         memory_mask: Bool[Array, "b q t"],
+        start: Float[Array, "b q d"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "layers b q d"]:
@@ -70,12 +71,13 @@ class Decoder(nn.Module):
             memory: the encoder's last output.
             query_mask: which queries (columns) a query (row) may see.
             memory_mask: which tokens a query may see.
+            start: what the layers add to; zeros by default, as in DETR.
             train: whether dropout is active.
         """
         num_queries = query_mask.shape[0]
         embedding = self.param("queries", initializers.normal(1.0), (num_queries, memory.shape[-1]), jnp.float32)
         queries = for_each_example(embedding, len(memory), self.dtype)
-        x = jnp.zeros_like(queries)
+        x = jnp.zeros_like(queries) if start is None else start
         norm = layer_norm("norm", self.dtype)
         outputs = []
         for i in range(self.config.decoder_layers):

@@ -10,6 +10,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Float, Int, PyTree
 
+from occrobnet_jax.models.backbone import is_frozen
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.runs.experiment import OptimizerConfig
 
@@ -119,6 +120,8 @@ def group_rate(config: OptimizerConfig, model: ModelConfig, path: tuple[str, ...
     """Learning rate, before the schedule, of the parameter at `path` (module names, outermost first)."""
     in_backbone = path[0] == "backbone"
     if in_backbone and model.batch_norm != "trained" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
+        return 0.0
+    if in_backbone and is_frozen(path[1], model):
         return 0.0
     return config.backbone_learning_rate if in_backbone or path[0] == "unet" else config.learning_rate
 
