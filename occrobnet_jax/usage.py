@@ -16,7 +16,7 @@ RECORDS = {
     "config.model": ("occrobnet_jax/models/config.py", "ModelConfig"),
     "config.data": ("input_pipeline/config.py", "DataConfig"),
     "config.loss": ("occrobnet_jax/runs/experiment.py", "LossConfig"),
-    "config.optimizer": ("occrobnet_jax/runs/experiment.py", "OptimiserConfig"),
+    "config.optimizer": ("occrobnet_jax/runs/experiment.py", "OptimizerConfig"),
     "config.wandb": ("occrobnet_jax/runs/experiment.py", "WandbConfig"),
 }
 """Where the settings of each group are declared."""

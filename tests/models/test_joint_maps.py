@@ -15,6 +15,7 @@ from occrobnet_jax.models.joint_maps import locate
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.models.queries import QueryLayout
 from occrobnet_jax.models.tokens import Tokens
+from occrobnet_jax.models.transformer import Decoder
 from occrobnet_jax.types import Keypoints, Predictions
 from tests.support.fake_runs import drawn_for
 from tests.support.tiny import LEAN_MODEL
@@ -78,6 +79,26 @@ def test_a_token_knows_which_joint_it_is():
         assert (jnp.abs(tokens[0, 0] - tokens[0, 1]).max() > 0.1) == differ
 
 
+@pytest.mark.parametrize("representation", ["vectors", "2.5d"])
+def test_the_query_of_a_joint_starts_from_the_token_of_that_joint(representation):
+    """Tokens are numbered by hand and joint; wrists have no query where bones are predicted."""
+    layout = QueryLayout.of(dataclasses.replace(JOINTS, representation=representation))
+    tokens = jnp.arange(42.0)[None, :, None] + jnp.zeros((2, 1, 3))
+    start = np.asarray(layout.start(jnp.concatenate([tokens, jnp.full((2, 8, 3), 99.0)], 1)))[:, :, 0]
+    right = np.arange(20 if representation == "vectors" else 21)
+    np.testing.assert_array_equal(start[0], [*right, *right + 21, *[0] * (layout.size - 2 * len(right))])
+
+
+def test_the_pose_follows_the_tokens_that_queries_start_from():
+    """Without any layer of the decoder's doing, so that nothing else can carry them there."""
+    config = dataclasses.replace(JOINTS, decoder_start="tokens")
+    args = jnp.ones((1, 5, config.width)), jnp.ones((4, 4), bool), jnp.ones((1, 4, 5), bool)
+    starts = jax.random.normal(jax.random.key(3), (2, 1, 4, config.width))
+    variables = Decoder(config).init(jax.random.key(0), *args, starts[0], train=False)
+    one, other = (Decoder(config).apply(variables, *args, start, train=False) for start in starts)
+    assert jnp.abs(one - other).max() > 0.1
+
+
 def test_the_finder_alone_says_what_it_says_in_the_network(predictions):
     alone = jax.jit(HandFinder(JOINTS).apply)(drawn_for(OccRobNet(JOINTS)), IMAGE)
     for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(predictions.hand_cells), strict=True):
@@ -89,3 +110,5 @@ def test_keypoints_of_joints_need_their_maps():
         ModelConfig(keypoints="joints", max_joint_keypoints=42)
     with pytest.raises(ValueError, match="must be 42"):
         ModelConfig(keypoints="joints", joint_maps_head=True, max_joint_keypoints=50)
+    with pytest.raises(ValueError, match="decoder_start='tokens' needs a token"):
+        ModelConfig(decoder_start="tokens")

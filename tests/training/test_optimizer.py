@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import optax
 import optax.contrib
 import pytest
 
+from occrobnet_jax.models.backbone import make_backbone
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.occrobnet import OccRobNet
 from occrobnet_jax.runs.experiment import OptimizerConfig
@@ -78,6 +80,36 @@ def test_frozen_batch_norms_neither_learn_nor_decay(batch_norm):
     np.testing.assert_array_equal(after["bn1"]["bn"]["scale"], PARAMS["backbone"]["bn1"]["bn"]["scale"])
     assert after["downsample"]["bn"]["bn"]["scale"] < 2.0  # Keypoint Transformer leaves the shortcuts' free
     assert (np.abs(after["conv1"]["kernel"]) < [1.0, 2.0]).all()
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", pytest.param("efficientnet_lite0", marks=pytest.mark.long)])
+def test_frozen_stages_have_no_gradient_and_do_not_decay_and_the_others_do(backbone):
+    """The gradient, which the network stops, and the rates, which the optimizer has, name the same parameters."""
+    model = ModelConfig(backbone=backbone, backbone_width=8, batch_norm="frozen", frozen_stages=2)
+    image = jax.random.uniform(jax.random.key(1), (1, 64, 64, 3))
+    network = make_backbone(model, jnp.float32)
+    variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), image)
+
+    def total(params):
+        return sum(jnp.square(tap).sum() for tap in network.apply(variables | {"params": params}, image, train=True))
+
+    gradient = jax.jit(jax.grad(total))(variables["params"])
+    still = {path for path, values in leaves_by_path(gradient).items() if not jnp.abs(values).max()}
+    rates = {path: group_rate(OptimizerConfig(), model, ("backbone", *path.split("/"))) for path in still}
+    assert still
+    assert set(rates.values()) == {0.0}
+    moving = set(leaves_by_path(gradient)) - still
+    free = ModelConfig(backbone=backbone, batch_norm="trained", frozen_stages=0)
+    kernels = {path for path in moving if path.endswith("kernel")}
+    assert kernels
+    assert all(group_rate(OptimizerConfig(), model, ("backbone", *path.split("/"))) > 0 for path in kernels)
+    assert all(group_rate(OptimizerConfig(), free, ("backbone", *path.split("/"))) > 0 for path in still)
+    assert min(path.split("/")[0] for path in kernels) == {"resnet18": "layer2_0", "efficientnet_lite0": "layer3_0"}[backbone]
+
+
+def test_frozen_stages_need_frozen_statistics():
+    with pytest.raises(ValueError, match="set model.batch_norm='frozen'"):
+        ModelConfig(frozen_stages=2)
 
 
 def test_muon_steps_by_orthogonal_matrices_of_one_size_and_leaves_the_rest_to_adam():
