@@ -104,11 +104,12 @@ def test_frozen_stages_have_no_gradient_and_do_not_decay_and_the_others_do(backb
     assert kernels
     assert all(group_rate(OptimizerConfig(), model, ("backbone", *path.split("/"))) > 0 for path in kernels)
     assert all(group_rate(OptimizerConfig(), free, ("backbone", *path.split("/"))) > 0 for path in still)
-    assert min(path.split("/")[0] for path in kernels) == {"resnet18": "layer2_0", "efficientnet_lite0": "layer3_0"}[backbone]
+    first_learning = {"resnet18": "layer2_0", "efficientnet_lite0": "layer3_0"}
+    assert min(path.split("/")[0] for path in kernels) == first_learning[backbone]
 
 
 def test_frozen_stages_need_frozen_statistics():
-    with pytest.raises(ValueError, match="set model.batch_norm='frozen'"):
+    with pytest.raises(ValueError, match="needs their statistics frozen"):
         ModelConfig(frozen_stages=2)
 
 
