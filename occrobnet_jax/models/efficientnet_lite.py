@@ -82,7 +82,7 @@ class EfficientNetLite(nn.Module):
         train = train and not config.backbone_norm_is_frozen
         x = Conv(self._width(STEM_CHANNELS), 3, 2, same_padding=True, dtype=self.dtype, name="conv1")(x)
         x = nn.relu6(BatchNorm(momentum, self.dtype, BATCH_NORM_EPSILON, name="bn1")(x, train=train))
-        taps = []
+        taps: list[Float[Array, "b _ _ _"]] = []
         for number, stage in enumerate(STAGES, 1):
             for i in range(stage.blocks):
                 stride, width = (stage.stride if i == 0 else 1), self._width(stage.channels)
