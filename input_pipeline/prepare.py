@@ -1,7 +1,7 @@
 """Converts a dataset into TFDS shards: `python -m input_pipeline.prepare NAME [--raw DIR] --data_dir DIR`.
 
-Resumable: run the same command again after an interruption. `synthetic_hands` and `synthetic_hands_v2` are generated
-and need no --raw.
+Resumable: run the same command again after an interruption. `synthetic_hands`, `synthetic_hands_v2` and
+`synthetic_occlusion` are generated and need no --raw.
 --data_dir may be gs://BUCKET/... or s3://BUCKET/...: the dataset is written on this machine's disk, and copied when it
 is complete. `--verify` compares a prepared dataset with its manifest instead, and needs no --raw either.
 """
@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from input_pipeline.convert.custom import CustomDataset
 from input_pipeline.convert.ho3d.h2o3d import H2O3D
@@ -27,11 +28,21 @@ from input_pipeline.convert.shards import write_dataset
 from input_pipeline.convert.sources import Source
 from input_pipeline.manifest import dataset_folder, verify
 from input_pipeline.staging import newest_version
+from input_pipeline.synthetic.matched_arms import SyntheticOcclusion
 from input_pipeline.synthetic.photos import SyntheticPhotos
-from input_pipeline.synthetic.source import DEFAULT_COUNTS, DEFAULT_IMAGE_SIZE_PX, SyntheticHands
+from input_pipeline.synthetic.source import SPLITS, SyntheticHands
 from occrobnet_jax.files.paths import in_bucket, local_path_argument, path_argument
 
-_EMBEDDED = {"synthetic_hands": SyntheticHands, "synthetic_hands_v2": SyntheticPhotos}
+_EMBEDDED: dict[str, type[SyntheticHands]] = {
+    "synthetic_hands": SyntheticHands,
+    "synthetic_hands_v2": SyntheticPhotos,
+    "synthetic_occlusion": SyntheticOcclusion,
+}
+_WORDS = {
+    "synthetic_hands": "the embedded dataset, generated here",
+    "synthetic_hands_v2": "hands as photos show them, generated here",
+    "synthetic_occlusion": "the same scenes with and without what hides the hands, generated here",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +70,7 @@ def make_source(options: argparse.Namespace) -> Source:
         ValueError: the raw folder isn't what it should be.
     """
     if options.dataset in _EMBEDDED:
-        counts = {split: getattr(options, split) for split in DEFAULT_COUNTS}
+        counts = {split: getattr(options, split) for split in SPLITS}
         return _EMBEDDED[options.dataset](counts, options.image_size_px, options.seed)
     if options.dataset == "ho3d":
         return HO3D(options.raw, options.version, _occlusion(options))
@@ -155,13 +166,7 @@ def _prepared_name(options: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m input_pipeline.prepare", description=__doc__)
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="NAME")
-    hands = datasets.add_parser("synthetic_hands", help="the embedded dataset, generated here")
-    photos = datasets.add_parser("synthetic_hands_v2", help="hands as photos show them, generated here")
-    for dataset in (hands, photos):
-        for split, count in DEFAULT_COUNTS.items():
-            dataset.add_argument(f"--{split}", type=_positive, default=count, help=f"number of {split} examples")
-        dataset.add_argument("--image_size_px", type=_positive, default=DEFAULT_IMAGE_SIZE_PX)
-        dataset.add_argument("--seed", type=int, default=0)
+    embedded = [_add_embedded(datasets, name) for name in _EMBEDDED]
     interhand = datasets.add_parser("interhand26m", help="InterHand2.6M from its official tree")
     interhand.add_argument("--fps", type=int, choices=FRAME_RATES, default=5, help="which of the two image sets")
     interhand.add_argument("--subset", choices=SUBSETS, default="all", help="all = H+M, human = H, machine = M")
@@ -183,12 +188,22 @@ def _parser() -> argparse.ArgumentParser:
         dataset.add_argument(
             "--raw", type=local_path_argument, help="folder of the unpacked archives, or of your own dataset"
         )
-    for dataset in (hands, photos, interhand, ho3d, h2o3d, custom):
+    for dataset in (*embedded, interhand, ho3d, h2o3d, custom):
         dataset.add_argument(
             "--data_dir", type=path_argument, required=True, help="where TFDS datasets live, here or in a bucket"
         )
         dataset.add_argument("--num_processes", type=_positive, default=os.cpu_count() or 1)
         dataset.add_argument("--verify", action="store_true", help="compare the prepared files with their manifest")
+    return parser
+
+
+def _add_embedded(datasets: Any, name: str) -> argparse.ArgumentParser:
+    """Add the command of a dataset that is generated; its defaults are those of the source."""
+    source, parser = _EMBEDDED[name](), datasets.add_parser(name, help=_WORDS[name])
+    for split, count in source.splits.items():
+        parser.add_argument(f"--{split}", type=_positive, default=count, help=f"number of {split} examples")
+    parser.add_argument("--image_size_px", type=_positive, default=source.image_size_px)
+    parser.add_argument("--seed", type=int, default=source.seed)
     return parser
 
 

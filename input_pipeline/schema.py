@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from occrobnet_jax.fields import DATASET
+from occrobnet_jax.fields import DATASET, MATCHED
 from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 from occrobnet_jax.skeleton import VISIBILITY
 
 HANDS_JOINTS = (2, 21)
 
-ARRAY_FIELDS = {field.name: (field.shape, field.dtype) for field in DATASET}
+ARRAY_FIELDS = {field.name: (field.shape, field.dtype) for field in (*DATASET, *MATCHED)}
 """Shape and type of each array of an example."""
 BYTES_FIELDS = ("image", "segmentation")  # encoded; the segmentation may be empty
 TEXT_FIELDS = ("key", "sequence", "camera")

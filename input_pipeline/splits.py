@@ -116,5 +116,5 @@ def _open_dataset(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
 
 
 def _remedy(name: str, data_dir: str) -> str:
-    arguments = _ARGUMENTS.get(name, name) + ("" if name.startswith("synthetic_hands") else " --raw DIR")
+    arguments = _ARGUMENTS.get(name, name) + ("" if name.startswith("synthetic_") else " --raw DIR")
     return f"prepare it with: python -m input_pipeline.prepare {arguments} --data_dir {data_dir}"

@@ -16,7 +16,7 @@ from input_pipeline.crop import CropGeometry, crop_geometry, crop_image, crop_se
 from input_pipeline.labels import Fields, label_fields
 from input_pipeline.looks import develop, occlude
 from input_pipeline.schema import KEY_BYTES, Example
-from occrobnet_jax.fields import BATCH
+from occrobnet_jax.fields import BATCH, MATCHED
 from occrobnet_jax.files.readers import BLACK_BELOW, decode_image, decode_segmentation, is_jpeg
 from occrobnet_jax.geometry.cameras import project, transform_vectors
 from occrobnet_jax.skeleton import VISIBILITY
@@ -130,6 +130,7 @@ def benchmark_facts(example: Example, fields: Fields) -> Fields:
         "rootnet_depth_m": example["rootnet_depth_m"],
         "rootnet_known": np.asarray(example["rootnet_known"] > 0),
         "object_share": np.float32(is_object.mean() if fields["segmentation_known"] else -1),
+        **{field.name: np.asarray(example[field.name], field.dtype) for field in MATCHED},
     }
 
 

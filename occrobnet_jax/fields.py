@@ -1,9 +1,9 @@
 """Every quantity that belongs to an example, once: what it is called, its shape, type and unit, and how far it travels.
 
-A dataset stores `DATASET`. The input pipeline makes `BATCH` of it, the fields of `types.Batch`. A network's answer is
-`POSE`, those of `types.Pose`. An evaluation keeps labels that are `recorded`, predictions under `predicted_NAME`, and
-`FACTS`. A new quantity has a row here; the schema, the masks, what a mirror swaps, the records and predictions.npz
-follow from the rows, and tests compare `Batch` and `Pose` with them.
+A dataset stores `DATASET`, one of matched arms `MATCHED` too. The input pipeline makes `BATCH` of it, the fields of
+`types.Batch`. A network's answer is `POSE`, those of `types.Pose`. An evaluation keeps labels that are `recorded`,
+predictions under `predicted_NAME`, and `FACTS`. A new quantity has a row here; the schema, the masks, what a mirror
+swaps, the records and predictions.npz follow from the rows, and tests compare `Batch` and `Pose` with them.
 """
 
 import dataclasses
@@ -67,6 +67,14 @@ DATASET = (
 )
 """What a dataset stores of an example besides its image, segmentation and texts, in the photo's frame."""
 
+MATCHED = (
+    _row("arm", dtype=np.int32),  # skeleton.ARMS; the others are zeros where it is 0
+    _row("hidden_share", HANDS),  # of a hand's pixels, those that the occluder hides in this picture
+    _row("scene_hidden_share", HANDS),  # the same where the occluder is before the hands: equal in all arms
+    _row("scene_hidden_joints", HANDS, JOINTS, dtype=np.uint8),  # which joints it hides there
+)
+"""What a dataset of matched arms stores besides; records of other datasets lack it."""
+
 BATCH = (
     _row("image", None, None, 3, dtype=np.uint8),
     _row("intrinsics", 3, 3, flags="r"),
@@ -128,5 +136,6 @@ FACTS = (
     _row("rootnet_depth_m", HANDS),
     _row("rootnet_known", dtype=np.bool_),
     _row("object_share"),  # of the crop's area that shows the object, -1 if unknown
+    *MATCHED,
 )
 """What benchmarks ask about an example that neither network nor loss needs."""

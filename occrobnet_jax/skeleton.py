@@ -42,6 +42,10 @@ VISIBILITY = ("unknown", "visible", "own_hand", "other_hand", "object", "outside
 
 SCENE_KINDS = ("one_hand", "hand_object", "two_hands", "two_hands_object")
 
+ARMS = ("none", "occluded", "shadowed", "free", "aside")
+"""Names of the values of `arm`, one of several pictures of a scene that differ in what is before the hands: an occluder
+without and with its shadow, none, and the occluder beside the hands."""
+
 
 def permutation(source: tuple[str, ...], target: tuple[str, ...]) -> list[int]:
     """Return indices that reorder joints: `joints[permutation(source, target)]` is in the target's order.

@@ -66,7 +66,7 @@ def write_metadata(source: Source, folder: Path, facts: dict[str, list[dict[str,
     identity = tfds.core.DatasetIdentity(
         name=source.name, version=tfds.core.Version(source.version), data_dir=str(folder), module_name=__name__
     )
-    info = tfds.core.DatasetInfo(builder=identity, features=features())
+    info = tfds.core.DatasetInfo(builder=identity, features=features(getattr(source, "has_arms", False)))
     info.set_file_format(_FILE_FORMAT)
     info.set_splits(tfds.core.SplitDict(splits))
     with tempfile.TemporaryDirectory(prefix="metadata.incomplete-", dir=folder) as unfinished:

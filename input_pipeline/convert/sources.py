@@ -27,7 +27,7 @@ class Source(Protocol):
     """What can be written as a dataset. Must be picklable; see `OfficialSource` for what it may have besides.
 
     A source whose examples depend on more than split and index names that in a dict `settings`; a folder that was
-    written under other settings is then refused.
+    written under other settings is then refused. One whose examples are arms of scenes says so: `has_arms`.
     """
 
     @property

@@ -1,1 +1,1 @@
-"""The embedded datasets `synthetic_hands` and `synthetic_hands_v2`: posed hands, grasps, ray casting, exact labels."""
+"""The embedded datasets, `synthetic_hands` and its siblings: posed hands, grasps, ray casting, exact labels."""

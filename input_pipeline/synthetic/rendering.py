@@ -8,7 +8,7 @@ import statistics
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from input_pipeline.synthetic.look import Look
 from input_pipeline.synthetic.raycast import Hits
@@ -31,6 +31,14 @@ def draw(
     scene: Scene, stage: Stage, look: Look, size: int, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
     """Return the picture (RGB) and its segmentation (0 background, 1 right hand, 2 left hand, 3 object)."""
+    image, labels = radiance(scene, stage, look, size)
+    return photographed(image, look, rng), labels
+
+
+def radiance(
+    scene: Scene, stage: Stage, look: Look, size: int
+) -> tuple[Float[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
+    """Return the light that reaches each pixel, and the segmentation: the picture that no camera has taken yet."""
     rows, columns = np.nonzero(_covered(stage, scene.intrinsics, size))
     rays = _rays(np.stack([columns, rows], -1), scene.intrinsics)
     hits = stage.caster.nearest(np.zeros_like(rays), rays)
@@ -58,7 +66,20 @@ def draw(
     smooth = _blurred_within(shadow, (surface >= 0) & ~edge, look.shadow_blur_px)[pixels]
     image[pixels] = ambient + smooth[:, None] * direct
     _antialias(image, backdrop, edge, scene, stage, look)
-    return photographed(image, look, rng), labels
+    return image, labels
+
+
+def coarse_labels(
+    scene: Scene, stage: Stage, size: int, step_px: int
+) -> tuple[UInt8[np.ndarray, " r"], Float[np.ndarray, "r 3"]]:
+    """Return the segmentation at every `step_px`-th pixel of either axis, and the rays through these pixels."""
+    centers = np.arange(step_px // 2, size, step_px)
+    rays = _rays(np.stack(np.meshgrid(centers, centers), -1).reshape(-1, 2), scene.intrinsics)
+    hits = stage.caster.nearest(np.zeros_like(rays), rays)
+    found = hits.triangle >= 0
+    labels = np.zeros(len(rays), np.uint8)
+    labels[found] = _labels(stage, hits[found])
+    return labels, rays
 
 
 def _antialias(

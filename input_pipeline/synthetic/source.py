@@ -27,9 +27,9 @@ JPEG_QUALITY = 92
 
 _INSTANCES = {"train": (1, 700), "val": (700, 850), "test": (850, 1000)}
 _SUBJECTS = {"train": (0, 600), "val": (600, 660), "test": (660, 720)}
-_EXAMPLE_STREAM, _INSTANCE_STREAM, _PRINT_STREAM, _SUBJECT_STREAM = range(4)
+EXAMPLE_STREAM, _INSTANCE_STREAM, _PRINT_STREAM, _SUBJECT_STREAM = range(4)
 LEAST_VISIBLE_JOINTS = {"one_hand": 12, "hand_object": 7, "two_hands": 6, "two_hands_object": 5}
-_ATTEMPTS = 200
+ATTEMPTS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +60,14 @@ class SyntheticHands:
     def example(self, split: str, index: int) -> Example:
         """Example number `index` of a split."""
         kind = self.kinds[index % len(self.kinds)]
-        rng = self._stream(_EXAMPLE_STREAM, SPLITS.index(split), index)
-        for _ in range(_ATTEMPTS):
+        rng = self._stream(EXAMPLE_STREAM, SPLITS.index(split), index)
+        for _ in range(ATTEMPTS):
             example = self._attempt(split, kind, rng)
             if example is not None:
                 example["key"] = f"{self.name}/{split}/{kind}/{index:06d}"
                 example["sequence"] = kind
                 return example
-        raise RuntimeError(f"no acceptable scene in {_ATTEMPTS} attempts for {split} {index}, seed {self.seed}")
+        raise RuntimeError(f"no acceptable scene in {ATTEMPTS} attempts for {split} {index}, seed {self.seed}")
 
     def _stream(self, *path: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence([self.seed, *path]))

@@ -11,7 +11,7 @@ from occrobnet_jax.parallel.compiler import XlaFlags
 from occrobnet_jax.parallel.hosts import HostsConfig
 from occrobnet_jax.parallel.mesh import MeshConfig
 
-OF_EMBEDDED_HAND = frozenset({"synthetic_hands", "synthetic_hands_v2"})
+OF_EMBEDDED_HAND = frozenset({"synthetic_hands", "synthetic_hands_v2", "synthetic_occlusion"})
 """Datasets whose pose parameters are the embedded hand's; those of others are MANO's."""
 
 WITHOUT_POSES = frozenset({"custom"})
