@@ -29,6 +29,7 @@ from tests.faults.processes import scratch
 from tests.faults.wandb_servers import HOW
 
 LAYOUTS = ((1, 8), (2, 4), (4, 2))
+PAPER_LAYOUTS = ((1, 2), (2, 1))  # at full width each device has one picture and needs 3 GB
 MACHINES = 4  # as many as an experiment has hosts
 ALL = (
     "topologies",
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first kill, to go on after others")
     parser.add_argument("--flips", type=int, default=100)
     parser.add_argument("--truncations", type=int, default=20)
-    parser.add_argument("--network", choices=("stand_in", "occrobnet"), default="occrobnet", help="of topologies")
+    parser.add_argument("--network", choices=experiments.NETWORKS, default="occrobnet", help="of topologies")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="kept for the next time, with dataset and compilation cache")
     parser.add_argument("--machines", action="store_true", help="a network and a boot id for each host; needs root")
@@ -79,7 +80,8 @@ def _find(name: str, folder: Path, options: argparse.Namespace) -> Finding:
 def _find_in(lab: Lab, name: str, options: argparse.Namespace) -> Finding:
     match name:
         case "topologies":
-            return experiments.topologies(lab, LAYOUTS, options.network)
+            layouts = PAPER_LAYOUTS if options.network == "paper" else LAYOUTS
+            return experiments.topologies(lab, layouts, options.network)
         case "kills":
             return experiments.kills(lab, range(options.first, options.first + options.count), seed=options.seed)
         case "bucket":

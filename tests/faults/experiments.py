@@ -39,6 +39,14 @@ class Finding:
     holds: bool
 
 
+NETWORKS: dict[str, dict[str, Any]] = {
+    "stand_in": {"network": "stand_in"},
+    "occrobnet": {"network": "occrobnet"},
+    "paper": {"network": "occrobnet", "config": "paper"},
+}
+"""How a training of each is started: what `processes.start` calls the network, and the config."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Lab:
     """A folder with what all runs share."""
@@ -61,11 +69,11 @@ class Lab:
             shutil.rmtree(path, ignore_errors=True)
         return self.folder / name
 
-    def command(self, workdir: Path, *flags: str, program: str = "train.py") -> list[str]:
-        """A program of ours with the tiny config."""
+    def command(self, workdir: Path, *flags: str, program: str = "train.py", config: str = "tiny") -> list[str]:
+        """A program of ours with the tiny config, or the paper's network."""
         return [
             program,
-            "--config=tests/faults/tiny_config.py",
+            f"--config=tests/faults/{config}_config.py",
             f"--workdir={workdir}",
             f"--config.data.data_dir={self.folder / 'data'}",
             f"--config.compilation_cache_dir={self.folder / 'cache'}",
@@ -73,15 +81,18 @@ class Lab:
             *(f"--{flag}" for flag in flags),
         ]
 
-    def start(self, workdir: Path, *flags: str, program: str = "train.py", **topology: Any) -> list[Host]:
-        """Starts a program of ours with the tiny config; `topology` is that of `processes.start`."""
+    def start(
+        self, workdir: Path, *flags: str, program: str = "train.py", config: str = "tiny", **topology: Any
+    ) -> list[Host]:
+        """Starts a program of ours; `topology` is that of `processes.start`."""
         machines = self.machines.each if self.machines else ()
-        return start(self.command(workdir, *flags, program=program), workdir, machines=machines, **topology)
+        command = self.command(workdir, *flags, program=program, config=config)
+        return start(command, workdir, machines=machines, **topology)
 
-    def run(self, workdir: Path, *flags: str, **how: Any) -> list[int]:
+    def run(self, workdir: Path, *flags: str, limit_s: float = LIMIT_S, **how: Any) -> list[int]:
         """Runs to the end; the exit statuses of all hosts."""
         with ending(self.start(workdir, *flags, **how)) as hosts:
-            return [host.wait(LIMIT_S) for host in hosts]
+            return [host.wait(limit_s) for host in hosts]
 
 
 def summary(workdir: Path) -> dict[str, Any]:
@@ -129,7 +140,8 @@ def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, ste
     for number, (hosts, devices) in enumerate([*layouts, layouts[0]]):
         workdir = lab.workdir(f"topology_{number}")
         flags = (f"config.stop_after_steps={steps}", f"config.checkpoint_every_steps={steps}")
-        statuses = lab.run(workdir, *flags, hosts=hosts, devices=devices, network=network)
+        limit_s = 10 * LIMIT_S if network == "paper" else LIMIT_S
+        statuses = lab.run(workdir, *flags, hosts=hosts, devices=devices, limit_s=limit_s, **NETWORKS[network])
         if any(statuses):
             return Finding(f"{hosts} x {devices} ended with {statuses}", False)
         taken = batches(workdir, 0, hosts)[:steps]
