@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from input_pipeline.convert.custom import CustomDataset
+from input_pipeline.convert.first_examples import write_first_examples
 from input_pipeline.convert.ho3d.h2o3d import H2O3D
 from input_pipeline.convert.ho3d.ho3d import HO3D, VERSIONS
 from input_pipeline.convert.interhand26m.layout import FRAME_RATES, SUBSETS, dataset_name
@@ -24,7 +25,7 @@ from input_pipeline.convert.interhand26m.source import InterHand26M
 from input_pipeline.convert.manifest import report
 from input_pipeline.convert.occlusion import Occlusion
 from input_pipeline.convert.publish import find_published, publish, work_dir
-from input_pipeline.convert.shards import write_dataset
+from input_pipeline.convert.shards import is_written, write_dataset
 from input_pipeline.convert.sources import Source
 from input_pipeline.manifest import dataset_folder, verify
 from input_pipeline.staging import newest_version
@@ -54,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with alone(options):
             source = make_source(options)
             find_published(source, options.data_dir)
+            is_new = not is_written(source, work_dir(options.data_dir))
             folder = write_dataset(source, work_dir(options.data_dir), options.num_processes)
             remove_index(options)
+            picture = write_first_examples(folder) if is_new else None
         print(f"{publish(folder, options.data_dir)}\n{report(folder)}")
+        if picture:
+            print(f"look at the labels of its first examples: {picture}")
     except (ValueError, OSError) as error:  # a full disk, a folder or bucket that can't be written
         print(f"error: {error}", file=sys.stderr)
         return 1

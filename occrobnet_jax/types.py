@@ -5,12 +5,8 @@ order), k posed joints (16), t keypoint tokens, l transformer layers, c classes.
 y down, z forward).
 """
 
-from typing import Any
-
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
-
-from occrobnet_jax.skeleton import LEFT, RIGHT
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 
 @struct.dataclass
@@ -114,12 +110,3 @@ class Pose:
     hand_pose: Float[Array, "b n 48"] | None = None  # representation "angles"; as in Batch
     hand_shape: Float[Array, "b 10"] | None = None  # representation "angles"; of both hands
     joint_confidence: Float[Array, "b n j"] | None = None  # share of a joint's own map that lies around its place
-
-
-def is_left_alone(hand_probability: Shaped[Any, "*b n"]) -> Bool[Any, "*b"]:
-    """Return whether an object is seen from the left wrist: where no right hand is.
-
-    Where neither hand is more probable than not, the more probable one is taken to be there.
-    """
-    right, left = hand_probability[..., RIGHT], hand_probability[..., LEFT]
-    return (right <= 0.5) & (left > right)

@@ -1,6 +1,6 @@
 """Draws a sheet of synthetic examples with their skeletons: `python -m tools.contact_sheet [OUTPUT]`.
 
-Finger colours are those of `_COLORS`; hidden joints are hollow. The default output is docs/DATASET.jpg.
+Hidden joints are hollow. The default output is docs/DATASET.jpg.
 """
 
 import argparse
@@ -12,17 +12,13 @@ import numpy as np
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.photos import SyntheticPhotos
 from input_pipeline.synthetic.source import SyntheticHands
+from occrobnet_jax.drawing.overlay import Canvas, Figure, draw_figure, encode_jpeg
 from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.skeleton import BONES, FINGERS, VISIBILITY, WRIST
+from occrobnet_jax.skeleton import NUM_JOINTS, VISIBILITY
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SOURCES = {kind.name: kind for kind in (SyntheticHands, SyntheticPhotos)}
 COLUMNS, ROWS, TILE_PX = 8, 4, 224
-JPEG_QUALITY = 88
-
-_COLORS = {"thumb": (60, 60, 255), "index": (0, 200, 255), "middle": (80, 220, 60), "ring": (255, 180, 40)}
-_COLORS |= {"pinky": (255, 80, 220), "wrist": (255, 255, 255)}
-_FIXED_POINT_BITS = 4
 
 
 def main() -> None:
@@ -40,29 +36,20 @@ def main() -> None:
     tiles = [tile(source.example(options.split, index), not options.plain) for index in rows]
     lines = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(output), np.concatenate(lines), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    output.write_bytes(encode_jpeg(np.concatenate(lines)))
 
 
-def tile(example: Example, with_skeleton: bool = True) -> np.ndarray:
-    """Return one example's picture (BGR) with the skeletons of its hands."""
+def tile(example: Example, with_skeleton: bool = True) -> Canvas:
+    """Return one example's picture with the skeletons of its hands."""
     picture = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError(f"the image of example {example['key']} can't be decoded")
-    for hand in np.flatnonzero(example["hand_present"]) if with_skeleton else []:
-        joints_px = project(example["joints_cam_m"][hand], example["intrinsics"])
-        _draw_skeleton(picture, np.asarray(joints_px), example["visibility"][hand] == VISIBILITY.index("visible"))
-    return picture
-
-
-def _draw_skeleton(picture: np.ndarray, joints_px: np.ndarray, visible: np.ndarray) -> None:
-    points = [tuple(point) for point in np.rint(joints_px * 2**_FIXED_POINT_BITS).astype(int).tolist()]
-    colors = [_COLORS[finger] for finger in FINGERS for _ in range(4)] + [_COLORS["wrist"]]
-    for start, end in BONES:
-        cv2.line(picture, points[start], points[end], colors[end], 1, cv2.LINE_AA, _FIXED_POINT_BITS)
-    radius = int(2.2 * 2**_FIXED_POINT_BITS)
-    for joint in range(WRIST + 1):
-        thickness = cv2.FILLED if visible[joint] else 1
-        cv2.circle(picture, points[joint], radius, colors[joint], thickness, cv2.LINE_AA, _FIXED_POINT_BITS)
+    rgb = np.ascontiguousarray(picture[..., ::-1])
+    if not with_skeleton:
+        return rgb
+    joints_px = project(example["joints_cam_m"], example["intrinsics"])
+    shown = np.repeat(example["hand_present"][:, None] > 0, NUM_JOINTS, axis=1)
+    return draw_figure(rgb, Figure(joints_px, shown, example["visibility"] != VISIBILITY.index("visible")))
 
 
 if __name__ == "__main__":

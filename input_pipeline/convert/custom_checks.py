@@ -81,7 +81,7 @@ def _check_place(example: Example, px: Float[np.ndarray, "j 2"], place: str) -> 
     if in_box.sum() < LEAST_IN_BOX * inside.sum():
         raise ValueError(
             f"{place}: {len(px) - int(in_box.sum())} of {len(px)} joints lie outside of the box {box.tolist()}, which "
-            f"is x0, y0, x1, y1 in px; {_as_corners(box)}"
+            f"is x0, y0, x1, y1 in px{f'; {_as_corners(box)}' if box[:2].any() else ''}"
         )
 
 

@@ -77,6 +77,11 @@ def dataset_folder(source: Source, data_dir: str | Path) -> Path:
     return Path(data_dir).expanduser() / source.name / source.version
 
 
+def is_written(source: Source, data_dir: str | Path) -> bool:
+    """Tell whether nothing is missing of a source's dataset."""
+    return _is_dataset(dataset_folder(source, data_dir))
+
+
 def start(source: Source, data_dir: str | Path) -> Path:
     """Make the folder of a source's dataset and clears away what an interrupted run left in it.
 

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.drawing.overlay import Figure
+from occrobnet_jax.hands.reference import is_left_alone
 from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
-from occrobnet_jax.types import is_left_alone
 
 
 def predicted_hands(hand_probability: Float[np.ndarray, "2"]) -> Bool[np.ndarray, "2"]:

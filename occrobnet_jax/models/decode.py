@@ -8,11 +8,12 @@ from occrobnet_jax.geometry.cameras import back_project
 from occrobnet_jax.geometry.kinematics import accumulate_bones, accumulate_depths
 from occrobnet_jax.geometry.root_depth import fit_root, root_depth_from_bones
 from occrobnet_jax.geometry.rotations import rotation_6d_to_matrix
+from occrobnet_jax.hands.reference import is_left_alone
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.hand import flat_axis_angle
 from occrobnet_jax.models.joint_maps import locate
 from occrobnet_jax.skeleton import LEFT, NUM_HANDS, NUM_JOINTS, RIGHT, WRIST
-from occrobnet_jax.types import Pose, Predictions, is_left_alone
+from occrobnet_jax.types import Pose, Predictions
 
 SUB_BIN_REACH = 3  # bins to either side of the strongest one that a soft argmax averages
 TOKENS_OF_A_HAND = 5.0  # keypoints identified as its joints at which a hand is as probable as not [ours]

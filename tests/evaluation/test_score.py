@@ -205,6 +205,21 @@ def test_the_plain_format_gives_the_numbers_of_ours(
         assert numbers_of(tmp_path / "theirs.json", protocol) == pytest.approx(expected, abs=1e-6)
 
 
+def test_keys_may_be_the_bytes_that_our_own_files_have(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    records = noisy_records()
+    ours = write_predictions(tmp_path / "predictions.npz", records)
+    content = {"joints": records["predicted_joints_rel_m"], "joint_order": "interhand", "axes": "opencv", "unit": "m"}
+    np.savez(tmp_path / "plain.npz", format="hand-poses-1", keys=records["key"], **content)
+    protocol = "--protocol=interhand26m/own+depth=none"
+    scored(capsys, ours, protocol, f"--output={tmp_path}/ours.json")
+    scored(capsys, tmp_path / "plain.npz", protocol, f"--truth={ours}", f"--output={tmp_path}/theirs.json")
+    found = [numbers_of(tmp_path / f"{name}.json", "interhand26m/own+depth=none") for name in ("ours", "theirs")]
+    assert found[1]["mpjpe_mm/all"] == pytest.approx(found[0]["mpjpe_mm/all"])
+    np.savez(tmp_path / "plain.npz", format="hand-poses-1", keys=np.array([b"\xff"] * 2), **content)
+    assert score_command.main([str(tmp_path / "plain.npz"), protocol, f"--truth={ours}"]) == 1
+    assert "the key b'\\xff' is not UTF-8 text" in capsys.readouterr().err
+
+
 def test_labels_of_another_crop_leave_2p5d_poses_in_their_own(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """Pixels and intrinsics go together; a labels file that was made with other crops has neither."""
     records = noisy_records()

@@ -10,6 +10,7 @@ from occrobnet_jax.evaluation.formats.poses import Poses, poses_from
 from occrobnet_jax.evaluation.formats.submission_format import OPENGL_FROM_OPENCV
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.files.readers import number_array
+from occrobnet_jax.files.shown import shown
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
 
 FORMAT = "hand-poses-1"
@@ -77,12 +78,21 @@ def plain_poses(content: Mapping[str, Any], source: AnyPath) -> tuple[list[str],
 
 def _keys(value: Any, source: AnyPath) -> list[str]:
     keys = value.tolist() if isinstance(value, np.ndarray) else value
-    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str | bytes) for key in keys):
         raise ValueError(f"{source}: keys must be a list of texts")
+    keys = [_text(key, source) for key in keys]
     twice, times = collections.Counter(keys).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{source}: the key {twice!r} is there twice")
     return keys
+
+
+def _text(key: str | bytes, source: AnyPath) -> str:
+    """Return a key as text; arrays of fixed-width bytes are what predictions.npz has."""
+    try:
+        return key if isinstance(key, str) else key.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source}: the key {shown(key)} is not UTF-8 text") from error
 
 
 def _chosen(content: Mapping[str, Any], name: str, choices: Mapping[str, Any], source: AnyPath) -> Any:

@@ -60,6 +60,8 @@ def read_text(path: AnyPath) -> str:
 def read_frames(text: str, source: AnyPath) -> list[Float[np.ndarray, "n p d"]]:
     """Return the lists of frames of a submission (joints, vertices), or the one list of a ground truth's file.
 
+    An empty list in the place of the vertices is as good as none.
+
     Raises:
         ValueError: it isn't such a file; says which frame is wrong.
     """
@@ -80,6 +82,7 @@ def read_frames(text: str, source: AnyPath) -> list[Float[np.ndarray, "n p d"]]:
         start = _skip(text, 0)
         if depth == 4:
             arrays, end = _items(text, start, frames, source)
+            arrays = [*arrays[:1], *(array for array in arrays[1:] if len(array))]
         else:
             only, end = frames(start, 0)
             arrays = [only]
@@ -172,6 +175,9 @@ def _items(
     list.
     """
     items: list[np.ndarray] = []
+    first = _skip(text, at + 1)
+    if text[first : first + 1] == "]":
+        return items, _skip(text, first + 1)
     mark = ","
     while mark == ",":
         item, at = read(_skip(text, at + 1), len(items))
@@ -200,7 +206,7 @@ def _stacked(frames: list[np.ndarray], source: AnyPath) -> Float[np.ndarray, "n 
     for number, frame in enumerate(frames):
         if frame.shape != frames[0].shape:
             raise ValueError(f"{source}: frame {number} is {frame.shape}, the first one {frames[0].shape}")
-    return np.stack(frames)
+    return np.stack(frames) if frames else np.zeros((0, 0, 0))
 
 
 def _skip(text: str, at: int) -> int:

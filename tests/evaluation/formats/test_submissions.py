@@ -10,6 +10,7 @@ from occrobnet_jax.evaluation import score as score_command
 from occrobnet_jax.evaluation import submit as submit_command
 from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predictions
 from occrobnet_jax.evaluation.formats.records import Records
+from occrobnet_jax.evaluation.formats.submission_format import submission_poses
 from occrobnet_jax.evaluation.formats.submissions import Submission, write_submission
 from occrobnet_jax.skeleton import HO3D, INTERHAND, permutation
 from tests.support.fake_predictions import OPENGL, noisy_records, right_hands, write_ground_truth, write_predictions
@@ -83,6 +84,16 @@ def test_reading_back_gives_the_same_numbers(
     assert len(found[ours]) == len(found[output]) > 20
     for name, value in found[ours].items():  # the true wrists and the own ones are the same in these records
         assert found[output][name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_an_empty_list_of_vertices_is_none() -> None:
+    frame = np.arange(63.0).reshape(21, 3).tolist()
+    for text in (f"[[{frame}], []]", f"[[{frame}],[ ]]", f"[[{frame}]]"):
+        poses = submission_poses(text, Path("pred.json"))
+        assert poses.vertices_m is None
+        assert len(poses.joints_m) == 1
+    with pytest.raises(ValueError, match="must hold"):
+        submission_poses(f"[[{frame}], [], [{frame}]]", Path("pred.json"))
 
 
 def test_h2o3d_file_is_relative_to_the_right_wrist(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
