@@ -1,4 +1,4 @@
-"""Curves of a run's metrics, as SVG to stand inside an HTML page."""
+"""Curves of metrics over the steps of a run, or over something else, as SVG to stand inside an HTML page."""
 
 import dataclasses
 import io
@@ -17,21 +17,22 @@ LINE_COLORS = ("#c2274a", "#2454e2", "#0f9b8e", "#e8890c", "#7a3fc4", "#5b6470")
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One diagram: metrics of equal unit over the training steps."""
+    """One diagram: metrics of equal unit over the training steps, or over `axis`."""
 
     title: str
     names: tuple[str, ...]  # as in metrics.jsonl
     logarithmic: bool = False
+    axis: str = "step"
 
 
 def curves_svg(history: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) -> str:
     """Diagrams of those panels of which the history has at least two values; "" where there are none.
 
     Args:
-        history: lines of metrics.jsonl, each with its "step".
+        history: lines of metrics.jsonl, each with its "step" or what else the panels' axis is.
         panels: in order.
     """
-    series = {name: _points(history, name) for panel in panels for name in panel.names}
+    series = {name: _points(history, name, panel.axis) for panel in panels for name in panel.names}
     drawn = [panel for panel in panels if any(len(series[name]) > 1 for name in panel.names)]
     if not drawn:
         return ""
@@ -43,8 +44,8 @@ def curves_svg(history: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) ->
         return _inline_svg(figure)
 
 
-def _points(history: Sequence[Mapping[str, Any]], name: str) -> Points:
-    return [(line["step"], value) for line in history if (value := line.get(name)) is not None]
+def _points(history: Sequence[Mapping[str, Any]], name: str, axis: str) -> Points:
+    return [(line[axis], value) for line in history if (value := line.get(name)) is not None]
 
 
 def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, Points]) -> None:
@@ -55,7 +56,7 @@ def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, Points]) -> None:
     if panel.logarithmic:
         axes.set_yscale("log")
     axes.set_title(panel.title, loc="left", fontsize=10)
-    axes.set_xlabel("step")
+    axes.set_xlabel(panel.axis)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=7)

@@ -22,6 +22,7 @@ from input_pipeline.splits import MissingSplit
 from occrobnet_jax.evaluation.formats import records as records_of
 from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import Records, Setting
+from occrobnet_jax.evaluation.metrics.hand_prior import hand_covariance
 from occrobnet_jax.evaluation.metrics.mean_pose import equally_spaced, mean_pose
 from occrobnet_jax.evaluation.metrics.metrics import PROTOCOL, Metrics, check_finite, compute_metrics
 from occrobnet_jax.evaluation.metrics.switches import data_switches
@@ -158,7 +159,10 @@ def make_setting(experiment: Experiment, split: str) -> Callable[[], Setting]:
 
     def setting() -> Setting:
         mean = mean_pose(open_split(data, data.train_split)) if has_mean else None
-        return Setting(data.input_size_px, mean, switches)
+        covariance = None
+        if mean is not None and open_split(data, split)[0]["arm"]:
+            covariance = hand_covariance(open_split(data, data.train_split), mean)
+        return Setting(data.input_size_px, mean, switches, covariance)
 
     return functools.cache(setting)
 

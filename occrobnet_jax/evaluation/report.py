@@ -17,9 +17,10 @@ from occrobnet_jax.evaluation import pictures
 from occrobnet_jax.evaluation.formats.records import Records, num_rows
 from occrobnet_jax.evaluation.formats.records_file import RecordsFile
 from occrobnet_jax.evaluation.metrics.metrics import HIGH, LOW, PROTOCOL, Metrics, example_errors_mm, is_of_an_interval
+from occrobnet_jax.evaluation.metrics.occlusion import HIDDEN, HIDDEN_AREAS, SEEN
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.skeleton import FINGERS, HAND_NAMES, SCENE_KINDS, VISIBILITY
+from occrobnet_jax.skeleton import ARMS, FINGERS, HAND_NAMES, SCENE_KINDS, VISIBILITY
 
 TEMPLATE = Path(__file__).parent / "report.html"
 EXAMPLES = 5  # in each gallery
@@ -31,6 +32,19 @@ CURVES = (
     Panel("shares", ("val/token_recall", "val/token_precision", "val/handedness_accuracy", "val/visibility_accuracy")),
     Panel("object and hands, mm", ("val/object_corner_error_mm", "val/mrrpe_mm", "val/root_error_mm")),
     Panel("images/s", ("images_per_s",)),
+)
+
+HIDDEN_AREA = "hidden area of the hand, %"
+AREA_CURVES = (
+    Panel("MPJPE, mm", ("behind the occluder", "without it"), axis=HIDDEN_AREA),
+    Panel("MPJPE of hidden joints, mm", ("hidden, behind the occluder", "hidden, without it"), axis=HIDDEN_AREA),
+)
+AREA_METRICS = dict(
+    zip(
+        (name for panel in AREA_CURVES for name in panel.names),
+        ("arm_occluded", "arm_free", "arm_occluded/hidden", "arm_free/hidden"),
+        strict=True,
+    )
 )
 
 # Key figures: metric, name, unit, baseline that it is divided by.
@@ -61,6 +75,8 @@ SECTIONS = (
     ("what hides the joint", (*(f"/{name}" for name in VISIBILITY[1:]), "/occluded")),
     ("scene", tuple(f"/{name}" for name in SCENE_KINDS)),
     ("hand", tuple(f"/{name}" for name in HAND_NAMES)),
+    ("joints behind the occluder", tuple(f"/arm_{arm}{HIDDEN}" for arm in ARMS[1:])),
+    ("joints beside the occluder", tuple(f"/arm_{arm}{SEEN}" for arm in ARMS[1:])),
     ("finger", tuple(f"/{name}" for name in FINGERS)),
 )
 ROW_NAMES = {
@@ -72,6 +88,16 @@ ROW_NAMES = {
     "/outside": "outside the photo or crop",
     "/hand_object": "one hand and object",
     "/two_hands_object": "two hands and object",
+    **{
+        f"/arm_{arm}{part}": words
+        for arm, words in {
+            "occluded": "occluder before the hands, without its shadow",
+            "shadowed": "the same with its shadow",
+            "free": "without the occluder",
+            "aside": "occluder beside the hands",
+        }.items()
+        for part in (HIDDEN, SEEN)
+    },
 }
 IN_SHORT = (
     "MPJPE: each hand's wrist joined to its true wrist, no scale, no rotation, wrists not counted. "
@@ -117,12 +143,26 @@ def report_html(
         "switches": list(switches.items()),
         "all_metrics": [(name, _figure(metrics, name)) for name in sorted(metrics) if not is_of_an_interval(name)],
         "curves": Markup(curves_svg(history, CURVES)),
+        "areas": Markup(curves_svg(_by_area(metrics), AREA_CURVES)),
         "galleries": _galleries(predictions, experiment),
         "legend": legend(),
         "config": json.dumps(config_of(experiment), indent=1),
         "origin": origin,
     }
     return render_page(TEMPLATE, context)
+
+
+def _by_area(metrics: Metrics) -> list[dict[str, float]]:
+    """Return the errors of each tenth of hidden area at its middle; nothing where there are no matched arms."""
+    return [
+        {HIDDEN_AREA: 10.0 * place + 5}
+        | {
+            curve: metrics[f"mpjpe_mm/{name}{suffix}"]
+            for curve, name in AREA_METRICS.items()
+            if f"mpjpe_mm/{name}{suffix}" in metrics
+        }
+        for place, suffix in enumerate(HIDDEN_AREAS)
+    ]
 
 
 def _cards(metrics: Metrics) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from input_pipeline.config import DataConfig
 from input_pipeline.transforms import benchmark_facts, crop_example
 from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records
 from occrobnet_jax.geometry.alignment import root_relative
-from occrobnet_jax.skeleton import LEFT, NUM_JOINTS, RIGHT
+from occrobnet_jax.skeleton import ARMS, LEFT, NUM_JOINTS, RIGHT, SCENE_KINDS, VISIBILITY
 from tests.support.fake_datasets import fake_example
 
 SIZE_PX = 64
@@ -43,4 +43,29 @@ def perfect_pose(records: Records) -> dict[str, np.ndarray]:
         "keypoint_class": np.broadcast_to(np.arange(1, KEYPOINTS + 1, dtype=np.int32), (len(roots), KEYPOINTS)),
         "object_rotation": records["object_rotation"],
         "object_translation_m": records["object_translation_m"] - reference,
+    }
+
+
+def arm_records(scenes: int = 3) -> Records:
+    """Perfect records of scenes in four arms each, whose occluder hides fingers of the hands that are there.
+
+    Every hand has 4, 8, 12, ... hidden joints, in turn of the scenes, and as many fifths of its pixels hidden.
+    """
+    records = perfect_records(scenes)
+    records = {name: np.repeat(values, len(ARMS) - 1, axis=0) for name, values in records.items()}
+    scene, place = np.divmod(np.arange(len(records["key"])), len(ARMS) - 1)
+    fingers = 1 + scene % 4
+    hidden = (np.arange(NUM_JOINTS) < 4 * fingers[:, None])[:, None] & records["joint_annotated"]
+    behind = hidden & (place < 2)[:, None, None]
+    visibility = np.where(records["joint_annotated"] & records["joint_in_crop"], 1, 0)
+    share = np.float32(fingers[:, None] / 5) * records["hand_present"]
+    return records | {
+        "example_index": np.arange(len(scene)),
+        "key": np.array([f"scene/{row}".encode() for row in range(len(scene))]),
+        "sequence": np.array([f"{SCENE_KINDS[number % 4]}/{number}".encode() for number in scene]),
+        "arm": (place + 1).astype(np.int32),
+        "visibility": np.where(behind, VISIBILITY.index("object"), visibility),
+        "scene_hidden_joints": hidden.astype(np.uint8),
+        "scene_hidden_share": share,
+        "hidden_share": share * (place < 2)[:, None],
     }

@@ -46,6 +46,7 @@ class Setting:
     input_size_px: int
     mean_pose_rel_m: Float[np.ndarray, "2 21 3"] | None = None  # of the training split, for the baseline
     switches: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # that the predictions were made with
+    pose_covariance_m2: Float[np.ndarray, "2 60 60"] | None = None  # around that mean, where what hides hands is tested
 
 
 def from_columns(arrays: Mapping[str, np.ndarray], joint_slots: int) -> Records:

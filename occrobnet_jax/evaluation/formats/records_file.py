@@ -34,7 +34,7 @@ from occrobnet_jax.files.atomic import atomic_file
 from occrobnet_jax.files.paths import AnyPath, in_bucket
 from occrobnet_jax.progress import progress
 
-SETTING = ("input_size_px", "mean_pose_rel_m", "switches")
+SETTING = ("input_size_px", "mean_pose_rel_m", "switches", "pose_covariance_m2")
 MAX_COLUMNS = 200
 MAX_ROW_BYTES = 2**20  # of a column
 MAX_SETTING_BYTES = 2**24
@@ -310,9 +310,10 @@ def _whole(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _setting_arrays(setting: Setting) -> dict[str, np.ndarray]:
-    mean = {} if setting.mean_pose_rel_m is None else {"mean_pose_rel_m": setting.mean_pose_rel_m}
+    poses = {"mean_pose_rel_m": setting.mean_pose_rel_m, "pose_covariance_m2": setting.pose_covariance_m2}
+    known = {name: values for name, values in poses.items() if values is not None}
     switches = np.array(json.dumps(dict(setting.switches)))
-    return {"input_size_px": np.array(setting.input_size_px, np.int32), **mean, "switches": switches}
+    return {"input_size_px": np.array(setting.input_size_px, np.int32), **known, "switches": switches}
 
 
 def _setting(archive: zipfile.ZipFile, heads: Mapping[str, Column], path: AnyPath) -> Setting:
@@ -321,14 +322,17 @@ def _setting(archive: zipfile.ZipFile, heads: Mapping[str, Column], path: AnyPat
         for name in SETTING:
             if name in heads and heads[name].dtype.itemsize * np.prod(heads[name].shape) > MAX_SETTING_BYTES:
                 raise ValueError(f"{name} is too large")
-        size, mean, switches = (_whole(archive, name) if name in heads else None for name in SETTING)
+        size, mean, switches, covariance = (_whole(archive, name) if name in heads else None for name in SETTING)
         assert size is not None
         read = {} if switches is None else json.loads(str(switches[()]))
-        if size.shape != () or not isinstance(read, dict) or (mean is not None and mean.shape != (2, 21, 3)):
-            raise ValueError("their shapes are wrong")
-        return Setting(int(size), mean, read)
+        for values, shape in ((size, ()), (mean, (2, 21, 3)), (covariance, (2, 60, 60))):
+            if values is not None and values.shape != shape:
+                raise ValueError("their shapes are wrong")
+        if not isinstance(read, dict):
+            raise ValueError("the switches are no object")
+        return Setting(int(size), mean, read, covariance)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: input_size_px, mean_pose_rel_m or switches can't be read: {error}") from error
+        raise ValueError(f"{path}: {', '.join(SETTING)} can't be read: {error}") from error
 
 
 def _check_column(name: str, column: Column, count: int, path: AnyPath) -> None:

@@ -23,6 +23,7 @@ from occrobnet_jax.evaluation.metrics.joint_errors import (
 )
 from occrobnet_jax.evaluation.metrics.measures import Measures, Score, Tally
 from occrobnet_jax.evaluation.metrics.objects import object_measures
+from occrobnet_jax.evaluation.metrics.occlusion import occlusion_measures
 from occrobnet_jax.evaluation.metrics.protocols.depth import joints_at_depth
 from occrobnet_jax.evaluation.metrics.protocols.interhand26m import interhand_measures
 from occrobnet_jax.evaluation.metrics.tokens import token_measures
@@ -59,6 +60,11 @@ PROTOCOL = {
     "handedness_accuracy": "both hands' presence right at 0.5",
     "object": "relative to the right wrist, or the left where no right hand is; nearest of the symmetric poses",
     "box_source": "stored: the crop is taken from the dataset's box; joints: from a box around the labels",
+    "arm_A": "pictures of one scene that differ in what is before the hands; hidden and visible are there the joints "
+    "that the occluder hides and leaves visible in the arm occluded, inside the crop; A_minus_free: the same joints in "
+    "two arms; hidden_area_A_B: hands of which the occluder hides A to B percent of the pixels",
+    "recovered_fraction": "of hidden joints, (prior - error) / (prior - error without the occluder); mean_pose: the "
+    "training split's; hand_prior: the most probable hand around the true places of its visible joints",
     "missed_hands": "hands count whether or not the network says they are there",
 }
 """What the numbers mean; written beside them."""
@@ -108,6 +114,7 @@ def own_measures(records: Records, setting: Setting) -> Measures:
     yield from _handedness_measures(records)
     yield from object_measures(records)
     yield from visibility_measures(records)
+    yield from occlusion_measures(records, setting)
 
 
 def is_of_an_interval(name: str) -> bool:
