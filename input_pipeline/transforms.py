@@ -171,7 +171,10 @@ def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], fl
         return label_box(example) + padding_px, data.box_scale
     if data.box_source == "rootnet":
         if not example["rootnet_known"]:
-            raise ValueError("its dataset was prepared without RootNet's output; set data.box_source=stored")
+            raise ValueError(
+                "RootNet's output has no entry for it, or its dataset was prepared without that file; put the complete "
+                "file where docs/datasets.md says, and prepare the dataset again"
+            )
         return example["rootnet_box_px"], 1.0  # square and enlarged by 1.25 already; no InterHand2.6M box is padded
     if not example["box_known"]:
         raise ValueError("its dataset gives no box; set data.box_source=joints")

@@ -283,7 +283,7 @@ def test_rootnets_box_is_taken_as_it_is(marks):
     fields = crop_example(example, DataConfig(box_source="rootnet", box_pad_px=9.0, input_size_px=256), STRIDE)
     corners = fields["crop_from_image"] @ np.array([[40, 30, 1], [296, 286, 1]]).T
     np.testing.assert_allclose(corners[:, 1] - corners[:, 0], 256, atol=1e-4)
-    with pytest.raises(ValueError, match="without RootNet's output"):
+    with pytest.raises(ValueError, match="RootNet's output has no entry for it"):
         crop_example(marks, DataConfig(box_source="rootnet"), STRIDE)
 
 

@@ -125,6 +125,7 @@ class InterHand26M:
             )
         if not self.published:
             notes.append("no counts of these annotations are published: whether they are complete is unknown")
+        notes += [note for split in self._files if (note := self._without_rootnet(split))]
         with_fits = sum(int(self._table(split).fits["known"].any(1).sum()) for split in self._files)
         if not with_fits:
             notes.append("what hides a joint is unknown: there are no MANO fits")
@@ -164,6 +165,19 @@ class InterHand26M:
 
     def _table(self, split: str) -> Tables:
         return open_tables(self._tables[split])
+
+    def _without_rootnet(self, split: str) -> str:
+        """Return a sentence on the examples that RootNet's file of a split lacks; nothing where it has all or none."""
+        tables = self._table(split)
+        lacking = np.flatnonzero(tables.rootnet["known"] == 0)
+        if len(lacking) in (0, len(tables.rootnet)):
+            return ""
+        first = tables.images[lacking[0]]["file_name"].decode()
+        return (
+            f"RootNet's file of {split} lacks {len(lacking):,} of {len(tables.rootnet):,} examples, the first {first}: "
+            "what needs its boxes (data.box_source=rootnet) or depths (depth=rootnet) will refuse them; take a complete "
+            "file"
+        )
 
     def _by_complement(self) -> bool:
         files = self._files.values()

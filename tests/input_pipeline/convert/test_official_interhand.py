@@ -102,6 +102,9 @@ def test_rootnet_is_taken_where_it_is(source):
         x0, y0, x1, y1 = example["rootnet_box_px"]
         assert x1 - x0 == pytest.approx(y1 - y0, abs=1e-3)
         assert (x0 + x1) / 2 == pytest.approx((example["box_px"][0] + example["box_px"][2]) / 2, abs=1e-3)
+    (note,) = [note for note in source.notes if "RootNet" in note]
+    assert f"RootNet's file of test lacks 1 of {len(others) + 1} examples, the first " in note
+    assert first["key"].rpartition("/")[2] in note
 
 
 def test_the_same_examples_come_from_every_layout(tmp_path, source):
