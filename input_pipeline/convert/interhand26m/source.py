@@ -175,8 +175,8 @@ class InterHand26M:
         first = tables.images[lacking[0]]["file_name"].decode()
         return (
             f"RootNet's file of {split} lacks {len(lacking):,} of {len(tables.rootnet):,} examples, the first {first}: "
-            "what needs its boxes (data.box_source=rootnet) or depths (depth=rootnet) will refuse them; take a complete "
-            "file"
+            "what needs its boxes (data.box_source=rootnet) or depths (depth=rootnet) will refuse them; take a "
+            "complete file"
         )
 
     def _by_complement(self) -> bool:
