@@ -31,8 +31,7 @@ from occrobnet_jax.evaluation.evaluate import Evaluation, Interrupted, MustEnd, 
 from occrobnet_jax.evaluation.pictures import overlays
 from occrobnet_jax.files.paths import AnyPath, here, path_of
 from occrobnet_jax.parallel import hosts, platforms, watchdog
-from occrobnet_jax.parallel.mesh import describe, place_batch
-from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.parallel.mesh import describe
 from occrobnet_jax.parallel.preemption import Preemption
 from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_shared
 from occrobnet_jax.runs.bucket_checkpoints import AnyCheckpointWriter, checkpoint_writer
@@ -59,6 +58,7 @@ from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.profiler import profiled, steps_to_profile
 from occrobnet_jax.training.setup import Position, Run, build, compiled_meanwhile, restore_or_create
 from occrobnet_jax.training.tensorboard_run import check_installed
+from occrobnet_jax.types import Batch
 
 Metrics = dict[str, float]
 Evaluate = Callable[[dict[str, Any]], Evaluation]
@@ -107,7 +107,7 @@ def train(experiment: Experiment, workdir: AnyPath, profiled_steps: range = NO_S
         save = make_save(experiment, writer, checkpoints, began_with)
         validate = make_validate(evaluate, run, writer, checkpoints)
         make_up_evaluation(validate, experiment, state, start)
-        run = dataclasses.replace(run, train_step=train_step)
+        run = dataclasses.replace(run, train_step=train_step)  # type: ignore[arg-type]
         state, end = take_steps(run, state, start, batches, validate, writer, save, preemption.is_due)
         checkpoints.wait()  # before anybody is told that it is there
         if end.step < experiment.last_step:
@@ -178,7 +178,7 @@ def take_steps(
     window = MetricWindow(experiment.global_batch_size, run.step_at_peak_s)
     for step in range(start.step + 1, experiment.last_step + 1):
         with window.waiting():
-            batch = place(next(batches), run)
+            batch = Batch.of(next(batches))
         with jax.transfer_guard("disallow"):  # nothing but batches goes to the device, and nothing comes back
             state, metrics = run.train_step(state, batch)
         if len(window) and is_due(step - 1, experiment.log_every_steps):
@@ -215,12 +215,6 @@ def evaluation_is_due(experiment: Experiment, step: int) -> bool:
 def is_due(step: int, every_steps: int) -> bool:
     """Return whether `step` is one of every so many; 0 is never."""
     return every_steps > 0 and step % every_steps == 0
-
-
-def place(fields: dict[str, np.ndarray], run: Run) -> PackedBatch:
-    """Return the global batch on the devices; keys, which are text, stay here."""
-    packed = PackedBatch.of({name: value for name, value in fields.items() if name != "key"})
-    return typing.cast(PackedBatch, place_batch(packed, run.mesh))
 
 
 def open_batches(experiment: Experiment, start: Position) -> LocalBatches:

@@ -16,7 +16,7 @@ def flops_of(function: Any, *arguments: Any, items: int = 1) -> float | None:
     paper's network. The parts of a batch with `accumulation_steps` are a loop too; no benchmark has them.
 
     Args:
-        function: made by `jax.jit`.
+        function: made by `jax.jit`, or a `BatchProgram`.
         *arguments: of the function; their shapes count.
         items: that a call works through.
 

@@ -25,13 +25,12 @@ from benchmarks.networks import paper_experiment, synthetic_rows
 from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from occrobnet_jax.evaluation.evaluate import never
-from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.setup import Position, Run, build
 from occrobnet_jax.training.step import CompiledStep, compile_for
 from occrobnet_jax.types import Batch
-from train import open_writer, place, take_steps
+from train import open_writer, take_steps
 
 LIMIT_MS, BATCH_SIZE, STEPS, WORKERS = 2.0, 8, 200, 2
 
@@ -61,7 +60,7 @@ class Loop:
         experiment = dataclasses.replace(paper_experiment(BATCH_SIZE), stop_after_steps=STEPS, eval_every_steps=0)
         run, rows = build(experiment), synthetic_rows(BATCH_SIZE)
         self.batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        self.run = dataclasses.replace(run, train_step=_idle_step(run, place(self.batch, run)))
+        self.run = dataclasses.replace(run, train_step=_idle_step(run, Batch.of(self.batch)))
         self.num_arrays = len(jax.tree.leaves(run.state))
 
     def ms_a_step(self) -> float:
@@ -83,9 +82,9 @@ def _nothing(*_: object) -> None:
     """In place of evaluating and of saving."""
 
 
-def _idle_step(run: Run, batch: PackedBatch) -> CompiledStep:
+def _idle_step(run: Run, batch: Batch) -> CompiledStep:
     """A step that takes and returns what the real one does, and only counts."""
-    _, metrics = jax.eval_shape(run.train_step, run.state, batch)
+    _, metrics = run.train_step.trace(run.state, batch).out_info
 
     def idle(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         zeros = jax.tree.map(lambda number: jnp.zeros(number.shape, number.dtype), metrics)

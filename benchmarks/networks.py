@@ -20,8 +20,7 @@ from benchmarks.torch_mirror.weights import load
 from configs import synthetic
 from input_pipeline.synthetic.source import SyntheticHands
 from input_pipeline.transforms import crop_example
-from occrobnet_jax.parallel.compiler import fast_programs
-from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.parallel.compiler import fast_jit
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import experiment_from
 from occrobnet_jax.runs.experiment import Experiment
@@ -74,7 +73,7 @@ def forward_of(run: Run) -> Any:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Jitted with the options that every program of ours has which runs often."""
-    return jax.jit(function, compiler_options=fast_programs(jax.default_backend()))
+    return fast_jit(function, jax.default_backend())
 
 
 def mirror_of(experiment: Experiment, variables: dict[str, Any]) -> Mirror:
@@ -84,16 +83,11 @@ def mirror_of(experiment: Experiment, variables: dict[str, Any]) -> Mirror:
     return placed(mirror)
 
 
-def packed(batch: Batch) -> PackedBatch:
-    """As our step takes it."""
-    return jax.device_put(PackedBatch.of(jax.device_get(vars(batch))))
-
-
 class OurStep:
-    """Our training step; each call takes the state that the last one returned."""
+    """Our training step; each call takes the state that the last one returned, and a batch from the host."""
 
     def __init__(self, run: Run, state: TrainState, batch: Batch):
-        self.run, self.state, self.batch = run, state, packed(batch)
+        self.run, self.state, self.batch = run, state, jax.device_get(batch)
         self.metrics: StepMetrics | None = None
 
     def __call__(self) -> None:
@@ -147,7 +141,7 @@ def step_contestants(experiment: Experiment) -> tuple[Contestants, float | None]
     run, state = prepared(experiment)
     batch = synthetic_batch(experiment.global_batch_size)
     mirror = mirror_of(experiment, state.variables)
-    flops = flops_of(run.train_step, state, packed(batch))
+    flops = flops_of(run.train_step, state, jax.device_get(batch))
     eager = MirrorStep(experiment, mirror, batch, compiled=False)
     compiled = MirrorStep(experiment, copy.deepcopy(mirror), batch, compiled=True)
     return {"ours": OurStep(run, state, batch), "PyTorch eager": eager, "torch.compile": compiled}, flops

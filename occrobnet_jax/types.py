@@ -5,6 +5,10 @@ order), k posed joints (16), t keypoint tokens, l transformer layers, c classes.
 y down, z forward).
 """
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
@@ -13,7 +17,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 class Batch:
     """One batch of cropped examples; the fields that `input_pipeline` yields, under the same names.
 
-    Everything is in the frame of the augmented crop: `intrinsics` project `joints_cam_m` to `joints_px`.
+    On the host they are NumPy arrays; programs of the devices get them as JAX's. Everything is in the frame of the
+    augmented crop: `intrinsics` project `joints_cam_m` to `joints_px`.
     """
 
     image: UInt8[Array, "b h w 3"]  # RGB
@@ -42,6 +47,11 @@ class Batch:
     crop_from_image: Float[Array, "b 2 3"]  # affine, px of the photo to px of the crop
     example_index: Int[Array, " b"]  # row of the split
     is_real: Bool[Array, " b"]  # False for what fills up the last evaluation batch
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Batch":
+        """Return the batch of what `input_pipeline` yields; keys and other facts, which networks don't see, stay."""
+        return cls(**{field.name: fields[field.name] for field in dataclasses.fields(cls)})
 
 
 @struct.dataclass

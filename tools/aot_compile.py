@@ -24,7 +24,7 @@ from occrobnet_jax import command_line
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.summary import git_sha
-from occrobnet_jax.training.abstract_batch import abstract_batch
+from occrobnet_jax.training.blank_batch import blank_batch
 from occrobnet_jax.training.setup import Run, build
 from tools.tpu.collectives import Collective, collectives, on_activations
 from tools.tpu.hlo import num_bytes
@@ -49,7 +49,7 @@ def compile_report(experiment: Experiment, topology: str) -> tuple[Report, str]:
     """
     chip = chip_of(topology)
     run = build(experiment, tpu_devices(topology))
-    lowered = run.train_step.lower(run.state, abstract_batch(experiment, run.mesh))  # type: ignore[attr-defined]
+    lowered = run.train_step.trace(run.state, blank_batch(experiment)).lower()
     started = time.perf_counter()
     report = _setting(experiment, topology, run)
     try:

@@ -5,6 +5,7 @@ compared with (method: encode the truth as 1D heatmaps, decode their maxima at t
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -37,7 +38,7 @@ def bins_floor(experiment: Experiment, split: str) -> Metrics:
     data, size, mesh = experiment.data, experiment.global_batch_size, make_mesh(experiment.mesh)
     batches = eval_batches(data, split, heatmap_stride=experiment.model.heatmap_stride, global_batch_size=size)
     num_batches = math.ceil(split_size(data, split) / size)
-    perfect = jax.jit(lambda packed: perfect_pose(experiment, packed.unpacked()))
+    perfect = jax.jit(functools.partial(perfect_pose, experiment))
     chunks = in_chunks(gather(perfect, batches, num_batches, mesh, experiment.model.max_joint_keypoints))
     setting = Setting(data.input_size_px, mean_pose(open_split(data, data.train_split)), {})
     return compute_metrics(chunks, setting, seed=None)

@@ -9,24 +9,17 @@ import collections
 import gzip
 import json
 import re
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jax
-import numpy as np
 from absl import flags
 
-from input_pipeline.transforms import crop_example
 from occrobnet_jax import command_line
-from occrobnet_jax.inference.predictor import photo_example
-from occrobnet_jax.parallel.mesh import place_batch
-from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
-from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.training.setup import Run, build
+from occrobnet_jax.training.blank_batch import blank_batch
+from occrobnet_jax.training.setup import build
 
 STEPS = 3
 PARTS = (
@@ -62,28 +55,17 @@ def main(arguments: list[str]) -> None:
     experiment, folder = command_line.experiment_of(CONFIG), Path(OUTPUT.value)
     use_compilation_cache(experiment.compilation_cache_dir)
     run = build(experiment)
-    state, batch = run.create_state(), blank_batch(run)
+    state, batch = run.create_state(), blank_batch(experiment)
     print("compiling ...", flush=True)
-    step = run.train_step.lower(state, batch).compile()  # type: ignore[attr-defined]
-    state, _ = jax.block_until_ready(step(state, batch))
+    program = run.train_step.trace(state, batch).lower().compile().as_text()
+    state, _ = jax.block_until_ready(run.train_step(state, batch))
     with jax.profiler.trace(str(folder)):
         for _ in range(STEPS):
-            state, metrics = step(state, batch)
+            state, metrics = run.train_step(state, batch)
         jax.block_until_ready((state, metrics))
     newest = max(folder.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime)
-    print(table(time_of_parts(newest, parts_of_operations(step.as_text()))))
+    print(table(time_of_parts(newest, parts_of_operations(program))))
     print(f"trace: {newest}")
-
-
-def blank_batch(run: Run) -> PackedBatch:
-    """Grey photos on the devices."""
-    experiment: Experiment = run.experiment
-    photo = np.full((experiment.data.input_size_px,) * 2 + (3,), 128, np.uint8)
-    encoded = cv2.imencode(".png", photo)[1].tobytes()
-    example = photo_example(encoded, photo, "grey", None, None, experiment.data.box_scale)
-    row = crop_example(example, experiment.data, experiment.model.heatmap_stride)
-    fields = {name: np.stack([value] * experiment.global_batch_size) for name, value in row.items() if name != "key"}
-    return typing.cast(PackedBatch, place_batch(PackedBatch.of(fields), run.mesh))
 
 
 def parts_of_operations(program: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -31,16 +30,15 @@ from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.geometry.root_depth import PRIOR_DEPTH_M
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.parallel import hosts, watchdog
-from occrobnet_jax.parallel.compiler import fast_programs
-from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch, platform_of
-from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.parallel.batch_program import BatchProgram
+from occrobnet_jax.parallel.mesh import batch_sharding, check_batch_size, place_batch
 from occrobnet_jax.progress import progress
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import Variables
-from occrobnet_jax.types import Pose, Predictions
+from occrobnet_jax.types import Batch, Pose, Predictions
 
 MustEnd = Callable[[], bool]
-PredictStep = Callable[[Variables, PackedBatch], Pose]
+PredictStep = BatchProgram[Variables, Pose]
 Predict = Callable[[Variables], Iterator[Records]]
 
 
@@ -90,13 +88,12 @@ def _keeping(chunks: Iterable[Records], wanted: np.ndarray, kept: list[Records])
 
 
 def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> PredictStep:
-    """Return the compiled function from variables and a placed batch to poses, at the depth that the
+    """Return the compiled function from variables and a batch to poses, at the depth that the
     experiment says.
     """
     config, input_size_px = experiment.model, experiment.data.input_size_px
 
-    def predict(variables: Variables, packed: PackedBatch) -> Pose:
-        batch = packed.unpacked()
+    def predict(variables: Variables, batch: Batch) -> Pose:
         predictions = typing.cast(Predictions, model.apply(variables, batch.image, train=False))
         depth_m = None
         if experiment.root_depth == "ground_truth":
@@ -104,8 +101,7 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
             depth_m = jnp.where(batch.root_known, batch.root_cam_m[..., 2], PRIOR_DEPTH_M)
         return decode(predictions, batch.intrinsics, input_size_px, config, depth_m)
 
-    options = fast_programs(platform_of(mesh), experiment.xla_flags)
-    return jax.jit(predict, out_shardings=batch_sharding(mesh), compiler_options=options)
+    return BatchProgram(predict, mesh, experiment.xla_flags, result=batch_sharding(mesh))
 
 
 def make_predict(
@@ -175,7 +171,7 @@ def _has_split(data: DataConfig, split: str) -> bool:
 
 
 def gather(
-    predict: Callable[[PackedBatch], Pose],
+    predict: Callable[[Batch], Pose],
     batches: Iterator[dict[str, np.ndarray]],
     num_batches: int,
     mesh: Mesh,
@@ -188,7 +184,7 @@ def gather(
     devices are laid out. A host that is alone keeps them.
 
     Args:
-        predict: from a placed batch to poses.
+        predict: from a batch of this host's to poses of all hosts.
         batches: this host's; equally many and equally large on every host.
         num_batches: for the progress bar.
         mesh: that `predict` runs on.
@@ -203,7 +199,7 @@ def gather(
     def hand_in(fields: dict[str, np.ndarray]) -> tuple[dict[str, Array], dict[str, np.ndarray]]:
         facts = {name: fields.pop(name) for name in records_of.FACTS if name in fields}
         labels = {name: fields[name] for name in (*records_of.LABELS, "is_real")}
-        return columns(predict(place_batch(PackedBatch.of(fields), mesh))), labels | facts
+        return columns(predict(Batch.of(fields))), labels | facts
 
     shown = progress(batches, "evaluating", num_batches, is_shown=hosts.is_lead())
     for number, (on_devices, known) in enumerate(_one_behind(map(hand_in, shown))):

@@ -25,7 +25,7 @@ from occrobnet_jax.inference.finder import FoundHand, common_box, finder_view, f
 from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box, check_focal_px
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.models.finder import HandFinder
-from occrobnet_jax.parallel.compiler import fast_programs
+from occrobnet_jax.parallel.compiler import fast_jit
 from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.model_file import SUFFIX, read_model
@@ -197,18 +197,16 @@ def load_predictor(
     model, size_px = make_model(experiment), experiment.data.input_size_px
     check_variables(model, size_px, restored, source)
     variables = jax.device_put(restored.variables)
-    options = fast_programs(jax.default_backend(), experiment.xla_flags)
+    compiled = functools.partial(fast_jit, platform=jax.default_backend(), xla_flags=experiment.xla_flags)
 
-    @functools.partial(jax.jit, compiler_options=options)
+    @compiled
     def run(variables: dict, image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]) -> Pose:
         predictions = typing.cast(Predictions, model.apply(variables, image, train=False))
         return decode(predictions, intrinsics, size_px, experiment.model)
 
     find = None
     if experiment.model.finder_head:
-        find = functools.partial(
-            jax.jit(HandFinder(experiment.model, model.dtype).apply, compiler_options=options), variables
-        )
+        find = functools.partial(compiled(HandFinder(experiment.model, model.dtype).apply), variables)
     return Predictor(experiment, restored.step, functools.partial(run, variables), find)
 
 

@@ -3,7 +3,10 @@
 They are given with each program and not in XLA_FLAGS: there an option that a platform doesn't know aborts the process.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
 
 Options = dict[str, str | int]
 XlaFlags = Literal["default", "overlap", "deterministic"]
@@ -32,13 +35,25 @@ OVERLAP: dict[str, Options] = {
 DETERMINISTIC: dict[str, Options] = {"gpu": {"xla_gpu_deterministic_ops": True}}  # CPUs and TPUs are without it
 
 
-def fast_programs(platform: str, xla_flags: XlaFlags = "default") -> Options | None:
-    """Return options for programs that run often.
+def fast_jit(function: Callable[..., Any], platform: str, xla_flags: XlaFlags = "default", **layouts: Any) -> Any:
+    """Return `jax.jit` of a function that runs often.
 
     Args:
+        function: any that JAX can trace.
         platform: of the devices that will run it, as JAX names it.
         xla_flags: `config.xla_flags`.
+        **layouts: what else `jax.jit` takes.
     """
+    return jax.jit(function, compiler_options=fast_programs(platform, xla_flags), **layouts)
+
+
+def quick_jit(function: Callable[..., Any], platform: str, **layouts: Any) -> Any:
+    """Return `jax.jit` of a function that runs once, so that its compilation counts."""
+    return jax.jit(function, compiler_options=quick_compilation(platform), **layouts)
+
+
+def fast_programs(platform: str, xla_flags: XlaFlags = "default") -> Options | None:
+    """Return options for programs that run often."""
     if platform == "cpu":
         return CPU
     chosen: dict[str, dict[str, Options]] = {"overlap": OVERLAP, "deterministic": DETERMINISTIC}
@@ -46,7 +61,7 @@ def fast_programs(platform: str, xla_flags: XlaFlags = "default") -> Options | N
 
 
 def quick_compilation(platform: str) -> Options | None:
-    """Options for a program that runs once.
+    """Return options for a program that runs once.
 
     LLVM's optimisation of the random number generators of all parameters takes far longer than it saves: one minute
     against four seconds of the demo's start.

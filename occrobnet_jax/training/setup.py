@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from occrobnet_jax.files.paths import AnyPath
-from occrobnet_jax.parallel.compiler import quick_compilation
+from occrobnet_jax.parallel.compiler import quick_jit
 from occrobnet_jax.parallel.fsdp import as_they_are, gather_over
 from occrobnet_jax.parallel.mesh import check_batch_size, make_mesh, platform_of, state_sharding
 from occrobnet_jax.runs.experiment import Experiment
@@ -22,7 +22,7 @@ from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.recipe import check_weights
 from occrobnet_jax.runs.restore import restore_state
 from occrobnet_jax.runs.state import TrainState, create_state
-from occrobnet_jax.training.abstract_batch import abstract_batch
+from occrobnet_jax.training.blank_batch import blank_batch
 from occrobnet_jax.training.initialize import with_weights
 from occrobnet_jax.training.optimizer import make_optimizer
 from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
@@ -90,7 +90,7 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
         mesh=mesh,
         model=model,
         state=jax.tree.map(_with_sharding, shapes, placed),
-        create_state=jax.jit(create, out_shardings=placed, compiler_options=quick_compilation(platform_of(mesh))),
+        create_state=quick_jit(create, platform_of(mesh), out_shardings=placed),
         train_step=compile_for(
             mesh, make_train_step(experiment, model, optimizer, gather), placed, experiment.xla_flags
         ),
@@ -108,7 +108,7 @@ def compiled_meanwhile(run: Run) -> Iterator[None]:
     Raises:
         Exception: what the tracing raised, at once, or the compiler, at the body's end.
     """
-    traced = run.train_step.lower(run.state, abstract_batch(run.experiment, run.mesh))  # type: ignore[attr-defined]
+    traced = run.train_step.trace(run.state, blank_batch(run.experiment)).lower()
     pool = ThreadPoolExecutor(1, "compile")
     program = pool.submit(traced.compile)
     pool.shutdown(wait=False)

@@ -13,10 +13,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.models.ops.gradient_sums import gradient_sums
-from occrobnet_jax.parallel.compiler import XlaFlags, fast_programs
+from occrobnet_jax.parallel.batch_program import BatchProgram
+from occrobnet_jax.parallel.compiler import XlaFlags
 from occrobnet_jax.parallel.fsdp import Gather, as_they_are
-from occrobnet_jax.parallel.mesh import batch_sharding, platform_of, replicated
-from occrobnet_jax.parallel.packed_batch import PackedBatch
+from occrobnet_jax.parallel.mesh import replicated
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training import losses
@@ -29,7 +29,7 @@ FORCING_STREAM = 1  # of a step's random numbers
 
 Numbers = dict[str, Float[Array, ""]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
-CompiledStep = Callable[[TrainState, PackedBatch], tuple[TrainState, StepMetrics]]
+CompiledStep = BatchProgram[TrainState, tuple[TrainState, StepMetrics]]
 
 
 @struct.dataclass
@@ -91,17 +91,7 @@ def compile_for(
     With these layouts given, XLA finds the rest: it sums gradients over devices. The old state's memory is handed over
     to the new one.
     """
-
-    def train_step(state: TrainState, batch: PackedBatch) -> tuple[TrainState, StepMetrics]:
-        return step(state, batch.unpacked())
-
-    return jax.jit(
-        train_step,
-        in_shardings=(placed, batch_sharding(mesh)),
-        out_shardings=(placed, replicated(mesh)),
-        donate_argnums=0,
-        compiler_options=fast_programs(platform_of(mesh), xla_flags),
-    )
+    return BatchProgram(step, mesh, xla_flags, given=placed, result=(placed, replicated(mesh)), donates=True)
 
 
 def forced_share(experiment: Experiment, step: Int[Array, ""]) -> Float[Array, ""]:

@@ -29,11 +29,12 @@ from occrobnet_jax.training import setup
 from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.metric_writer import MetricWriter
 from occrobnet_jax.training.setup import Position
+from occrobnet_jax.types import Batch
 from tests.faults.stand_in import StandIn, train_step_of
 from tests.runs.test_wandb_run import as_dict, read_run
 from tests.support.fake_datasets import write_fake_dataset
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
-from train import make_up_evaluation, make_validate, measure, place, prepare, take_steps, train
+from train import make_up_evaluation, make_validate, measure, prepare, take_steps, train
 
 START = Position(0, 0)
 MODEL = dataclasses.replace(LEAN_MODEL, dropout=0.1)
@@ -167,7 +168,7 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation(exper
 
         return noted
 
-    monkeypatch.setattr("train.place", noting("batch", place))
+    monkeypatch.setattr("train.Batch", SimpleNamespace(of=noting("batch", Batch.of)))
     monkeypatch.setattr("train.measure", noting("evaluation", measure))
     monkeypatch.setattr(CheckpointWriter, "save", noting("save", CheckpointWriter.save))
     jax.monitoring.register_event_duration_secs_listener(count)
@@ -297,7 +298,7 @@ class Loop:
         run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step, step_at_peak_s=None)
         writer = MetricWriter(self.workdir, WandbConfig(), {}, step=start.step, last_step=9, is_lead=True)
         with writer, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("train.place", lambda fields, run: fields)
+            patch.setattr("train.Batch", SimpleNamespace(of=lambda fields: fields))
             state: Any = State(start.step)
             validate = make_validate(self.evaluate, run, writer, self)  # type: ignore[arg-type]
             make_up_evaluation(validate, self.experiment, state, start)

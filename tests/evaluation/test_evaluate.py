@@ -26,13 +26,12 @@ from occrobnet_jax.evaluation.pictures import overlays, typical_and_worst
 from occrobnet_jax.evaluation.report import CARDS, _cards
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh
-from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.history import read_history
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.restore import restore_variables
 from occrobnet_jax.skeleton import LEFT, RIGHT
-from occrobnet_jax.types import Pose
+from occrobnet_jax.types import Batch, Pose
 from tests.support.fake_datasets import fake_example, write_fake_dataset
 from tests.support.fake_records import perfect_pose, perfect_records
 from tests.support.fake_runs import tiny_experiment, write_run
@@ -58,8 +57,8 @@ def workdir(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     return workdir
 
 
-def know_everything(packed: PackedBatch) -> Pose:
-    fields = perfect_pose({name: np.asarray(value) for name, value in vars(packed.unpacked()).items()})
+def know_everything(batch: Batch) -> Pose:
+    fields = perfect_pose({name: np.asarray(value) for name, value in vars(batch).items()})
     return Pose(**{name: jnp.asarray(value) for name, value in fields.items()})
 
 
@@ -89,9 +88,9 @@ def test_devices_have_the_next_batch_before_the_last_one_is_read(
 ) -> None:
     events = []
 
-    def predict(packed: PackedBatch) -> Pose:
+    def predict(batch: Batch) -> Pose:
         events.append("predict")
-        return know_everything(packed)
+        return know_everything(batch)
 
     def fetch(tree: dict[str, jax.Array]) -> dict[str, np.ndarray]:
         events.append("fetch")

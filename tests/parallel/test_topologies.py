@@ -16,13 +16,12 @@ from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import train_batches
 from occrobnet_jax.parallel.fsdp import gather_over
 from occrobnet_jax.parallel.mesh import MeshConfig, make_mesh, place_batch, state_sharding
-from occrobnet_jax.parallel.packed_batch import PackedBatch
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training.setup import build
 from occrobnet_jax.training.step import compile_for, make_train_step
-from occrobnet_jax.types import Keypoints
+from occrobnet_jax.types import Batch, Keypoints
 from tests.support.fake_datasets import write_fake_dataset
 from tests.support.fake_runs import drawn_variables
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
@@ -60,7 +59,7 @@ def outcomes(experiment: Experiment) -> Callable[[str], Outcome]:
     The optimiser is gradient descent: Adam turns the rounding errors of gradients that should be zero into steps.
     """
     batches = train_batches(experiment.data, heatmap_stride=4, global_batch_size=8, seed=0)
-    fields = {name: value for name, value in next(batches).items() if name != "key"}
+    batch = Batch.of(next(batches))
     batches.close()  # type: ignore[attr-defined]
     model = make_model(experiment)
     descent = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.01))
@@ -77,14 +76,15 @@ def outcomes(experiment: Experiment) -> Callable[[str], Outcome]:
     def outcome(config: MeshConfig, devices: list[jax.Device]) -> Outcome:
         mesh = make_mesh(config, devices)
         layout = state_sharding(first, mesh, config.fsdp_min_elements)
-        state, placed, losses = jax.device_put(first, layout), place_batch(PackedBatch.of(fields), mesh), []
+        state, losses = jax.device_put(first, layout), []
         step = make_train_step(experiment, model, descent, gather_over(mesh, layout.params, jnp.float32))
-        train_step = compile_for(mesh, step, layout).lower(state, placed).compile()
+        train_step = compile_for(mesh, step, layout)
+        program = train_step.trace(state, batch).lower().compile().as_text()
         for _ in range(STEPS):
-            state, metrics = train_step(state, placed)
+            state, metrics = train_step(state, batch)
             losses.append(metrics.numbers()["loss"])
-        heatmap, keypoints = look(state.variables, placed.maps["image"])
-        return Outcome(losses, np.asarray(heatmap), keypoint_sets(keypoints), collectives(train_step.as_text()))
+        heatmap, keypoints = look(state.variables, place_batch(batch.image, mesh))
+        return Outcome(losses, np.asarray(heatmap), keypoint_sets(keypoints), collectives(program))
 
     @functools.cache
     def of(name: str) -> Outcome:

@@ -9,7 +9,7 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.training.abstract_batch import abstract_batch
+from occrobnet_jax.training.blank_batch import blank_batch
 from occrobnet_jax.training.setup import build
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 from tools.profile_step import NO_PART, PARTS, part_of, parts_of_operations, time_of_parts
@@ -25,7 +25,7 @@ def lowered(shallow_resnet18: None) -> jax.stages.Lowered:
     """A step; nothing is compiled."""
     experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
     run = build(experiment, jax.devices()[:1])
-    return run.train_step.lower(run.state, abstract_batch(experiment, run.mesh))  # type: ignore[attr-defined]
+    return run.train_step.trace(run.state, blank_batch(experiment)).lower()
 
 
 @pytest.fixture(scope="module")
