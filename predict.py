@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from absl import flags
 from jaxtyping import UInt8
-from tqdm import tqdm
 
 from occrobnet_jax import command_line
 from occrobnet_jax.drawing.overlay import encode_png
@@ -26,6 +25,7 @@ from occrobnet_jax.inference.inputs import Box, check_focal_px, find_images, out
 from occrobnet_jax.inference.predictor import IN_THE_BOX, Photo, Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
 from occrobnet_jax.parallel import platforms
+from occrobnet_jax.progress import progress
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
 from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
@@ -55,7 +55,8 @@ def predict(
     prepare_output(output)
     predictor = load_predictor(checkpoint, step, hand_model)
     entries: list[dict[str, Any]] = []
-    for image, name in zip(tqdm(images, unit="image", disable=len(images) == 1), output_names(images), strict=True):
+    shown = progress(images, "predicting", len(images), unit="image", is_shown=len(images) > 1)
+    for image, name in zip(shown, output_names(images), strict=True):
         try:
             entries.append(predict_one(predictor, image, output / name, checkpoint, box, focal_px))
         except ValueError as error:

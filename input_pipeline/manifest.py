@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from input_pipeline.manifest_file import MANIFEST_FILE, file_facts, hash_lines, read_manifest
 from input_pipeline.staging import local_data_dir
 from occrobnet_jax.files.paths import AnyPath, size_of
+from occrobnet_jax.progress import progress
 
 SHARD = ".array_record-"  # in the name of each
 
@@ -52,7 +52,7 @@ def dataset_folder(data_dir: str | AnyPath, name: str) -> Path:
         raise ValueError(f"there is no prepared dataset in {root / name}: {error}") from error
 
 
-def verify(folder: AnyPath, *, progress: bool = True) -> list[str]:
+def verify(folder: AnyPath, *, show_progress: bool = True) -> list[str]:
     """Compare a dataset's files with its manifest; return a sentence for each that is missing or changed."""
     try:
         manifest = read_manifest(folder)
@@ -60,7 +60,7 @@ def verify(folder: AnyPath, *, progress: bool = True) -> list[str]:
         return [str(error)]
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     found = []
-    with tqdm(total=len(shards), unit="shard", desc="verify", disable=not progress) as bar:
+    with progress(None, "verify", len(shards), unit="shard", is_shown=show_progress) as bar:
         for expected in (*manifest["files"], *shards):
             found += _changes(folder / expected["file"], expected)
             bar.update("examples" in expected)

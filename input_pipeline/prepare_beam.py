@@ -7,6 +7,7 @@ the shards that are there. Needs the environment of requirements/beam.txt; witho
 in this process.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from input_pipeline.convert.shards import finish, missing_shards, start, write_s
 from input_pipeline.convert.sources import Source
 from input_pipeline.prepare import make_source, parse_options, remove_index
 from occrobnet_jax.files.paths import local_path_of
+from occrobnet_jax.user_errors import exit_status
 
 
 def write_dataset_with_beam(source: Source, data_dir: Path, beam_arguments: Sequence[str] = ()) -> Path:
@@ -38,18 +40,16 @@ def write_dataset_with_beam(source: Source, data_dir: Path, beam_arguments: Sequ
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, write the dataset, print what is there. Returns the exit status."""
+    """Parse the command line, write the dataset, print what is there; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     own, beams = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
-    options = parse_options(own)
-    try:
-        folder = write_dataset_with_beam(make_source(options), local_path_of(options.data_dir), beams)
-        remove_index(options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(_prepare, parse_options(own), beams)
+
+
+def _prepare(options: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+    folder = write_dataset_with_beam(make_source(options), local_path_of(options.data_dir), beam_arguments)
+    remove_index(options)
     print(f"{folder}\n{report(folder)}")
-    return 0
 
 
 if __name__ == "__main__":

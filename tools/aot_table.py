@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.user_errors import exit_status
 
 FILE = Path("benchmarks/aot.csv")
 CONFIG = "configs/interhand26m.py"
@@ -160,17 +161,17 @@ def _commit(row: Row) -> str:
     return re.sub(r"^([0-9a-f]{7})[0-9a-f]*", r"\1", row["commit"])
 
 
-def main() -> None:
-    """Compile what is missing, one by one, and print the tables."""
+def main() -> int:
+    """Compile what is missing, one by one, and print the tables; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=FILE)
     parser.add_argument("--only", default="", help="part of the names of the cases to compile")
     parser.add_argument("--show", action="store_true", help="compile nothing")
-    options = parser.parse_args()
-    try:
-        rows = read_rows(options.file) if options.show else compile_missing(options.file, options.only)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    return exit_status(_show, parser.parse_args())
+
+
+def _show(options: argparse.Namespace) -> None:
+    rows = read_rows(options.file) if options.show else compile_missing(options.file, options.only)
     print(table(rows[name] for name, _ in cases() if name in rows))
     switched = [rows[name] for name in (SWITCHED, *dict(switch_cases())) if name in rows]
     print("\n" + switch_table(switched))
@@ -191,4 +192,4 @@ def compile_missing(path: Path, only: str) -> dict[str, Row]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from occrobnet_jax.user_errors import exit_status
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that isn't installed
 
 import jax
@@ -86,21 +88,20 @@ def _write(workdir: Path, experiment: Experiment, variables: dict, began_with: s
     write_config(workdir, config_of(experiment))
 
 
-def main() -> None:
-    """Command line."""
+def main() -> int:
+    """Import what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=local_path_argument, help="snapshot of Keypoint Transformer, .pth.tar")
     parser.add_argument("--workdir", type=local_path_argument, required=True, help="new folder for the checkpoint")
     parser.add_argument(
         "--mano", type=local_path_argument, help="folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, for the angles kind"
     )
-    options = parser.parse_args()
-    try:
-        lines = import_file(options.file, options.workdir, options.mano)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print("\n".join([*lines, str(options.workdir)]))
+    return exit_status(_import, parser.parse_args())
+
+
+def _import(options: argparse.Namespace) -> None:
+    print(*import_file(options.file, options.workdir, options.mano), options.workdir, sep="\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

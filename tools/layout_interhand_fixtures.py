@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from occrobnet_jax.user_errors import exit_status
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that isn't installed
 
 from input_pipeline.convert.interhand26m.layout import FILES
@@ -54,19 +56,19 @@ def _write(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
-def main() -> None:
-    """Command line."""
+def main() -> int:
+    """Lay out what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("OCCROBNET_FIXTURES", REPOSITORY.parent / "shared" / "fixtures"))
     parser.add_argument("--fixtures", type=Path, default=default, help="folder that holds interhand2.6m/")
     parser.add_argument("--output", type=Path, required=True, help="raw folder for input_pipeline.prepare")
-    flags = parser.parse_args()
-    try:
-        count = lay_out(flags.fixtures / "interhand2.6m", flags.output)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"{count} images in {flags.output}")
+    return exit_status(_lay_out, parser.parse_args())
+
+
+def _lay_out(options: argparse.Namespace) -> None:
+    count = lay_out(options.fixtures / "interhand2.6m", options.output)
+    print(f"{count} images in {options.output}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from occrobnet_jax import command_line
 from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.inference.finder import overlap
 from occrobnet_jax.inference.inputs import find_images
 from occrobnet_jax.inference.predictor import Prediction, Predictor, load_predictor
+from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, OPENPOSE, permutation
 from tools.photo_labels import MAX_LABELS_BYTES
 
@@ -71,7 +71,7 @@ def labelled_outcomes(predictor: Predictor, labels: Path, sets: Sequence[str]) -
     for label in json.loads(read_bytes(labels, MAX_LABELS_BYTES)):
         if label["set"] in sets:
             photos[label["image"]].append(label)
-    for image, hands in tqdm(sorted(photos.items()), unit="photo"):
+    for image, hands in progress(sorted(photos.items()), "photos", len(photos), unit="photo"):
         predictions = predictor(labels.parent / "images" / image)
         yield from ((label["set"], outcome(label, predictions)) for label in hands)
 
@@ -88,7 +88,9 @@ def main(arguments: list[str]) -> None:
         print(report(name, outcomes))
     if WITHOUT_HANDS.value:
         images = find_images([WITHOUT_HANDS.value])
-        alarms = sum(bool(predictor(image)) for image in tqdm(images, unit="photo"))
+        alarms = sum(
+            bool(predictor(image)) for image in progress(images, "photos without hands", len(images), unit="photo")
+        )
         print(f"photos without hands: {len(images)}, with a hand found {alarms / len(images):.3f}")
 
 

@@ -123,7 +123,7 @@ def measure(folder: Path, num_frames: int, num_processes: int, index_only: bool)
     result: dict[str, Any] = {"frames": num_frames, "processes": num_processes}
     result |= {"index_s": round(time.perf_counter() - started, 1)}
     if not index_only:
-        write_dataset(source, folder / "data", num_processes, progress=False)
+        write_dataset(source, folder / "data", num_processes, show_progress=False)
         wall_s, processor_s = time.perf_counter() - started, _processor_s() - used
         result |= {"wall_s": round(wall_s, 1), "processor_s": round(processor_s, 1)}
         result |= {"frames_per_s": round(num_frames / wall_s), "frames_per_s_and_core": round(num_frames / processor_s)}

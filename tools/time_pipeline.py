@@ -98,7 +98,7 @@ def main() -> None:
     photo = options.photo.read_bytes() if options.photo else generated_photo()
     options.folder.mkdir(parents=True)
     try:
-        write_dataset(Photos(photo), options.folder, 1, progress=False)
+        write_dataset(Photos(photo), options.folder, 1, show_progress=False)
         config = interhand26m.get_config()
         config.data.data_dir, config.data.num_workers = str(options.folder), 0
         stored = sum(path.stat().st_size for path in options.folder.rglob("*array_record*"))

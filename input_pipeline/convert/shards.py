@@ -19,7 +19,6 @@ from typing import Any
 import cv2
 import numpy as np
 from array_record.python import array_record_module
-from tqdm import tqdm
 
 from input_pipeline.convert.image_check import check_image
 from input_pipeline.convert.manifest import MAX_EXAMPLES_NAMED, write_json
@@ -29,6 +28,7 @@ from input_pipeline.manifest_file import MANIFEST_FILE, file_facts
 from input_pipeline.records import encode_record
 from input_pipeline.schema import Example, validate_example
 from occrobnet_jax.files.readers import read_json
+from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import VISIBILITY
 
 _SHARDS_PER_SPLIT = 64
@@ -54,7 +54,7 @@ class Shard:
         return self.path.exists() and self.facts_path.exists()
 
 
-def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, progress: bool = True) -> Path:
+def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, show_progress: bool = True) -> Path:
     """Write what is missing of a source's shards and return the dataset's folder, `data_dir/NAME/VERSION`.
 
     Raises:
@@ -64,7 +64,7 @@ def write_dataset(source: Source, data_dir: str | Path, num_processes: int = 1, 
     folder = start(source, data_dir)
     missing = missing_shards(source, folder)
     total = sum(source.splits.values())
-    with tqdm(total=total, unit="example", desc=source.name, disable=not progress) as bar:
+    with progress(None, source.name, total, unit="example", is_shown=show_progress) as bar:
         bar.update(total - sum(len(shard.rows) for shard in missing))
         for count in _written(source, missing, num_processes):
             bar.update(count)

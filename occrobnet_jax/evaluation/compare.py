@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.evaluation.commands import command_parser
 from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predictions
 from occrobnet_jax.evaluation.metrics.measures import Tally
 from occrobnet_jax.evaluation.metrics.paired import differences
@@ -24,6 +24,7 @@ from occrobnet_jax.evaluation.metrics.published import PUBLISHED, Published
 from occrobnet_jax.evaluation.metrics.scores import as_json, is_of_a_joint, score_all
 from occrobnet_jax.files.paths import AnyPath, path_argument
 from occrobnet_jax.files.readers import read_json
+from occrobnet_jax.user_errors import exit_status
 
 PREDICTIONS = "predictions.npz"
 IDENTITY = {

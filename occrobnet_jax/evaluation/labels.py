@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 
 from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import eval_batches, split_size
-from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.evaluation.commands import command_parser
 from occrobnet_jax.evaluation.formats import records_file
 from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records, Setting
 from occrobnet_jax.evaluation.metrics.switches import data_switches
 from occrobnet_jax.files.paths import path_argument
 from occrobnet_jax.progress import progress
+from occrobnet_jax.user_errors import exit_status
 
 BATCH = 64
 STRIDE = 2  # of the segmentation, of which only the object's share is kept

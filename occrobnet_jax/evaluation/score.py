@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.evaluation.commands import command_parser
 from occrobnet_jax.evaluation.formats.object_models import read_object_models
 from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_ids, read_predictions
 from occrobnet_jax.evaluation.metrics.hand_size import of_hands_size
@@ -19,6 +19,7 @@ from occrobnet_jax.evaluation.metrics.protocols.conventions import Extras
 from occrobnet_jax.evaluation.metrics.scores import SEED, Result, as_lines, score_all, write_scores
 from occrobnet_jax.files.hashes import file_sha256
 from occrobnet_jax.files.paths import local_path_argument, path_argument
+from occrobnet_jax.user_errors import exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,12 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.evaluation.commands import command_parser
 from occrobnet_jax.evaluation.formats.predictions_file import MAX_LIST_BYTES
 from occrobnet_jax.evaluation.formats.records_file import load
 from occrobnet_jax.evaluation.formats.submissions import ROOTS, SERVERS, submission_of, write_submission
 from occrobnet_jax.files.paths import AnyPath, path_argument
 from occrobnet_jax.files.readers import read_bytes
+from occrobnet_jax.user_errors import exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

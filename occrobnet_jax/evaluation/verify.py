@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from occrobnet_jax.evaluation.card import CARD, checked_parts, contradictions
-from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.evaluation.commands import command_parser
 from occrobnet_jax.files.paths import path_argument
+from occrobnet_jax.user_errors import exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 
 import ijson
 import numpy as np
-from tqdm import tqdm
+
+from occrobnet_jax.progress import progress
 
 MAX_DEPTH = 32  # the parser below needs memory with the square of it
 _BUFFER_BYTES = 2**18
@@ -18,28 +19,31 @@ _STEP = np.zeros(256, np.int8)  # what a character does to the depth
 _STEP[[ord("["), ord("{")]], _STEP[[ord("]"), ord("}")]] = 1, -1
 
 
-def json_items(path: Path, key: str, *, progress: bool = False) -> Iterator[Any]:
+def json_items(path: Path, key: str, *, show_progress: bool = False) -> Iterator[Any]:
     """Return the elements of the list under `key` of the outermost dictionary, one after the other; "" is the outermost
     list.
 
     Raises:
         ValueError: the file can't be read or isn't JSON.
     """
-    yield from _parsed(path, lambda stream: ijson.items(stream, f"{key}.item".lstrip("."), use_float=True), progress)
+    yield from _parsed(
+        path, lambda stream: ijson.items(stream, f"{key}.item".lstrip("."), use_float=True), show_progress
+    )
 
 
-def json_entries(path: Path, *, progress: bool = False) -> Iterator[tuple[str, Any]]:
+def json_entries(path: Path, *, show_progress: bool = False) -> Iterator[tuple[str, Any]]:
     """Return the entries of the outermost dictionary, one after the other.
 
     Raises:
         ValueError: the file can't be read or isn't JSON.
     """
-    yield from _parsed(path, lambda stream: ijson.kvitems(stream, "", use_float=True), progress)
+    yield from _parsed(path, lambda stream: ijson.kvitems(stream, "", use_float=True), show_progress)
 
 
-def _parsed(path: Path, parse: Any, progress: bool) -> Iterator[Any]:
+def _parsed(path: Path, parse: Any, show_progress: bool) -> Iterator[Any]:
     try:
-        with path.open("rb") as file, _bar(path, progress) as bar:
+        size = path.stat().st_size
+        with path.open("rb") as file, progress(None, path.name, size, unit="B", is_shown=show_progress) as bar:
             yield from parse(_Guarded(path, file, bar))
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror or error}") from error
@@ -48,15 +52,10 @@ def _parsed(path: Path, parse: Any, progress: bool) -> Iterator[Any]:
         raise ValueError(f"{path} is not valid JSON, perhaps an incomplete download: {reason}") from error
 
 
-def _bar(path: Path, progress: bool) -> tqdm:
-    total = path.stat().st_size
-    return tqdm(total=total, unit="B", unit_scale=True, desc=path.name, disable=not progress, leave=False)
-
-
 class _Guarded:
     """A file that refuses to nest deeply, and moves a progress bar; numbers that are none become null."""
 
-    def __init__(self, path: Path, file: BinaryIO, bar: tqdm) -> None:
+    def __init__(self, path: Path, file: BinaryIO, bar: Any) -> None:
         self._path, self._file, self._bar = path, file, bar
         self._depth, self._in_string, self._kept = 0, False, b""
         self._is_first, self._rest = True, b""

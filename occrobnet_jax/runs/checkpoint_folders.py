@@ -15,6 +15,7 @@ from absl import logging
 from occrobnet_jax.files.copies import move, remove
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_argument, reaching
 from occrobnet_jax.runs.checksums import is_sealed
+from occrobnet_jax.user_errors import exit_status
 
 FOLDER = "checkpoints"
 STEP = re.compile(r"0|[1-9][0-9]{0,8}")  # a checkpoint's name
@@ -64,15 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the newest step of the workdir that the command line names; return the exit status."""
     parser = argparse.ArgumentParser("python -m occrobnet_jax.runs.checkpoint_folders", description=__doc__)
     parser.add_argument("workdir", type=path_argument, metavar="DIR")
-    workdir = parser.parse_args(arguments).workdir
-    try:
-        with reaching(workdir):
-            steps = checkpoint_steps(workdir)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(*steps[-1:])
-    return 0
+    return exit_status(_print_newest, parser.parse_args(arguments).workdir)
+
+
+def _print_newest(workdir: AnyPath) -> None:
+    with reaching(workdir):
+        print(*checkpoint_steps(workdir)[-1:])
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def test_files_larger_than_the_buffer_are_followed_through_their_strings(file):
     names = ["[" * 7 + '"{' * 3 + "\\" * (number % 4) for number in range(30_000)]
     file.write_text(json.dumps({"images": names}))
     assert file.stat().st_size > 2 * 2**18
-    assert list(json_items(file, "images", progress=True)) == names
+    assert list(json_items(file, "images", show_progress=True)) == names
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tests.support.fake_datasets import write_fake_dataset
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    return write_dataset(Numbers(), tmp_path_factory.mktemp("written"), progress=False)
+    return write_dataset(Numbers(), tmp_path_factory.mktemp("written"), show_progress=False)
 
 
 @pytest.fixture
@@ -45,21 +45,21 @@ def test_a_complete_dataset_has_a_hash_and_nothing_lacking(folder, tmp_path):
     for split in manifest["splits"].values():
         for shard in split["shards"]:
             assert (folder / shard["file"]).stat().st_size == shard["bytes"]
-    assert verify(folder, progress=False) == []
+    assert verify(folder, show_progress=False) == []
     assert sorted(path.name for path in folder.iterdir() if ".array_record-" not in path.name) == [
         *("dataset_info.json", "features.json", "manifest.json", "settings.json")
     ]
 
 
 def test_the_hash_tells_content_apart(folder, tmp_path):
-    same = write_dataset(Numbers(settings={"other": 1}), tmp_path / "same", progress=False)
-    fewer = write_dataset(Numbers(splits={"train": 449, "val": 3}), tmp_path / "fewer", progress=False)
+    same = write_dataset(Numbers(settings={"other": 1}), tmp_path / "same", show_progress=False)
+    fewer = write_dataset(Numbers(splits={"train": 449, "val": 3}), tmp_path / "fewer", show_progress=False)
     hashes = [json.loads((each / "manifest.json").read_text())["content_sha256"] for each in (folder, same, fewer)]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_several_datasets_have_one_manifest(folder, tmp_path):
-    write_dataset(Numbers(name="others", version="2.0.0"), tmp_path, progress=False)
+    write_dataset(Numbers(name="others", version="2.0.0"), tmp_path, show_progress=False)
     both, reverse = dataset_manifest(tmp_path, "numbers+others"), dataset_manifest(tmp_path, "others+numbers")
     assert both["version"] == "1.2.3+2.0.0"
     assert len({both["content_sha256"], dataset_manifest(tmp_path, "numbers")["content_sha256"]}) == 2
@@ -90,7 +90,7 @@ SHARD = "numbers-train.array_record-00001-of-00004"
 )
 def test_every_changed_file_is_found(folder, name, damage, message):
     damage(folder / name)
-    (sentence,) = verify(folder, progress=False)
+    (sentence,) = verify(folder, show_progress=False)
     assert sentence.startswith(f"{folder / name} {message}")
 
 
@@ -100,12 +100,12 @@ def test_every_changed_file_is_found(folder, name, damage, message):
 def test_an_altered_manifest_is_found(folder, tmp_path, change):
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    (sentence,) = verify(folder, progress=False)
+    (sentence,) = verify(folder, show_progress=False)
     assert "manifest.json was altered or damaged" in sentence
     with pytest.raises(ValueError, match="was altered or damaged"):
         dataset_manifest(tmp_path, "numbers")
     path.unlink()
-    assert "manifest.json can't be read" in verify(folder, progress=False)[0]
+    assert "manifest.json can't be read" in verify(folder, show_progress=False)[0]
 
 
 ELSEWHERE = {"file": "../x", "examples": 1, "content_sha256": "", "bytes": 1, "sha256": "a"}
@@ -129,7 +129,7 @@ def test_a_manifest_of_another_form_is_one_sentence_though_its_hashes_are_right(
         manifest["content_sha256"] = content_hash(manifest["splits"])
     manifest["manifest_sha256"] = own_hash(manifest)
     path.write_text(json.dumps(manifest))
-    (sentence,) = verify(folder, progress=False)
+    (sentence,) = verify(folder, show_progress=False)
     assert "manifest.json was altered or damaged" in sentence
     with pytest.raises(ValueError, match="was altered or damaged"):
         dataset_manifest(tmp_path, "numbers")
@@ -138,7 +138,7 @@ def test_a_manifest_of_another_form_is_one_sentence_though_its_hashes_are_right(
 def test_a_shard_that_is_not_listed_is_told(folder):
     extra = folder / SHARD.replace("00001-of", "00009-of")
     shutil.copy(folder / SHARD, extra)
-    assert verify(folder, progress=False) == [f"{extra} is a shard that the manifest doesn't list"]
+    assert verify(folder, show_progress=False) == [f"{extra} is a shard that the manifest doesn't list"]
 
 
 def test_two_conversions_of_one_dataset_at_once_are_refused(tmp_path, capsys):
@@ -232,7 +232,7 @@ def _wait_for_a_part(process: subprocess.Popen, data: Path, number: int) -> None
 def _converted(raw: Path, data: Path) -> tuple[dict[str, bytes], str]:
     assert _start(raw, data).wait() == 0
     folder = data / "interhand26m" / "1.0.0"
-    assert verify(folder, progress=False) == []
+    assert verify(folder, show_progress=False) == []
     assert sorted(path.name for path in data.iterdir()) == ["interhand26m"]
     shards = {path.name: path.read_bytes() for path in folder.iterdir()}
     return shards, dataset_manifest(data, "interhand26m")["content_sha256"]

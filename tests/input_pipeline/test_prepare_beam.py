@@ -20,7 +20,7 @@ def test_beam_writes_the_same_dataset(tmp_path, capsys):
         assert convert(options) == 0
         assert "train+val: 10 examples" in capsys.readouterr().out
     folder = tmp_path / "beam" / "h2o3d" / "1.1.0"
-    assert verify(folder, progress=False) == []
+    assert verify(folder, show_progress=False) == []
     assert dataset_manifest(tmp_path / "beam", "h2o3d") == dataset_manifest(tmp_path / "plain", "h2o3d")
     assert prepare_beam(options) == 0  # nothing is left to do
 

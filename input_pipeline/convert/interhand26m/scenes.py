@@ -42,14 +42,14 @@ def _camera(content: Any, capture: str, camera: str, path: Path) -> tuple[np.nda
 
 
 def read_moments(
-    files: SplitFiles, images: np.ndarray, damage: dict[str, str], progress: bool
+    files: SplitFiles, images: np.ndarray, damage: dict[str, str], show_progress: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """3D joints and MANO fits of the images' frames, and each image's row among them."""
     used, rows = np.unique(images[["capture", "frame"]], return_inverse=True)
     keys = {(str(capture), str(frame)): number for number, (capture, frame) in enumerate(used.tolist())}
     moments, fits = np.zeros(len(used), MOMENTS), np.zeros((len(used), NUM_HANDS), FITS)
     missing = dict(keys)
-    for key, record in _frames(files.joint_3d, keys, progress):
+    for key, record in _frames(files.joint_3d, keys, show_progress):
         missing.pop(key, None)
         try:
             moments[keys[key]] = _moment(record, files.joint_3d, "/".join(key))
@@ -58,7 +58,7 @@ def read_moments(
     for key, number in missing.items():
         note_damage(damage, str(number), f"{files.joint_3d} has no entry {'/'.join(key)}")
     if files.mano is not None:
-        for key, record in _frames(files.mano, keys, progress):
+        for key, record in _frames(files.mano, keys, show_progress):
             try:
                 fits[keys[key]] = [_fit(record, hand, files.mano, "/".join(key)) for hand in ("right", "left")]
             except ValueError as error:
@@ -66,9 +66,9 @@ def read_moments(
     return moments, fits, rows.astype(np.int32)
 
 
-def _frames(path: Path, keys: dict[tuple[str, str], int], progress: bool) -> Iterator[tuple[tuple[str, str], Any]]:
+def _frames(path: Path, keys: dict[tuple[str, str], int], show_progress: bool) -> Iterator[tuple[tuple[str, str], Any]]:
     """(capture, frame) and content of those that are wanted."""
-    for capture, frames in json_entries(path, progress=progress):
+    for capture, frames in json_entries(path, show_progress=show_progress):
         if not isinstance(frames, dict):
             raise ValueError(f"{path}: {capture} is no dictionary of frames")
         for frame, record in frames.items():

@@ -50,7 +50,7 @@ class InterHand26M:
         ids: folder with the lists of annotation ids that v1.0 needs for a subset.
         mano: folder with the user's MANO files; without them the fits can't be brought into the camera's frame, and
             nothing tells which joints are hidden.
-        progress: whether to show how far reading is.
+        show_progress: whether to show how far reading is.
 
     Raises:
         ValueError: nothing of the expected layout is in `raw`, or an annotation file is damaged as a whole.
@@ -65,7 +65,7 @@ class InterHand26M:
         subset: str = "all",
         ids: Path | None = None,
         mano: Path | None = None,
-        progress: bool = False,
+        show_progress: bool = False,
     ) -> None:
         if fps not in FRAME_RATES or subset not in SUBSETS:
             raise ValueError(f"{fps=} must be one of {FRAME_RATES}, {subset=} one of {SUBSETS}")
@@ -77,7 +77,8 @@ class InterHand26M:
         self._mano = load_mano_roots(Path(mano)) if mano else None
         self._occlusion = Occlusion(Path(mano)) if mano else None
         self._tables = {
-            split: build_tables(files, subset, Path(index), progress=progress) for split, files in self._files.items()
+            split: build_tables(files, subset, Path(index), show_progress=show_progress)
+            for split, files in self._files.items()
         }
         for split in self._files:
             check_frame_rate(self._table(split).images, split, fps)

@@ -54,7 +54,7 @@ class Tables(NamedTuple):
     damage: dict[str, dict[str, str]]  # "annotation", "repeated", "camera", "moment": what is wrong with it
 
 
-def build_tables(files: SplitFiles, subset: str, folder: Path, *, progress: bool = False) -> Path:
+def build_tables(files: SplitFiles, subset: str, folder: Path, *, show_progress: bool = False) -> Path:
     """Write the tables of a split below `folder` unless they are there; return where.
 
     Raises:
@@ -67,7 +67,7 @@ def build_tables(files: SplitFiles, subset: str, folder: Path, *, progress: bool
         unfinished = folder / f"{final.name}.incomplete-{os.getpid()}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        _write_tables(_read_tables(files, subset, progress), unfinished)
+        _write_tables(_read_tables(files, subset, show_progress), unfinished)
         unfinished.rename(final)
     return final
 
@@ -99,20 +99,20 @@ def _write_tables(tables: Tables, folder: Path) -> None:
     (folder / "names.json").write_text(json.dumps({"names": tables.names, "damage": tables.damage}))
 
 
-def _read_tables(files: SplitFiles, subset: str, progress: bool) -> Tables:
+def _read_tables(files: SplitFiles, subset: str, show_progress: bool) -> Tables:
     damage: dict[str, dict[str, str]] = {"annotation": {}, "repeated": {}, "camera": {}, "moment": {}}
     names: dict[str, list[str]] = {}
-    images = _read_images(files.data, names, progress)
-    annotations = in_subset(_read_annotations(files.data, damage["annotation"], progress), files, subset)
+    images = _read_images(files.data, names, show_progress)
+    annotations = in_subset(_read_annotations(files.data, damage["annotation"], show_progress), files, subset)
     images = _joined(images, annotations, files.data)
     _note_repeated(images, annotations["id"], damage["repeated"], files.data)
     cameras, camera_rows = read_cameras(files.camera, images, names["camera"], damage["camera"])
-    moments, fits, moment_rows = read_moments(files, images, damage["moment"], progress)
+    moments, fits, moment_rows = read_moments(files, images, damage["moment"], show_progress)
     rootnet = read_rootnet(files.rootnet, annotations["id"])
     return Tables(annotations, images, camera_rows, moment_rows, cameras, moments, fits, rootnet, names, damage)
 
 
-def _read_images(path: Path, names: dict[str, list[str]], progress: bool) -> np.ndarray:
+def _read_images(path: Path, names: dict[str, list[str]], show_progress: bool) -> np.ndarray:
     sequences: dict[str, int] = {}
     cameras: dict[str, int] = {}
 
@@ -128,12 +128,14 @@ def _read_images(path: Path, names: dict[str, list[str]], progress: bool) -> np.
         camera = cameras.setdefault(str(camera), len(cameras))
         return identity, encoded, width, height, capture, sequence, camera, frame
 
-    images = _table(path, "images", IMAGES, (row(record) for record in json_items(path, "images", progress=progress)))
+    images = _table(
+        path, "images", IMAGES, (row(record) for record in json_items(path, "images", show_progress=show_progress))
+    )
     names |= {"sequence": list(sequences), "camera": list(cameras)}
     return images
 
 
-def _read_annotations(path: Path, damage: dict[str, str], progress: bool) -> np.ndarray:
+def _read_annotations(path: Path, damage: dict[str, str], show_progress: bool) -> np.ndarray:
     def row(record: Any) -> tuple[Any, ...]:
         identity, image_id = (lookup(record, key, source=path) for key in ("id", "image_id"))
         try:
@@ -142,7 +144,7 @@ def _read_annotations(path: Path, damage: dict[str, str], progress: bool) -> np.
             number = note_damage(damage, str(len(damage)), error)
             return identity, image_id, np.zeros(4), np.zeros(BOTH_HANDS), (0, 0), 0, number
 
-    rows = (row(record) for record in json_items(path, "annotations", progress=progress))
+    rows = (row(record) for record in json_items(path, "annotations", show_progress=show_progress))
     return _table(path, "annotations", ANNOTATIONS, rows)
 
 

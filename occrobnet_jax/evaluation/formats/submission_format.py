@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.poses import Poses, labels_of_right_hands, poses_from
 from occrobnet_jax.evaluation.formats.records import Records
 from occrobnet_jax.files.paths import AnyPath, size_of
+from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import HO3D, INTERHAND, permutation
 
 MAX_BYTES = 8 * 2**30
@@ -68,7 +68,7 @@ def read_frames(text: str, source: AnyPath) -> list[Float[np.ndarray, "n p d"]]:
     depth = _depth(text)
     if depth not in (3, 4):
         raise ValueError(f"{source} is not a list of frames: {depth} lists inside each other where 3 or 4 are expected")
-    with tqdm(desc=f"reading {source.name}", total=len(text), unit="B", unit_scale=True, leave=False, delay=2) as bar:
+    with progress(None, f"reading {source.name}", len(text), unit="B", delay_s=2.0) as bar:
 
         def frame(at: int, number: int) -> tuple[np.ndarray, int]:
             read, end = _frame(text, at, number, source)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.records import Records
 from occrobnet_jax.evaluation.formats.submission_format import MEMBER, NUM_VERTICES, OPENGL_FROM_OPENCV, to_submission
 from occrobnet_jax.files.atomic import atomic_file
 from occrobnet_jax.files.paths import AnyPath
 from occrobnet_jax.geometry.alignment import from_right_wrist
+from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import MIDDLE_BASE, RIGHT, WRIST
 
 DECIMALS = 9  # of metres: what is read back differs by less than 1e-6 mm
@@ -102,7 +102,7 @@ def _pieces(submission: Submission) -> Iterator[bytes]:
     for number, frames in enumerate(lists):
         yield b"[[" if number == 0 else b", ["
         total = len(submission.joints_m)
-        for row, frame in enumerate(tqdm(frames, "writing", total, unit="frame", leave=False, delay=2)):
+        for row, frame in enumerate(progress(frames, "writing", total, unit="frame", delay_s=2.0)):
             yield (frame if row == 0 else f", {frame}").encode()
         yield b"]"
     yield b"]\n"

@@ -196,7 +196,7 @@ def test_truncated_images_are_left_out_and_named(tmp_path):
     image = next(write_fake_interhand(tmp_path).rglob("image100.jpg"))
     image.write_bytes(image.read_bytes()[:1000])
     next(tmp_path.rglob("image106.jpg")).unlink()
-    folder = write_dataset(opened(tmp_path), tmp_path / "data", progress=False)
+    folder = write_dataset(opened(tmp_path), tmp_path / "data", show_progress=False)
     text = report(folder)
     assert re.search(r"left out of test: 1, image damaged\n", text)
     assert re.search(r"left out of test: 1, image missing\n", text)
@@ -210,7 +210,7 @@ def test_truncated_images_are_left_out_and_named(tmp_path):
 def test_a_split_of_which_nothing_is_left_is_no_dataset(tmp_path):
     shutil.rmtree(write_fake_interhand(tmp_path) / "images" / "test" / "Capture3")
     with pytest.raises(ValueError, match=r"no example of test can be used: .*can't be read.*delete .* start again"):
-        write_dataset(opened(tmp_path), tmp_path / "data", progress=False)
+        write_dataset(opened(tmp_path), tmp_path / "data", show_progress=False)
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
 
 
@@ -253,7 +253,7 @@ def test_the_layout_tool_refuses_a_folder_without_fixtures(tmp_path):
 
 
 def test_prepared_frames_become_batches(source, tmp_path):
-    write_dataset(source, tmp_path, progress=False)
+    write_dataset(source, tmp_path, show_progress=False)
     data = DataConfig(name="interhand26m", data_dir=str(tmp_path), input_size_px=64)
     (batch,) = eval_batches(data, "test", heatmap_stride=2, global_batch_size=4)
     assert [key.decode() for key in batch["key"]] == [example["key"] for example in examples(source)]

@@ -120,7 +120,7 @@ def test_the_same_examples_come_from_every_layout(tmp_path, source):
 
 def test_v0_is_marked_in_the_metadata(tmp_path):
     source = opened(write_interhand(tmp_path, "v0.0", splits=("val",)))
-    folder = write_dataset(source, tmp_path / "data", progress=False)
+    folder = write_dataset(source, tmp_path / "data", show_progress=False)
     assert dataset_manifest(tmp_path / "data", "interhand26m")["version"] == "0.0.0"
     assert "note: annotations of the withdrawn v0.0 layout: not comparable" in report(folder)
     assert source.absent_splits == ("train", "test")
@@ -169,7 +169,7 @@ def test_damaged_records_leave_out_their_own_examples_only(tmp_path):
     data["annotations"][-1]["hand_type"] = ["right"]
     data["images"][-2]["file_name"] = "\ud800.jpg"
     (folder / "InterHand2.6M_val_data.json").write_text(json.dumps(data))
-    said = report(write_dataset(opened(raw), tmp_path / "data", progress=False))
+    said = report(write_dataset(opened(raw), tmp_path / "data", show_progress=False))
     assert f"left out of val: {len(CAMERAS) + 1}, annotation damaged" in said
     assert f"{frame}/right/pose has the shape (47,) where (48,) is expected" in said
     assert "has the hand_type ['right']" in said

@@ -45,7 +45,7 @@ def _contents(folder: Path):
 
 
 def test_what_is_written_is_read_back_by_tfds_without_our_code(tmp_path):
-    folder = shards.write_dataset(Numbers(), tmp_path, progress=False)
+    folder = shards.write_dataset(Numbers(), tmp_path, show_progress=False)
     assert folder == tmp_path / "numbers" / "1.2.3"
     train = tfds.data_source("numbers", data_dir=tmp_path, split="train")
     assert len(train) == 450
@@ -60,32 +60,32 @@ def test_what_is_written_is_read_back_by_tfds_without_our_code(tmp_path):
 
 
 def test_an_interrupted_run_is_no_dataset_and_resumes_to_the_same_bytes(tmp_path):
-    whole = shards.write_dataset(Numbers(), tmp_path / "whole", progress=False)
+    whole = shards.write_dataset(Numbers(), tmp_path / "whole", show_progress=False)
     with pytest.raises(RuntimeError, match="out of numbers"):
-        shards.write_dataset(Numbers(broken_at=300), tmp_path / "parts", progress=False)
+        shards.write_dataset(Numbers(broken_at=300), tmp_path / "parts", show_progress=False)
     parts = tmp_path / "parts" / "numbers" / "1.2.3"
     assert not (parts / "dataset_info.json").exists()
     assert not list(parts.glob("*incomplete*"))
     finished = {name: os.stat(parts / name).st_mtime_ns for name in _contents(parts)}
     assert 0 < len(finished) < len(_contents(whole))
     (parts / "numbers-train.array_record-00003-of-00004.incomplete-1").write_bytes(b"left by a killed process")
-    shards.write_dataset(Numbers(), tmp_path / "parts", progress=False)
+    shards.write_dataset(Numbers(), tmp_path / "parts", show_progress=False)
     assert _contents(parts) == _contents(whole)
     assert all(os.stat(parts / name).st_mtime_ns == time for name, time in finished.items())
 
 
 def test_a_finished_dataset_is_left_alone(tmp_path):
-    folder = shards.write_dataset(Numbers(), tmp_path, progress=False)
+    folder = shards.write_dataset(Numbers(), tmp_path, show_progress=False)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    shards.write_dataset(Numbers(broken_at=0), tmp_path, progress=False)
+    shards.write_dataset(Numbers(broken_at=0), tmp_path, show_progress=False)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("other", [{"settings": {"flavour": "sweet"}}, {"splits": {"train": 450, "val": 4}}])
 def test_other_settings_are_not_mixed_in(tmp_path, other):
-    shards.write_dataset(Numbers(), tmp_path, progress=False)
+    shards.write_dataset(Numbers(), tmp_path, show_progress=False)
     with pytest.raises(ValueError, match=r"other settings.*choose another --data_dir"):
-        shards.write_dataset(Numbers(**other), tmp_path, progress=False)
+        shards.write_dataset(Numbers(**other), tmp_path, show_progress=False)
 
 
 def test_a_data_dir_that_is_a_file_is_one_clear_sentence(tmp_path, capsys):
@@ -120,5 +120,5 @@ def test_a_shard_counts_as_written_only_with_its_facts(tmp_path, kept):
     folder = shards.start(Numbers(), tmp_path)
     (folder / f"numbers-train.{kept}").write_text("{}")
     assert len(shards.missing_shards(Numbers(), folder)) == 4 + 1
-    whole = shards.write_dataset(Numbers(), tmp_path / "whole", progress=False)
-    assert _contents(shards.write_dataset(Numbers(), tmp_path, progress=False)) == _contents(whole)
+    whole = shards.write_dataset(Numbers(), tmp_path / "whole", show_progress=False)
+    assert _contents(shards.write_dataset(Numbers(), tmp_path, show_progress=False)) == _contents(whole)

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float
-from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
 from occrobnet_jax.evaluation.metrics.measures import Measures, pooled
@@ -15,6 +14,7 @@ from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
 from occrobnet_jax.files.meshes import Mesh
 from occrobnet_jax.geometry.alignment import from_right_wrist
 from occrobnet_jax.hands.size import check_object_size
+from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
 CONTACT_MM = 5.0
@@ -51,7 +51,8 @@ class Grasp(Convention):
             ValueError: an object has no closed mesh.
         """
         for who in ("prediction", "truth"):
-            rows = tqdm(range(len(records["object_id"])), f"grasp, {who}", leave=False, delay=2)
+            count = len(records["object_id"])
+            rows = progress(range(count), f"grasp, {who}", count, delay_s=2.0)
             found = np.array([grasp_of(*_scene(records, row, who), _mesh(records, row, extras)) for row in rows])
             everything = np.ones(len(found), bool)
             yield f"penetration_mm/{who}", pooled(found[:, 0], everything)

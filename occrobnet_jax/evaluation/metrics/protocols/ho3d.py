@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
 from occrobnet_jax.evaluation.metrics.measures import Measures, auc, per_joint, pooled
@@ -19,6 +18,7 @@ from occrobnet_jax.evaluation.metrics.mesh_errors import f_score
 from occrobnet_jax.evaluation.metrics.protocols.conventions import AsDecoded, Extras
 from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
 from occrobnet_jax.geometry.alignment import root_relative
+from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import INTERHAND, MIDDLE_BASE, RIGHT, WRIST
 
 F_THRESHOLDS_MM = (5, 15)
@@ -162,7 +162,7 @@ def _by_joint(aligned: Float[np.ndarray, "n 21 3"], truth: Float[np.ndarray, "n 
 
 
 def _f_scores(alignment: str, vertices: Float[np.ndarray, "n v 3"], truth: Float[np.ndarray, "n v 3"]) -> Measures:
-    pairs = tqdm(zip(vertices, truth, strict=True), f"F-scores, {alignment}", len(truth), leave=False, delay=2)
+    pairs = progress(zip(vertices, truth, strict=True), f"F-scores, {alignment}", len(truth), delay_s=2.0)
     scores = np.array([f_score(own, true, F_THRESHOLDS_MM) for own, true in pairs])
     for column, threshold in enumerate(F_THRESHOLDS_MM):
         yield f"f_score_{threshold}mm/{alignment}", pooled(scores[:, column], np.ones(len(scores), bool))

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
-from tqdm import tqdm
 
 from occrobnet_jax.evaluation.formats.object_models import ObjectModel, model_of
 from occrobnet_jax.evaluation.formats.records import Records, Setting
@@ -18,6 +17,7 @@ from occrobnet_jax.evaluation.metrics.objects import true_translation_m
 from occrobnet_jax.evaluation.metrics.protocols.conventions import Convention, Extras, need
 from occrobnet_jax.evaluation.metrics.protocols.depth import MM_PER_M
 from occrobnet_jax.geometry.symmetry import HALF_TURNS, OBJECT_SYMMETRY
+from occrobnet_jax.progress import progress
 
 STEP_DEG = 5  # in which turns about an axis are tried
 ADD_SHARE = 0.1  # of the diameter
@@ -92,8 +92,8 @@ class ObjectPose(Convention):
 
     def _errors(self, records: Records, models: Mapping[int, ObjectModel]) -> dict[str, Float[np.ndarray, " n"]]:
         translations = true_translation_m(records)[0]
-        rows = []
-        for row, number in enumerate(tqdm(records["object_id"], self.name, leave=False, delay=2)):
+        rows, numbers = [], records["object_id"]
+        for row, number in enumerate(progress(numbers, self.name, len(numbers), delay_s=2.0)):
             own = (records["predicted_object_rotation"][row], records["predicted_object_translation_m"][row])
             true = (records["object_rotation"][row], translations[row])
             corners = records["object_corners_rest_m"][row].astype(np.float64)
