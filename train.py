@@ -167,7 +167,7 @@ def take_steps(
     save: Save,
     must_end: MustEnd,
 ) -> tuple[TrainState, Position]:
-    """Return the loop; return the last state and its position, an earlier one than planned where `must_end` said so.
+    """Take the steps; return the last state and its position, an earlier one than planned where `must_end` said so.
 
     Its order: fetch a batch, hand the step to the device, then write the window before it, so that the device works
     while the host does; then save, then evaluate. Numbers are read, and found finite, before a state is saved, and a
@@ -254,7 +254,8 @@ def make_validate(
 
 
 def measure(evaluate: Evaluate | None, run: Run, state: TrainState, step: int, writer: MetricWriter) -> Metrics:
-    """Metrics of a state, with its averaged weights where there are any; pictures of some examples go to the writer.
+    """Return the metrics of a state, with its averaged weights where there are any; pictures of some examples go to the
+    writer.
 
     There are none on hosts other than the lead, and where the run was asked to end meanwhile.
     """

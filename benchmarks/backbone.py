@@ -23,7 +23,7 @@ BATCH_SIZE, SIZE_PX = 8, 256
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds a pass through the batch."""
+    """Measure seconds a pass through the batch."""
     model, config = ResNet(ModelConfig(), dtype=jnp.dtype(compute_dtype())), ModelConfig()
     image = jax.random.normal(jax.random.key(0), (BATCH_SIZE, SIZE_PX, SIZE_PX, 3))
     variables = jax.jit(lambda: model.init(jax.random.key(0), image[:1], train=False))()
@@ -49,7 +49,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def forward_backward(network: Any, images: torch.Tensor, taken: Callable[[Any], torch.Tensor]) -> Callable[[], None]:
-    """A contestant: the mean of the squares of what the network makes, and its gradient."""
+    """Return a contestant: the mean of the squares of what the network makes, and its gradient."""
     network = placed(network).train()
 
     def run() -> None:
@@ -63,5 +63,5 @@ def forward_backward(network: Any, images: torch.Tensor, taken: Callable[[Any], 
 
 
 def last_tap(taps: list[torch.Tensor]) -> torch.Tensor:
-    """The coarsest map."""
+    """Return the coarsest map."""
     return taps[-1]

@@ -21,7 +21,7 @@ BATCH_SIZE, SIDE = 8, 32
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds a pass through the batch."""
+    """Measure seconds a pass through the batch."""
     config = ModelConfig()
     model = Ciet(config, dtype=jnp.dtype(compute_dtype()))
     features = jax.random.normal(jax.random.key(0), (BATCH_SIZE, SIDE, SIDE, config.neck_channels))
@@ -50,7 +50,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def forward_backward(network: Any, maps: torch.Tensor) -> None:
-    """Mean of the squares of what CIET makes, and its gradient."""
+    """Return the mean of the squares of what CIET makes, and its gradient."""
     with autocast(compute_dtype()):
         made = network(maps)
     (made.float() ** 2).mean().backward()

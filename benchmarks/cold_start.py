@@ -12,7 +12,7 @@ LIMIT_S, BATCH_SIZE, GIVE_UP_S, POLL_S = 20.0, 8, 900.0, 0.05
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds; the first start, which fills the compilation cache, is in the details."""
+    """Measure seconds; the first start, which fills the compilation cache, is in the details."""
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         times = []
@@ -24,14 +24,14 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def prepare(folder: Path) -> None:
-    """A small dataset."""
+    """Write a small dataset."""
     counts = ["--train", str(2 * BATCH_SIZE), "--val", "4", "--test", "4"]
     command = [sys.executable, "-m", "input_pipeline.prepare", "synthetic_hands", "--data_dir", str(folder / "data")]
     subprocess.run(command + counts, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def seconds_to_first_step(folder: Path, name: str) -> float:
-    """Starts training in a new workdir, and ends it once the step's numbers are written.
+    """Start training in a new workdir, and end it once the step's numbers are written; return how long that took.
 
     Raises:
         RuntimeError: it ended or took too long without a step.
@@ -56,5 +56,5 @@ def seconds_to_first_step(folder: Path, name: str) -> float:
 
 
 def has_content(path: Path) -> bool:
-    """Whether a file is there and not empty."""
+    """Return whether a file is there and not empty."""
     return path.exists() and path.stat().st_size > 0

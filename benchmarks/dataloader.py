@@ -103,7 +103,7 @@ class PlainCode(OurTransforms):
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an example; no worker processes on either side, since there is one core."""
+    """Measure seconds an example; no worker processes on either side, since there is one core."""
     use_one_core()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -118,7 +118,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def seconds_for(open_batches: Callable[[], Iterator[Any]]) -> float:
-    """Seconds that some batches take, after as many that what is made ahead has been used up.
+    """Return seconds that some batches take, after as many that what is made ahead has been used up.
 
     Nothing is made ahead on others' time: the iterator ends with its turn.
     """
@@ -133,6 +133,6 @@ def seconds_for(open_batches: Callable[[], Iterator[Any]]) -> float:
 
 
 def take(iterator: Iterator[Any]) -> None:
-    """Takes some batches."""
+    """Take some batches."""
     for _ in itertools.islice(iterator, BATCHES):
         pass

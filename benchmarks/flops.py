@@ -4,7 +4,7 @@ from typing import Any
 
 
 def flops_of(function: Any, *arguments: Any, items: int = 1) -> float | None:
-    """Floating point operations of a jitted function an item, by XLA's count before it optimises.
+    """Return the floating point operations of a jitted function an item, by XLA's count before it optimises.
 
     Counted are the plain forms: attention with all its weights at once and nothing computed a second time, and
     convolutions as sums over their taps. That is the program for a TPU, which is only lowered. In the one for a CPU

@@ -41,7 +41,9 @@ class StoredPhotos(Photos):
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an example from 10 million, over 10 thousand; the ratio is the worse one of this and the batch's."""
+    """Measure seconds an example from 10 million, over 10 thousand; the ratio is the worse one of this and the
+    batch's.
+    """
     with tempfile.TemporaryDirectory() as folder:
         photos = {side: stored_photos(Path(folder), length) for side, length in SIDES.items()}
         opened = {side: functools.partial(batches, DataConfig(), source) for side, source in photos.items()}
@@ -57,7 +59,9 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def stored_photos(folder: Path, length: int) -> StoredPhotos:
-    """A split of so many photos; one file is there under the names of all of its files, each of which is opened."""
+    """Write a split of so many photos; one file is there under the names of all of its files, each of which is
+    opened.
+    """
     paths, in_file = [folder / f"{length}_{number}.array_record" for number in range(FILES)], length // FILES
     writer = array_record_module.ArrayRecordWriter(str(paths[0]), "group_size:1")
     for number in range(in_file):
@@ -70,7 +74,7 @@ def stored_photos(folder: Path, length: int) -> StoredPhotos:
 
 
 def seconds_to_start(open_batches: Callable[[], Generator[Fields, None, None]]) -> float:
-    """From the first request to the first batch."""
+    """Return the seconds from the first request to the first batch."""
     with contextlib.closing(open_batches()) as iterator:
         started_s = time.perf_counter()
         next(iterator)
@@ -78,7 +82,7 @@ def seconds_to_start(open_batches: Callable[[], Generator[Fields, None, None]]) 
 
 
 def forward_times(runs: int) -> dict[int, float]:
-    """Seconds an image of the paper's network, by batch size; every contestant works through several images."""
+    """Return seconds an image of the paper's network, by batch size; every contestant works through several images."""
     run, state = prepared(paper_experiment(1))
     predict = forward_of(run)
     times = {}

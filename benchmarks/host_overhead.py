@@ -36,7 +36,7 @@ LIMIT_MS, BATCH_SIZE, STEPS, WORKERS = 2.0, 8, 200, 2
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Milliseconds a step."""
+    """Measure milliseconds a step."""
     loop = Loop()
     times = alternate({"ours": loop.ms_a_step}, runs)
     times["2 ms"] = [LIMIT_MS] * runs
@@ -46,7 +46,9 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def receiving_ms() -> float:
-    """Processor milliseconds that a batch of photos costs the process that workers make it for, measured once."""
+    """Return the processor milliseconds that a batch of photos costs the process that workers make it for, measured
+    once.
+    """
     made, own_s = photos.Photos(photos.photo_records(), workers.LENGTH), dict[int, list[float]]()
     with mock.patch.object(photos, "BATCH_SIZE", BATCH_SIZE):
         workers.seconds_for(made, WORKERS, own_s)
@@ -64,7 +66,7 @@ class Loop:
         self.num_arrays = len(jax.tree.leaves(run.state))
 
     def ms_a_step(self) -> float:
-        """Once through the loop; its lines on the screen are dropped."""
+        """Go once through the loop; its lines on the screen are dropped."""
         state, start = _zeros(self.run), Position(0, 0)
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -79,11 +81,11 @@ class Loop:
 
 
 def _nothing(*_: object) -> None:
-    """In place of evaluating and of saving."""
+    """Do nothing, in place of evaluating and of saving."""
 
 
 def _idle_step(run: Run, batch: Batch) -> CompiledStep:
-    """A step that takes and returns what the real one does, and only counts."""
+    """Return a step that takes and returns what the real one does, and only counts."""
     _, metrics = run.train_step.trace(run.state, batch).out_info
 
     def idle(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:

@@ -17,7 +17,7 @@ REPEATS = {1: 8, 8: 1}
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an image; the batch size is the end of the name."""
+    """Measure seconds an image; the batch size is the end of the name."""
     batch_size = int(name.rsplit("_", 1)[1])
     experiment = paper_experiment(batch_size)
     run, state = prepared(experiment)
@@ -38,7 +38,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def without_gradient(network: Any, pixels: torch.Tensor) -> Any:
-    """What a network makes, in PyTorch's fastest mode for that."""
+    """Return what a network makes, in PyTorch's fastest mode for that."""
     with torch.inference_mode(), autocast(compute_dtype()):
         made = network(pixels)
     wait()

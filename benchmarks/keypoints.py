@@ -12,7 +12,7 @@ BATCH_SIZE, REPEATS = 32, 10
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an image; the maps are what a well trained network makes, with noise that has no ties."""
+    """Measure seconds an image; the maps are what a well trained network makes, with noise that has no ties."""
     experiment = paper_experiment(BATCH_SIZE)
     run, state = prepared(experiment)
     batch = synthetic_batch(BATCH_SIZE)

@@ -12,5 +12,5 @@ KYPT_MODEL = {
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds a step."""
+    """Measure seconds a step."""
     return measure_step(paper_experiment(BATCH_SIZE, **KYPT_MODEL), runs, with_memory=False)

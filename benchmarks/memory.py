@@ -16,14 +16,16 @@ print(device_peak_mb({argument!r}))
 
 
 def peak_memory_mb(module: str, function: str, side: str) -> float:
-    """The most memory of a process that calls `module.function(side)`: on a CPU all of it, on a GPU that side's."""
+    """Return the most memory of a process that calls `module.function(side)`: on a CPU all of it, on a GPU that
+    side's.
+    """
     code = CODE.format(module=module, function=function, argument=side)
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.split()[-1])
 
 
 def own_peak_mb() -> float:
-    """Peak resident memory of this process so far.
+    """Return the peak resident memory of this process so far.
 
     On Linux `getrusage` begins with the peak of the process that started this one, so that it isn't asked there.
     """

@@ -33,7 +33,9 @@ Contestants = dict[str, Callable[[], object]]
 
 
 def paper_experiment(batch_size: int, **model: Any) -> Experiment:
-    """The paper's network as `configs/synthetic.py` trains it, with detected keypoints from the first step on."""
+    """Return the paper's network as `configs/synthetic.py` trains it, with detected keypoints from the first step
+    on.
+    """
     experiment = experiment_from(synthetic.get_config().to_dict())
     return dataclasses.replace(
         experiment,
@@ -47,37 +49,37 @@ def paper_experiment(batch_size: int, **model: Any) -> Experiment:
 
 @functools.cache
 def synthetic_rows(count: int) -> list[dict[str, np.ndarray]]:
-    """Cropped synthetic examples, all four kinds in turn."""
+    """Return the cropped synthetic examples, all four kinds in turn."""
     source, data = SyntheticHands(), experiment_from(synthetic.get_config().to_dict()).data
     return [crop_example(source.example("train", i), data, 2) for i in range(count)]
 
 
 def synthetic_batch(batch_size: int) -> Batch:
-    """A batch of them on the device."""
+    """Return a batch of them on the device."""
     rows = synthetic_rows(min(batch_size, 8))
     rows = [rows[i % len(rows)] for i in range(batch_size)]
     return Batch(**{name: jnp.asarray(np.stack([row[name] for row in rows])) for name in rows[0] if name != "key"})
 
 
 def prepared(experiment: Experiment) -> tuple[Run, TrainState]:
-    """A run's parts, with a compilation cache, and the state that it begins with."""
+    """Return a run's parts, with a compilation cache, and the state that it begins with."""
     use_compilation_cache(experiment.compilation_cache_dir)
     run = build(experiment)
     return run, run.create_state()
 
 
 def forward_of(run: Run) -> Any:
-    """The network from variables and images to raw predictions, compiled as in a run."""
+    """Return the network from variables and images to raw predictions, compiled as in a run."""
     return compiled(lambda variables, image: run.model.apply(variables, image, train=False))
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Jitted with the options that every program of ours has which runs often."""
+    """Return the function jitted with the options that every program of ours has which runs often."""
     return fast_jit(function, jax.default_backend())
 
 
 def mirror_of(experiment: Experiment, variables: dict[str, Any]) -> Mirror:
-    """The mirror with the same weights, where ours are."""
+    """Return the mirror with the same weights, where ours are."""
     mirror = Mirror(experiment.model, experiment.data.input_size_px)
     load(mirror, jax.device_get(variables))
     return placed(mirror)
@@ -91,7 +93,7 @@ class OurStep:
         self.metrics: StepMetrics | None = None
 
     def __call__(self) -> None:
-        """One step, waited for."""
+        """Take one step and wait for it."""
         self.state, self.metrics = self.run.train_step(self.state, self.batch)
         jax.block_until_ready((self.state, self.metrics))
 
@@ -123,7 +125,9 @@ class MirrorStep:
         )
 
     def __call__(self) -> None:
-        """One step; reading the loss is waiting for it. Gradients go at its end: they would lie in our side's way."""
+        """Take one step; reading the loss is waiting for it. Gradients go at its end: they would lie in our side's
+        way.
+        """
         terms = self.loss_terms(self.batch.image)
         loss = sum(terms.values())
         loss.backward()
@@ -133,7 +137,7 @@ class MirrorStep:
 
 
 def step_contestants(experiment: Experiment) -> tuple[Contestants, float | None]:
-    """Our training step and the mirror's, and the FLOPs of ours.
+    """Return our training step and the mirror's, and the FLOPs of ours.
 
     Raises:
         AssertionError: their first losses differ, so that they would not be doing the same.

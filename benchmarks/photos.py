@@ -39,13 +39,13 @@ class Photos:
 
 @functools.cache
 def photo_records() -> tuple[bytes, ...]:
-    """The examples as records."""
+    """Return the examples as records."""
     source = SyntheticHands(image_size_px=WIDTH_PX)
     return tuple(encode_record(as_photo(source.example("train", i))) for i in range(NUM_PHOTOS))
 
 
 def as_photo(example: Example) -> Example:
-    """A square picture without its upper and lower edge."""
+    """Return a square picture without its upper and lower edge."""
     pixels = decode_image(example["image"], name="picture")[TOP_PX : TOP_PX + HEIGHT_PX, :, ::-1]
     shift = np.array([0, TOP_PX], np.float32)
     intrinsics = example["intrinsics"] - np.array([[0, 0, 0], [0, 0, TOP_PX], [0, 0, 0]], np.float32)
@@ -62,7 +62,7 @@ def as_photo(example: Example) -> Example:
 
 
 def batches(data: DataConfig, photos: Photos) -> Generator[Fields, None, None]:
-    """Our training batches of photos, endless."""
+    """Return our training batches of photos, endless."""
     with mock.patch.object(pipeline, "open_split", return_value=photos):
         made = pipeline.train_batches(data, heatmap_stride=2, global_batch_size=BATCH_SIZE, seed=SEED)
     return typing.cast(Generator[Fields, None, None], made)

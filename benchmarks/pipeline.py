@@ -16,7 +16,7 @@ REPEATS = 20
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an example."""
+    """Measure seconds an example."""
     use_one_core()
     cv2.setNumThreads(1)
     data, records = DataConfig(), photo_records()

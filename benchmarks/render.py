@@ -14,7 +14,7 @@ SOURCES = {"render": (SyntheticHands(), 15), "render_v2": (SyntheticPhotos(), 20
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an example, beside those at the least rate; every run draws other examples, all kinds in turn."""
+    """Measure seconds an example, beside those at the least rate; every run draws other examples, all kinds in turn."""
     use_one_core()
     import cv2
 

@@ -29,7 +29,7 @@ class Measurement:
 
 
 def measurement(times: Mapping[str, list[float]], unit: str, items: int = 1, **extra: Any) -> Measurement:
-    """From the runs of "ours" and of others, of which the best is the competitor.
+    """Return the measurement from the runs of "ours" and of others, of which the best is the competitor.
 
     Args:
         times: seconds.
@@ -61,7 +61,7 @@ def measurement(times: Mapping[str, list[float]], unit: str, items: int = 1, **e
 
 
 def as_row(name: str, floor: float, goal: float, found: Measurement, context: dict[str, Any]) -> dict[str, Any]:
-    """The object that results.json holds."""
+    """Return the object that results.json holds."""
     fields = dataclasses.asdict(found)
     ratio = found.ours / found.competitor if found.ratio is None else found.ratio
     rate = None if found.flops is None else found.flops / found.ours / 1e9
@@ -69,7 +69,7 @@ def as_row(name: str, floor: float, goal: float, found: Measurement, context: di
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a results file; none where there is no file.
+    """Return the rows of a results file; none where there is no file.
 
     Raises:
         ValueError: it isn't such a file.
@@ -84,7 +84,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Writes a results file, as a whole or not at all."""
+    """Write a results file, as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.incomplete-{os.getpid()}")
     unfinished.write_text(json.dumps(list(rows), indent=1) + "\n")
@@ -92,7 +92,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def table(rows: Iterable[dict[str, Any]], remarks: Mapping[str, str] | None = None) -> str:
-    """The rows in columns, with a mark where a floor or a goal is reached.
+    """Return the rows in columns, with a mark where a floor or a goal is reached.
 
     Args:
         rows: of a results file.
@@ -115,7 +115,7 @@ def table(rows: Iterable[dict[str, Any]], remarks: Mapping[str, str] | None = No
 
 
 def machine() -> dict[str, Any]:
-    """The processor, in what a reader needs to compare."""
+    """Return the processor, in what a reader needs to compare."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"processor": _processor(), "cores": cores, "system": platform.platform()}
 

@@ -63,7 +63,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Measures what the flags say, and prints the table."""
+    """Measure what the flags say, and print the table."""
     flags = parse(sys.argv[1:])
     if flags.device == "cuda":
         os.environ |= ON_CUDA
@@ -91,12 +91,12 @@ def main() -> None:
 
 
 def in_order(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows in the order of the benchmarks."""
+    """Return the rows in the order of the benchmarks."""
     return [rows[name] for name in BENCHMARKS if name in rows]
 
 
 def report(rows: list[dict[str, Any]], now: dict[str, Any], measured: Collection[str]) -> str:
-    """The table, with what the rows without a remark are of, and remarks at the others.
+    """Return the table, with what the rows without a remark are of, and remarks at the others.
 
     Args:
         rows: of the results file.
@@ -109,7 +109,7 @@ def report(rows: list[dict[str, Any]], now: dict[str, Any], measured: Collection
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The flags."""
+    """Parse the flags."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=tuple(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUNS} runs instead of {FULL_RUNS}")
@@ -123,7 +123,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def is_current(row: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a row was measured for this commit here, with at least as many runs as are wanted now.
+    """Return whether a row was measured for this commit here, with at least as many runs as are wanted now.
 
     Args:
         row: of the results file.
@@ -134,7 +134,7 @@ def is_current(row: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 def remark(row: dict[str, Any], now: dict[str, Any], is_new: bool) -> str:
-    """How a row was measured if that is not how this call measures, or nothing.
+    """Return how a row was measured if that is not how this call measures, or nothing.
 
     Args:
         row: of the results file.
@@ -149,23 +149,25 @@ def remark(row: dict[str, Any], now: dict[str, Any], is_new: bool) -> str:
 
 
 def _other_surroundings(row: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Machine and versions of a row as far as they are not those of now; what isn't recorded doesn't differ."""
+    """Return the machine and versions of a row as far as they are not those of now; what isn't recorded doesn't
+    differ.
+    """
     kinds = [(row.get(kind, {}), now[kind]) for kind in ("machine", "versions")]
     return [f"{name} {was}" for kept, current in kinds for name, was in kept.items() if was != current.get(name)]
 
 
 def _length(row: dict[str, Any]) -> str:
-    """Of the measuring."""
+    """Return how long measuring is."""
     return "--quick" if row["quick"] else "in full"
 
 
 def _short(commit: str) -> str:
-    """The first characters of a commit, with its mark."""
+    """Return the first characters of a commit, with its mark."""
     return commit.removesuffix(UNFINISHED)[:10] + (UNFINISHED if commit.endswith(UNFINISHED) else "")
 
 
 def measure_in_child(name: str, quick: bool) -> dict[str, Any] | None:
-    """The row that a process of its own found, or None where it failed, which is said."""
+    """Return the row that a process of its own found, or None where it failed, which is said."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "row.json"
         command = [sys.executable, "-m", "benchmarks.run", "--child", "--only", name, "--output", str(output)]
@@ -177,13 +179,15 @@ def measure_in_child(name: str, quick: bool) -> dict[str, Any] | None:
 
 
 def child_environment() -> dict[str, str]:
-    """Both sides on the CPU, unless JAX_PLATFORMS says otherwise; what they compile is kept for the next time."""
+    """Return the environment with both sides on the CPU, unless JAX_PLATFORMS says otherwise; what they compile is kept
+    for the next time.
+    """
     cache = Path(tempfile.gettempdir()).resolve() / f"occrobnet_bench_{os.getuid()}"
     return {"JAX_PLATFORMS": DEFAULT_PLATFORMS, "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")} | dict(os.environ)
 
 
 def measure_here(name: str, quick: bool, output: Path) -> None:
-    """Measures one benchmark in this process and writes its row. Both sides have train.py's memory settings."""
+    """Measure one benchmark in this process and write its row. Both sides have train.py's memory settings."""
     keep_freed_memory()
     benchmark = BENCHMARKS[name]
     module = importlib.import_module(f"benchmarks.{benchmark.module}")
@@ -194,13 +198,13 @@ def measure_here(name: str, quick: bool, output: Path) -> None:
 
 
 def bounds(benchmark: Benchmark) -> tuple[float, float]:
-    """The floor and the goal: set for CPUs; on a GPU both are PyTorch's time."""
+    """Return the floor and the goal: set for CPUs; on a GPU both are PyTorch's time."""
     is_on_gpu = os.environ.get("JAX_PLATFORMS") == ON_CUDA["JAX_PLATFORMS"]
     return (1.0, 1.0) if is_on_gpu else (benchmark.floor, benchmark.goal)
 
 
 def context(quick: bool) -> dict[str, Any]:
-    """What a number means nothing without."""
+    """Return what a number means nothing without."""
     versions = {"python": sys.version.split()[0]}
     for library in LIBRARIES:
         try:
@@ -213,7 +217,7 @@ def context(quick: bool) -> dict[str, Any]:
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, marked where files differ from it; "unknown" outside a checkout."""
+    """Return the commit of the code that runs, marked where files differ from it; "unknown" outside a checkout."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changes = ["git", "status", "--porcelain", "--untracked-files=no"]

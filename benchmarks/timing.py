@@ -17,7 +17,7 @@ class Times(dict[str, list[float]]):
 
 
 def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 3) -> Times:
-    """Seconds of each run of each contestant, after the warm-up, in which their memory settles.
+    """Return seconds of each run of each contestant, after the warm-up, in which their memory settles.
 
     Each must wait for its own result. One that prepares something first returns the seconds that count. A competitor
     that can't even be warmed up, as when torch.compile doesn't know the compiler, is left out, and that is said and
@@ -42,14 +42,14 @@ def alternate(contestants: Mapping[str, Contestant], runs: int, warm_up: int = 3
 
 
 def seconds_of(contestant: Contestant) -> float:
-    """What one run takes, by the contestant's own clock or by ours."""
+    """Return what one run takes, by the contestant's own clock or by ours."""
     started_s = time.perf_counter()
     own_s = contestant()
     return own_s if isinstance(own_s, float) else time.perf_counter() - started_s
 
 
 def repeated(function: Callable[[], object], count: int) -> Callable[[], None]:
-    """A contestant that is short, `count` times in a row."""
+    """Return a contestant that is short, `count` times in a row."""
 
     def all_of_them() -> None:
         for _ in range(count):
@@ -59,11 +59,11 @@ def repeated(function: Callable[[], object], count: int) -> Callable[[], None]:
 
 
 def spread(values: list[float]) -> float:
-    """From the fastest to the slowest run, as a share of the median."""
+    """Return what lies between the fastest and the slowest run, as a share of the median."""
     return (max(values) - min(values)) / statistics.median(values)
 
 
 def use_one_core() -> None:
-    """Keeps this process, and threads that it starts later, on one core; does nothing where the system can't."""
+    """Keep this process, and threads that it starts later, on one core; do nothing where the system can't."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

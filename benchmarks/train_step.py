@@ -19,7 +19,7 @@ BATCH_SIZE, GPU_BATCH_SIZE = 8, 32
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds a step, and each side's peak memory when it is alone."""
+    """Measure seconds a step, and each side's peak memory when it is alone."""
     return measure_step(paper_experiment(batch_size()), runs, with_memory=True)
 
 
@@ -29,7 +29,7 @@ def batch_size() -> int:
 
 
 def measure_step(experiment: Experiment, runs: int, *, with_memory: bool) -> Measurement:
-    """The same for any experiment."""
+    """Measure the same for any experiment."""
     contestants, flops = step_contestants(experiment)
     times = alternate(contestants, runs)
     memory = {}
@@ -40,7 +40,7 @@ def measure_step(experiment: Experiment, runs: int, *, with_memory: bool) -> Mea
 
 
 def take_step(side: str) -> None:
-    """Two steps of one side alone, for its memory."""
+    """Take two steps of one side alone, for its memory."""
     experiment = paper_experiment(batch_size())
     run, state = prepared(experiment)
     batch = synthetic_batch(batch_size())

@@ -16,7 +16,9 @@ OWN = "this process's own part"
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Seconds an example, once the workers are at speed; in `details` also what the receiving process spends on it."""
+    """Measure seconds an example, once the workers are at speed; in `details` also what the receiving process spends on
+    it.
+    """
     photos = Photos(photo_records(), LENGTH)
     sides, own_s = {"ours": 2, "one worker": 1}, dict[int, list[float]]()
     times = alternate(
@@ -28,7 +30,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def seconds_for(photos: Photos, num_workers: int, own_s: dict[int, list[float]]) -> float:
-    """Seconds that some batches take, after enough others that the workers have started and nothing is in store.
+    """Return seconds that some batches take, after enough others that the workers have started and nothing is in store.
 
     Args:
         photos: to read.

@@ -26,7 +26,9 @@ EXAMPLES = {"train": 54_900, "train+val": 60_998}  # of H2O-3D; without the held
 
 
 def get_config(arguments: str = "", own_batch: int = BATCH) -> ConfigDict:
-    """Vectors with one decoder layer, 150 epochs of both datasets, true keypoints in the first 25."""
+    """Return the config: vectors with one decoder layer, 150 epochs of both datasets, true keypoints in the first
+    25.
+    """
     given = settings(arguments, ho3d=("v3", "v2", "none"), split=tuple(EXAMPLES))
     beside, has_val = given["ho3d"] != "none", given["split"] == "train"
     examples = EXAMPLES[given["split"]] + (HO3D[given["split"]][given["ho3d"]] if beside else 0)

@@ -31,7 +31,9 @@ EXAMPLES = {
 
 
 def get_config(arguments: str = "", own_batch: int = BATCH) -> ConfigDict:
-    """Vectors with six decoder layers, 150 epochs, true keypoints in the first 25, no mirror images."""
+    """Return the config: vectors with six decoder layers, 150 epochs, true keypoints in the first 25, no mirror
+    images.
+    """
     given = settings(arguments, version=("v2", "v3"), split=tuple(EXAMPLES))
     examples = EXAMPLES[given["split"]][given["version"]]
     has_val = given["split"] == "train"

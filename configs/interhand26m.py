@@ -27,7 +27,7 @@ NAMES = {"all": "interhand26m", "human": "interhand26m_human", "machine": "inter
 
 
 def get_config(arguments: str = "", own_batch: int = BATCH) -> ConfigDict:
-    """2.5D with one decoder layer, 30 epochs, true keypoints in the first five."""
+    """Return the config: 2.5D with one decoder layer, 30 epochs, true keypoints in the first five."""
     given = settings(arguments, subset=tuple(NAMES))
     counts = INTERHAND26M_5FPS[given["subset"]]
     has_val = "val" in counts  # H has none, and none of its checkpoints is chosen by its test split

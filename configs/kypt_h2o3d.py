@@ -16,5 +16,5 @@ from configs.recipe import KYPT_BATCH, keypoint_transformer
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    """Vectors with one decoder layer, its small decoder."""
+    """Return the config: vectors with one decoder layer, its small decoder."""
     return keypoint_transformer(h2o3d.get_config(arguments, KYPT_BATCH))

@@ -16,7 +16,7 @@ from configs.recipe import KYPT_BATCH, keypoint_transformer
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    """Vectors with six decoder layers, its big decoder."""
+    """Return the config: vectors with six decoder layers, its big decoder."""
     config = keypoint_transformer(ho3d.get_config(arguments, KYPT_BATCH))
     config.model.update(neck="unet_big", object_token_mlp=(1024, 512, 256))
     return config

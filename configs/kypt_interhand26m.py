@@ -15,5 +15,5 @@ from configs.recipe import KYPT_BATCH, keypoint_transformer
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    """2.5D with one decoder layer, its small decoder."""
+    """Return the config: 2.5D with one decoder layer, its small decoder."""
     return keypoint_transformer(interhand26m.get_config(arguments, KYPT_BATCH))

@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
 
 
 def _mix(data: ConfigDict) -> None:
-    """Half synthetic hands, half photos with labels in 2D; boxes as a finder would give them."""
+    """Mix half synthetic hands with half photos with labels in 2D; boxes as a finder would give them."""
     data.name = "synthetic_hands_v2+custom"
     data.shares = (0.5, 0.5)
     data.eval_split = "custom/homes_val"
@@ -48,7 +48,7 @@ def _mix(data: ConfigDict) -> None:
 
 
 def _shrink(model: ConfigDict) -> None:
-    """A phone's backbone, a narrow neck, and one token a joint."""
+    """Choose a phone's backbone, a narrow neck, and one token a joint."""
     model.backbone = "efficientnet_lite0"
     model.input_normalisation = "lite"
     model.batch_norm = "frozen"
@@ -81,7 +81,7 @@ def _shrink(model: ConfigDict) -> None:
 
 
 def _balance(loss: ConfigDict) -> None:
-    """The place of each joint first: on real photos nothing else is taught."""
+    """Put the place of each joint first: on real photos nothing else is taught."""
     loss.heatmap = 0.0005
     loss.object_map = 0.0003
     loss.joint_maps = 4.0
@@ -100,7 +100,7 @@ def _balance(loss: ConfigDict) -> None:
 
 
 def _hurry(optimizer: ConfigDict) -> None:
-    """Muon for the new layers' matrices; the backbone, pretrained, moves more slowly."""
+    """Give Muon the new layers' matrices; the backbone, pretrained, moves more slowly."""
     optimizer.preconditioner = "muon"
     optimizer.muon_rms = 0.4
     optimizer.muon_most_elements = 100_000

@@ -55,7 +55,8 @@ def get_recipe(
     evaluation_epochs: int = 0,
     own_batch: int = BATCH,
 ) -> ConfigDict:
-    """Keypoint Transformer's recipe: the defaults, with lengths and learning rates for the batch that was asked for.
+    """Return Keypoint Transformer's recipe: the defaults, with lengths and learning rates for the batch that was asked
+    for.
 
     Args:
         given: `settings` of the command line, which go before the arguments below.
@@ -94,7 +95,7 @@ def get_recipe(
 
 
 def keypoint_transformer(config: ConfigDict) -> ConfigDict:
-    """Keypoint Transformer as its code trained it, in place of OccRobNet (the table of docs/choices.md)."""
+    """Set Keypoint Transformer as its code trained it, in place of OccRobNet (the table of docs/choices.md)."""
     config.compute_dtype = "float32"
     config.model.update(neck="unet", ciet="off", input_normalisation="unit", joints_2d_head=False, neck_init_std=0.001)
     config.model.hand_presence = "tokens"  # its head of the hands is trained with weight 0

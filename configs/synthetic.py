@@ -12,7 +12,7 @@ from configs import default
 
 
 def get_config() -> ConfigDict:
-    """Defaults of the paper's network, with the recipe for training without pretrained weights."""
+    """Return the defaults of the paper's network, with the recipe for training without pretrained weights."""
     config = default.get_config()
     config.total_steps = 100_000
     config.global_batch_size = 64

@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
 
 
 def _shrink(model: ConfigDict) -> None:
-    """A narrow network with coarse heatmaps."""
+    """Choose a narrow network with coarse heatmaps."""
     model.backbone = "resnet18"
     model.backbone_width = 32
     model.stem = "3x3"
@@ -74,7 +74,7 @@ def _shrink(model: ConfigDict) -> None:
 
 
 def _balance(loss: ConfigDict) -> None:
-    """Weights under which a network that starts from nothing learns all of its tasks at once."""
+    """Set weights under which a network that starts from nothing learns all of its tasks at once."""
     loss.heatmap = 0.002
     loss.object_map = 0.0003
     loss.hand_maps = 0.006
@@ -91,7 +91,7 @@ def _balance(loss: ConfigDict) -> None:
 
 
 def _hurry(optimizer: ConfigDict) -> None:
-    """Few steps, so large ones."""
+    """Take few steps, so large ones."""
     optimizer.preconditioner = "muon"
     optimizer.muon_rms = 2.0
     optimizer.muon_most_elements = 250_000

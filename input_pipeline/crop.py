@@ -132,6 +132,8 @@ def _reduce(image: np.ndarray, geometry: CropGeometry) -> tuple[np.ndarray, np.n
 
 
 def _resized(size: tuple[int, int], new_size: tuple[int, int]) -> Float[np.ndarray, "2 3"]:
-    """Affine map of pixel coordinates when an image of (width, height) `size` is resized: corners stay corners."""
+    """Return the affine map of pixel coordinates when an image of (width, height) `size` is resized: corners stay
+    corners.
+    """
     factors = np.array(new_size) / np.array(size)
     return np.column_stack([np.diag(factors), factors * 0.5 - 0.5])

@@ -63,7 +63,7 @@ def label_fields(examples: Sequence[Example], geometries: Sequence[CropGeometry]
 
 
 def swap_hands(fields: Fields, rows: Bool[np.ndarray, " b"]) -> Fields:
-    """In these rows right becomes left and left right, in every label; coordinates stay."""
+    """Make right left and left right in these rows, in every label; coordinates stay."""
     swapped = {name: fields[name].copy() for name in HAND_FIELDS}
     for name, values in swapped.items():
         values[rows] = fields[name][rows, ::-1]
@@ -107,8 +107,8 @@ def _hands(stored: Fields, crops: Crops) -> Fields:
 
 
 def _hand_poses(stored: Fields, crops: Crops) -> Fields:
-    """Pose and shape of the hand model. The picture's rotation turns the whole hand; in a mirror every joint turns the
-    other way, and the hand is that of the mirrored model.
+    """Return the pose and shape of the hand model. The picture's rotation turns the whole hand; in a mirror every joint
+    turns the other way, and the hand is that of the mirrored model.
     """
     known = stored["hand_pose_known"] > 0
     mirrored = crops.is_mirrored[:, None, None]
@@ -143,6 +143,6 @@ def _object(stored: Fields, crops: Crops) -> Fields:
 
 
 def _turned(vectors: Any, crops: Crops) -> np.ndarray:
-    """Vectors of the camera frame in the axes of the crops' cameras."""
+    """Return the vectors of the camera frame in the axes of the crops' cameras."""
     xy = transform_vectors(crops.turn, vectors[..., :2].astype(np.float64))
     return np.concatenate([xy, vectors[..., 2:]], axis=-1)

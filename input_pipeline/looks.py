@@ -137,7 +137,7 @@ def develop(image: Image, look: Look) -> None:
 
 
 def _curve(look: Look) -> UInt8[np.ndarray, "256"]:
-    """What becomes of each value."""
+    """Return what becomes of each value."""
     values = np.linspace(0.0, 1.0, 256) ** look.gamma
     return np.clip(255 * (look.contrast * (values - 0.5) + 0.5 + look.brightness) + 0.5, 0, 255).astype(np.uint8)
 
@@ -151,7 +151,9 @@ def _encode(image: Image, quality: int) -> None:
 
 
 def _noise(place: Place, size: int) -> Float[np.ndarray, "size size 3"]:
-    """Normal numbers, a part of a tile that is drawn once: to draw them anew takes longer than all else together."""
+    """Return normal numbers, a part of a tile that is drawn once: to draw them anew takes longer than all else
+    together.
+    """
     x, y = place
     return _tile(size)[y : y + size, x : x + size]
 

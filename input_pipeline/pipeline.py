@@ -46,7 +46,7 @@ def train_batches(
     host: int = 0,
     num_hosts: int = 1,
 ) -> Iterator[Fields]:
-    """Endless shuffled, augmented batches: this host's share of each global batch.
+    """Return endless shuffled, augmented batches: this host's share of each global batch.
 
     Args:
         data: what to read and how to crop and augment it.
@@ -142,7 +142,7 @@ class _EvaluationRow:
 
 
 def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, num_hosts: int) -> int:
-    """Examples of a global batch that one host reads."""
+    """Return the examples of a global batch that one host reads."""
     if global_batch_size < 1 or global_batch_size % num_hosts:
         raise ValueError(f"global_batch_size={global_batch_size} must be a multiple of the {num_hosts} hosts")
     if data.input_size_px % heatmap_stride:
@@ -151,7 +151,9 @@ def _host_share(data: DataConfig, heatmap_stride: int, global_batch_size: int, n
 
 
 def _iterate(rows: grain.MapDataset, share: int, host: int, num_hosts: int, num_workers: int) -> Iterator[Fields]:
-    """Batches of this host in order, read ahead; made up before workers share them, whose number changes nothing."""
+    """Return the batches of this host in order, read ahead; made up before workers share them, whose number changes
+    nothing.
+    """
     if num_workers:
         check_shared_memory(assemble([rows[0]]), share, num_workers * BATCHES_AHEAD)
     batches = rows.batch(share, batch_fn=assemble)[host::num_hosts]
@@ -170,7 +172,7 @@ def _iterate(rows: grain.MapDataset, share: int, host: int, num_hosts: int, num_
 
 
 def _num_cores() -> int:
-    """Of this process, where the system says that."""
+    """Return the number of this process's cores, where the system says that."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else READ_THREADS
 
 
@@ -180,7 +182,7 @@ def _prepare_worker(worker: int, num_workers: int) -> None:
 
 
 def _end_with_main_process() -> None:
-    """Nobody else ends the workers of a process that was killed, or that JAX aborted because a host was lost."""
+    """End this worker when its main process is no more: nobody else does where that was killed, or JAX aborted it."""
     if main := multiprocessing.parent_process():
         main.join()
         os._exit(1)
@@ -198,7 +200,7 @@ def _closing(iterator: grain.DatasetIterator, *, has_workers: bool) -> Iterator[
 
 @contextlib.contextmanager
 def _starting_workers() -> Iterator[None]:
-    """Processes that start in this context never see SIGTERM and SIGINT, from their first instruction on.
+    """Keep SIGTERM and SIGINT from processes that start in this context, from their first instruction on.
 
     Schedulers and terminals send them to all processes. They are the main one's to answer, which needs some batches
     yet; grain ends workers in another way. Threads and processes inherit what is blocked; here it is held back

@@ -68,7 +68,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 @contextlib.contextmanager
 def alone(options: argparse.Namespace) -> Iterator[None]:
-    """Within the block no other process of this machine prepares the same dataset in the same folder; any end lets go.
+    """Keep other processes of this machine from preparing the same dataset in the same folder; any end lets go.
 
     Raises:
         ValueError: another one does, or the folder can't be written.

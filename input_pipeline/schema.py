@@ -56,7 +56,7 @@ def validate_example(example: Example) -> None:
 
 
 def _check_fields(example: Example) -> None:
-    """Presence, shape, type; values finite; flags 0 or 1."""
+    """Check presence, shape and type; that values are finite, and flags 0 or 1."""
     expected = {*ARRAY_FIELDS, *BYTES_FIELDS, *TEXT_FIELDS}
     if example.keys() != expected:
         raise ValueError(

@@ -50,7 +50,7 @@ class Split:
         return (len(self),)
 
     def __getitem__(self, index: int) -> Example:
-        """Example number `index`, its fields typed as `schema` says."""
+        """Return example number `index`, its fields typed as `schema` says."""
         try:
             return decode_record(self._records[index])
         except Exception as error:  # the reader, protobuf and NumPy each have their own ways to fail on damaged bytes
@@ -73,7 +73,7 @@ class Mixture(Split):
         return tuple(len(part) for part in self._parts)
 
     def __getitem__(self, index: int) -> Example:
-        """Example number `index`, its fields typed as `schema` says."""
+        """Return example number `index`, its fields typed as `schema` says."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         part = bisect.bisect_right(self._ends, index)

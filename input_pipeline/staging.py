@@ -85,7 +85,7 @@ def _number(version: PurePosixPath) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def _alone(copy: Path) -> Iterator[Path]:
-    """Within the block no other process of this machine brings files to the folder; any end lets go of it."""
+    """Keep other processes of this machine from bringing files to the folder; any end lets go of it."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     with copy.with_name(f"{copy.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -135,7 +135,7 @@ def benchmark_facts(example: Example, fields: Fields) -> Fields:
 
 
 def label_box(example: Example) -> Float[np.ndarray, "4"]:
-    """Tight box (x0, y0, x1, y1) around the annotated joints and the corners of a known object.
+    """Return the tight box (x0, y0, x1, y1) around the annotated joints and the corners of a known object.
 
     Raises:
         ValueError: nothing is annotated.
@@ -182,7 +182,7 @@ def _box(example: Example, data: DataConfig) -> tuple[Float[np.ndarray, "4"], fl
 
 
 def _hide_covered(fields: Fields, covers: Covers) -> None:
-    """Joints behind what was put before the crop are hidden by an object, as far as their visibility is known."""
+    """Mark joints behind what was put before the crop as hidden by an object, as far as their visibility is known."""
     for row, covered in covers.items():
         x, y = np.clip(np.rint(fields["joints_px"][row]), 0, len(covered) - 1).astype(int).transpose(2, 0, 1)
         hidden = covered[y, x] & fields["joint_in_crop"][row] & (fields["visibility"][row] != UNKNOWN)
@@ -190,7 +190,7 @@ def _hide_covered(fields: Fields, covers: Covers) -> None:
 
 
 def _pixels(cuts: Sequence[Cut]) -> tuple[Fields, Bool[np.ndarray, " b"], Covers]:
-    """Images and segmentations, whether each image shows nothing, and where something was put before it.
+    """Return the images and segmentations, whether each image shows nothing, and where something was put before it.
 
     A crop is still in the processor's cache when its colours are written to the batch: that is the only copy of it.
     """

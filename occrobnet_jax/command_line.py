@@ -46,7 +46,9 @@ def experiment_of(flag: flags.FlagHolder) -> Experiment:
 
 
 def define_host_flags() -> dict[str, flags.FlagHolder]:
-    """Flags for a run of several processes, by the environment variable that each goes before."""
+    """Define the flags for a run of several processes; return them by the environment variable that each goes
+    before.
+    """
     return {
         hosts.ADDRESS: flags.DEFINE_string(
             "coordinator", None, 'host:port of the first process; "auto": ask the cluster'
@@ -68,7 +70,7 @@ def join_hosts(host_flags: dict[str, flags.FlagHolder], experiment: Experiment, 
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
-    """Parse the flags, calls `main` with what is left of the command line, and exits with the status it returns."""
+    """Parse the flags, call `main` with what is left of the command line, and exit with the status that it returns."""
     keep_freed_memory()
     try:
         app.run(lambda argv: main(argv[1:]), flags_parser=_parse)

@@ -81,7 +81,7 @@ def _needed(message: str) -> str:
 
 
 def tpu_devices(topology: str) -> list[Any]:
-    """Descriptions of a topology's devices.
+    """Return the descriptions of a topology's devices.
 
     Raises:
         ValueError: there is no TPU compiler here, or it knows no such topology.
@@ -112,7 +112,7 @@ def bounds_of(chip: TpuChip, costs: Report, found: list[Collective], images: flo
 
 
 def _memory(compiled: Any) -> Report:
-    """GiB: the state and the batch, what is computed in between, and the most at any time."""
+    """Return GiB: the state and the batch, what is computed in between, and the most at any time."""
     memory = compiled.memory_analysis()
     arguments, outputs = memory.argument_size_in_bytes, memory.output_size_in_bytes - memory.alias_size_in_bytes
     parts = {"arguments_gib": arguments, "temporary_gib": memory.temp_size_in_bytes}
@@ -121,7 +121,7 @@ def _memory(compiled: Any) -> Report:
 
 
 def _traffic(found: list[Collective], run: Run) -> Report:
-    """Collectives, largest first, and sums by kind."""
+    """Return collectives, largest first, and sums by kind."""
     rows = [_row(collective) for collective in sorted(found, key=lambda one: -one.num_bytes)]
     kinds = {kind: [one for one in found if one.kind == kind] for kind in dict.fromkeys(one.kind for one in found)}
     sums = {kind: {"count": len(ones), "mb": sum(one.num_bytes for one in ones) / 1e6} for kind, ones in kinds.items()}

@@ -157,7 +157,7 @@ def _number(row: Row, column: str, digits: int) -> str:
 
 
 def _commit(row: Row) -> str:
-    """Short, with what git says of changes to it."""
+    """Shorten a commit, with what git says of changes to it."""
     return re.sub(r"^([0-9a-f]{7})[0-9a-f]*", r"\1", row["commit"])
 
 

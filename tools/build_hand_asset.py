@@ -173,7 +173,9 @@ def _merged_weights(bones: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _hinges(asset: dict[str, np.ndarray], faces: np.ndarray) -> np.ndarray:
-    """Axis (15, 3) about which each finger joint bends towards the palm: normal of the nail x direction of the bone."""
+    """Return the axis (15, 3) about which each finger joint bends towards the palm: normal of the nail x direction of
+    the bone.
+    """
     verts, joints = asset["verts_m"], asset["joints_m"]
     normals = np.cross(verts[faces[:, 1]] - verts[faces[:, 0]], verts[faces[:, 2]] - verts[faces[:, 0]])
     nail_faces = (asset["nail"][faces] > NAIL_THRESHOLD).all(1)
@@ -194,7 +196,9 @@ def _hand_bones(rig: dict[str, Any]) -> list[str]:
 
 
 def _read_obj(text: str) -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tuple[int, int]]]]]:
-    """Vertices (metres), texture coordinates, and the faces of each group as (vertex, texture coordinate) corners."""
+    """Read vertices (metres), texture coordinates, and the faces of each group as (vertex, texture coordinate)
+    corners.
+    """
     verts, texcoords = [], []
     groups: dict[str, list[list[tuple[int, int]]]] = {}
     faces: list[list[tuple[int, int]]] = []
@@ -213,7 +217,7 @@ def _read_obj(text: str) -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tu
 
 
 def _around_joint(groups: dict[str, list[list[tuple[int, int]]]], end: dict[str, Any]) -> list[int]:
-    """Vertices whose mean is a joint: those of a little cube, or some of the skin's."""
+    """Return the vertices whose mean is a joint: those of a little cube, or some of the skin's."""
     if end["strategy"] == "MEAN":
         return end["vertex_indices"]
     return sorted({vertex for face in groups[end["cube_name"]] for vertex, _ in face})
@@ -225,7 +229,7 @@ def _target_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _read_target(archive: zipfile.ZipFile, name: str, count: int) -> np.ndarray:
-    """Displacement of every body vertex (metres) for one morph target."""
+    """Read the displacement of every body vertex (metres) for one morph target."""
     delta = np.zeros((count, 3))
     for line in gzip.decompress(archive.read(f"{DATA}targets/hands/{name}.target.gz")).decode().splitlines():
         if line and not line.startswith("#"):
@@ -235,7 +239,7 @@ def _read_target(archive: zipfile.ZipFile, name: str, count: int) -> np.ndarray:
 
 
 def _nail_mask(archive: zipfile.ZipFile, uv: np.ndarray) -> np.ndarray:
-    """1 on fingernails, 0 elsewhere, for each vertex."""
+    """Return 1 on fingernails, 0 elsewhere, for each vertex."""
     encoded = np.frombuffer(archive.read(DATA + "textures/mpfb_fingernails.jpg"), np.uint8)
     mask = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
     if mask is None:

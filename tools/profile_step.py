@@ -81,7 +81,7 @@ def part_of(scope: str) -> str:
 
 
 def time_of_parts(trace: Path, parts: dict[str, str]) -> dict[str, float]:
-    """Seconds of each part in a trace, over all threads and steps.
+    """Return seconds of each part in a trace, over all threads and steps.
 
     Operations without a part, such as copies that the compiler adds, count as what they run within, if there is such.
     """
@@ -128,7 +128,7 @@ def _is_within(inner: Event, outer: Event) -> bool:
 
 
 def table(seconds: dict[str, float]) -> str:
-    """Parts with their times a step and their shares."""
+    """Return the parts with their times a step and their shares."""
     total = sum(seconds.values()) or 1.0
     lines = [f"{name:24s}{value / STEPS:9.4f} s{value / total:8.1%}" for name, value in seconds.items()]
     return "\n".join([f"{'part':24s}{'a step':>11s}{'share':>8s}", *lines])

@@ -140,7 +140,7 @@ def _processor_s() -> float:
 
 
 def main() -> None:
-    """Command line."""
+    """Time what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=1)

@@ -89,7 +89,7 @@ def _processor_s() -> float:
 
 
 def main() -> None:
-    """Command line."""
+    """Time what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="is made, and removed at the end")
     parser.add_argument("--photo", type=Path, help="JPEG of 334 x 512 px; a generated one by default")

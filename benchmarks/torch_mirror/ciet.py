@@ -19,7 +19,7 @@ class SpatialGate(nn.Module):
         self.norm = nn.BatchNorm2d(1, momentum=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mask, b 1 h w."""
+        """Return the mask, b 1 h w."""
         pooled = torch.stack([x.amax(1), x.mean(1)], 1)
         return torch.sigmoid(self.norm(self.conv(pooled)))
 
@@ -41,7 +41,7 @@ class InjectionBlock(nn.Module):
         self.mlp_out = nn.Linear(config.ciet_mlp_ratio * width, width)
 
     def forward(self, query_map: Tensor, source: Tensor) -> Tensor:
-        """The new query map, b n d."""
+        """Return the new query map, b n d."""
         queries, keys = query_map + self.query_position, source + self.key_position
         mixed = F.scaled_dot_product_attention(
             self._heads(self.query(queries)), self._heads(self.key(keys)), self._heads(self.value(source))
@@ -76,7 +76,7 @@ class Ciet(nn.Module):
         self.merge_shortcut = nn.Conv2d(2 * width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Enhances one map, b c h w."""
+        """Enhance one map, b c h w."""
         mask = self.spatial_gate(features)
         primary, secondary = features * mask, features * (1 - mask)
         source, x = (m.flatten(2).transpose(1, 2) for m in (primary, secondary))

@@ -18,7 +18,7 @@ class ClassHead(nn.Module):
         self.mlp = Mlp([config.width, *config.class_mlp, config.num_classes])
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits of every encoder layer."""
+        """Return the logits of every encoder layer."""
         return self.mlp(self.norm(tokens))
 
 
@@ -30,7 +30,7 @@ class HandHead(nn.Module):
         self.mlp = Mlp([channels, channels // 4, NUM_HANDS])
 
     def forward(self, last_map: Tensor) -> Tensor:
-        """Logits (right, left)."""
+        """Return the logits (right, left)."""
         return self.mlp(last_map.mean((2, 3)))
 
 
@@ -60,7 +60,7 @@ class PoseHeads(nn.Module):
         return heads
 
     def forward(self, decoded: Tensor) -> dict[str, Tensor]:
-        """The fields of Predictions that come from queries; only those that there are."""
+        """Return the fields of Predictions that come from queries; only those that there are."""
         layout, made = self.layout, self._features()
         joints, camera = decoded[:, :, layout.joints], decoded[:, :, layout.camera]
         outputs = {"relative_translation_m": self.relative_translation(camera)}

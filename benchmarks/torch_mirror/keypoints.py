@@ -9,7 +9,7 @@ from occrobnet_jax.models.config import ModelConfig
 @torch.compiler.disable
 @torch.no_grad()
 def select_keypoints(heatmap: Tensor, object_map: Tensor | None, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions in heatmap pixels, b t 2, which slots hold one, and which are the object's.
+    """Return the positions in heatmap pixels, b t 2, which slots hold one, and which are the object's.
 
     A loop whose length depends on nothing, but that torch.compile would unroll a hundredfold: it stays eager.
     """
@@ -26,7 +26,7 @@ def select_keypoints(heatmap: Tensor, object_map: Tensor | None, config: ModelCo
 def greedy_peaks(
     heatmap: Tensor, threshold: float, radius: float, max_peaks: int, min_peaks: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The strongest pixel above the threshold, then the next outside its disc, and so on."""
+    """Return the strongest pixel above the threshold, then the next outside its disc, and so on."""
     batch, height, width = heatmap.shape
     reach = int(radius)
     padded = torch.full((batch, height + 2 * reach, width + 2 * reach), -torch.inf).to(heatmap)

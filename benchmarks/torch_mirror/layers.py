@@ -17,7 +17,7 @@ class ConvBnRelu(nn.Module):
         self.norm = nn.BatchNorm2d(made)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Applies the three in turn."""
+        """Apply the three in turn."""
         return F.relu(self.norm(self.conv(x)))
 
 
@@ -29,7 +29,7 @@ class UpConvBnRelu(nn.ConvTranspose2d):
         self.norm = nn.BatchNorm2d(made)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Applies the three in turn."""
+        """Apply the three in turn."""
         return F.relu(self.norm(super().forward(x)))
 
 
@@ -44,7 +44,7 @@ class Mlp(nn.Module):
             self.add_module(f"dense{i}", nn.Linear(given, made))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Applies the layers in turn."""
+        """Apply the layers in turn."""
         for i in range(self.depth):
             x = getattr(self, f"dense{i}")(x)
             if self.final_relu or i < self.depth - 1:
@@ -53,10 +53,10 @@ class Mlp(nn.Module):
 
 
 def upsample_2x(x: Tensor) -> Tensor:
-    """Doubles the map bilinearly."""
+    """Double the map bilinearly."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def cat_channels(*maps: Tensor) -> Tensor:
-    """Maps one behind the other along the channels."""
+    """Put maps one behind the other along the channels."""
     return torch.cat(maps, 1)

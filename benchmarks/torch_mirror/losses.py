@@ -19,7 +19,7 @@ Terms = dict[str, Tensor]
 
 
 def losses(outputs: Outputs, batch: TorchBatch, model: ModelConfig, config: LossConfig) -> Terms:
-    """All terms that the outputs allow, weighted means each."""
+    """Return all terms that the outputs allow, weighted means each."""
     if config.normalise != "all" or config.heatmap_overlap != "sum" or config.object_corner_factors:
         raise ValueError("the mirror has the losses' default settings only")
     mask = (batch.is_real & outputs["valid"].any(-1)).to(outputs["heatmap"])
@@ -34,7 +34,7 @@ def losses(outputs: Outputs, batch: TorchBatch, model: ModelConfig, config: Loss
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over all elements, those outside the mask counted as 0."""
+    """Return the mean over all elements, those outside the mask counted as 0."""
     return (values * mask).sum() / values.numel()
 
 
@@ -143,7 +143,7 @@ def _corner_loss(rotation_6d: Tensor, translation: Tensor, batch: TorchBatch, ma
 
 
 def rotation_matrix(rotation_6d: Tensor) -> Tensor:
-    """Rotation matrices whose first two columns are the Gram-Schmidt form of the two given vectors."""
+    """Return rotation matrices whose first two columns are the Gram-Schmidt form of the two given vectors."""
     first = F.normalize(rotation_6d[..., :3], dim=-1)
     second = rotation_6d[..., 3:]
     second = F.normalize(second - (first * second).sum(-1, keepdim=True) * first, dim=-1)

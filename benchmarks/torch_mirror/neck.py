@@ -17,7 +17,7 @@ class FeaturePyramid(nn.Module):
         self.smooth2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, taps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Levels p2 to p5."""
+        """Return the levels p2 to p5."""
         p5 = self.lateral5(taps[4])
         p4 = self.lateral4(taps[3]) + upsample_2x(p5)
         p3 = self.lateral3(taps[2]) + upsample_2x(p4)
@@ -34,7 +34,7 @@ class RebuiltPyramid(nn.Module):
         self.down5 = nn.Conv2d(channels, channels, 3, 2, 1)
 
     def forward(self, enhanced: Tensor, p2: Tensor, p4: Tensor, p5: Tensor) -> list[Tensor]:
-        """Levels n2 to n5."""
+        """Return the levels n2 to n5."""
         n4 = self.down4(enhanced) + p4
         return [upsample_2x(enhanced) + p2, enhanced, n4, self.down5(n4) + p5]
 
@@ -50,7 +50,7 @@ class FinestLevel(nn.Module):
         self.conv = ConvBnRelu(3 * channels, channels)
 
     def forward(self, p2: Tensor, stem: Tensor) -> Tensor:
-        """The map that heatmaps are read off."""
+        """Return the map that heatmaps are read off."""
         return self.conv(cat_channels(self.lateral(stem), self.up(p2)))
 
 
@@ -73,7 +73,7 @@ class UNet(nn.Module):
         self.widths = [*outs[::-1], sides[0]]
 
     def forward(self, taps: list[Tensor]) -> list[Tensor]:
-        """Five levels, finest first."""
+        """Return five levels, finest first."""
         level = taps[4]
         levels = [self.lateral0(level)]
         for i in range(1, 5):
@@ -95,12 +95,12 @@ class MapHead(nn.Module):
         self.out = nn.Conv2d(channels, 1, 1)
 
     def forward(self, finest: Tensor) -> Tensor:
-        """The map, b h w."""
+        """Return the map, b h w."""
         for i in range(self.depth):
             finest = getattr(self, f"conv{i}")(finest)
         return self.gain * self.out(finest)[:, 0]
 
 
 def average_pool(x: Tensor, factor: int) -> Tensor:
-    """Mean of each `factor` x `factor` block."""
+    """Return the mean of each `factor` x `factor` block."""
     return F.avg_pool2d(x, factor)

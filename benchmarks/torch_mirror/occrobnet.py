@@ -39,7 +39,7 @@ class Neck(nn.Module):
         self.widths = [config.heatmap_channels] + [config.neck_channels] * 4
 
     def forward(self, taps: list[Tensor]) -> list[Tensor]:
-        """The levels."""
+        """Return the levels."""
         if not self.is_fpn:
             return self.unet(taps)
         p2, _, p4, p5 = self.fpn(taps)
@@ -71,7 +71,7 @@ class OccRobNet(nn.Module):
         self.register_buffer("image_std", std, persistent=False)
 
     def forward(self, image: Tensor) -> Outputs:
-        """The fields of `types.Predictions`, and those of its keypoints."""
+        """Return the fields of `types.Predictions`, and those of its keypoints."""
         taps = self.backbone(self._normalized(image))
         levels = self.neck(taps)
         heatmap = self.heatmap_head(levels[0])

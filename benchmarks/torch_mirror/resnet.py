@@ -16,7 +16,7 @@ class Shortcut(nn.Module):
         self.bn = nn.BatchNorm2d(made)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Brings the block's input to the shape of its output."""
+        """Bring the block's input to the shape of its output."""
         return self.bn(self.conv(x))
 
 
@@ -36,7 +36,7 @@ class Block(nn.Module):
         self.downsample: nn.Module = nn.Identity() if is_same else Shortcut(given, made, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Applies the block."""
+        """Apply the block."""
         y = x
         for i in range(1, self.depth + 1):
             y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
@@ -65,7 +65,7 @@ class ResNet(nn.Module):
             self.widths.append(channels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Maps, finest first."""
+        """Return the maps, finest first."""
         taps = [F.relu(self.bn1(self.conv1(image)))]
         x = F.max_pool2d(taps[0], 3, 2, 1)
         for names in self.stages:

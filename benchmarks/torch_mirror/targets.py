@@ -21,21 +21,21 @@ HALF_TURNS = torch.diag_embed(torch.tensor([[1.0, 1, 1], [-1, -1, 1], [1, -1, -1
 
 
 def torch_batch(batch: Batch, device: torch.device | str = "cpu") -> TorchBatch:
-    """A batch of ours in PyTorch, numbers with fractions in its default precision."""
+    """Return a batch of ours in PyTorch, numbers with fractions in its default precision."""
     tensors = {name: torch.from_numpy(np.array(value)).to(device) for name, value in vars(batch).items()}
     precision = torch.get_default_dtype()
     return SimpleNamespace(**{name: x.to(precision) if x.is_floating_point() else x for name, x in tensors.items()})
 
 
 def fully_annotated(batch: TorchBatch) -> Tensor:
-    """Examples in which every hand that is there has all its joints."""
+    """Return the examples in which every hand that is there has all its joints."""
     any_joint, all_joints = batch.joint_px_annotated.any(-1), batch.joint_px_annotated.all(-1)
     present = any_joint | batch.hand_present
     return any_joint.any(-1) & (all_joints | ~present).all(-1)
 
 
 def joint_heatmap(batch: TorchBatch, stride: int, size: int, sigma_hm: float) -> Tensor:
-    """The sum of one Gaussian a joint inside the crop."""
+    """Return the sum of one Gaussian a joint inside the crop."""
     xy = (batch.joints_px / stride).flatten(1, 2)
     valid = batch.joint_in_crop.flatten(1)
     across = gaussian(xy[..., 0], size, sigma_hm) * valid[..., None]
@@ -43,12 +43,12 @@ def joint_heatmap(batch: TorchBatch, stride: int, size: int, sigma_hm: float) ->
 
 
 def bone_annotated(batch: TorchBatch) -> Tensor:
-    """Bones of which both joints are annotated."""
+    """Return the bones of which both joints are annotated."""
     return batch.joint_annotated[..., :WRIST] & batch.joint_annotated[..., PARENTS.to(batch.joint_annotated.device)]
 
 
 def axis_targets(batch: TorchBatch, config: ModelConfig, sigma_bins: float) -> tuple[Tensor, Tensor]:
-    """1D heatmaps of x, y and parent-relative depth, and which of them are taught."""
+    """Return 1D heatmaps of x, y and parent-relative depth, and which of them are taught."""
     depth_m = torch.nn.functional.pad(bone_vectors(batch.joints_cam_m)[..., 2], (0, 1))
     depth_bin = (depth_m / config.depth_range_m + 1) / 2 * config.bins
     positions = torch.cat([batch.joints_px * (config.bins / batch.image.shape[1]), depth_bin[..., None]], -1)
@@ -61,7 +61,7 @@ def axis_targets(batch: TorchBatch, config: ModelConfig, sigma_bins: float) -> t
 def token_classes(
     outputs: dict[str, Tensor], batch: TorchBatch, stride: int, radius_hm: float
 ) -> tuple[Tensor, Tensor]:
-    """Class of each token, and which tokens teach."""
+    """Return the class of each token, and which tokens teach."""
     joints_hm = (batch.joints_px / stride).flatten(1, 2)
     candidates = batch.joint_in_crop.flatten(1)
     distance = ((outputs["xy_hm"][:, :, None] - joints_hm[:, None]) ** 2).sum(-1)
@@ -95,7 +95,7 @@ def weak_camera(batch: TorchBatch, grid_px: float) -> tuple[Tensor, Tensor]:
 
 
 def object_translations(batch: TorchBatch, heads: int) -> tuple[Tensor, Tensor]:
-    """The object relative to the wrists, and where it is taught."""
+    """Return the object relative to the wrists, and where it is taught."""
     relative = batch.object_translation_m[:, None] - batch.root_cam_m
     known = batch.root_known & batch.object_known[:, None]
     if heads == NUM_HANDS:
@@ -105,7 +105,7 @@ def object_translations(batch: TorchBatch, heads: int) -> tuple[Tensor, Tensor]:
 
 
 def equivalent_rotations(batch: TorchBatch) -> Tensor:
-    """Ground-truth rotations that the object's discrete symmetry makes the same."""
+    """Return the ground-truth rotations that the object's discrete symmetry makes the same."""
     symmetry = batch.object_symmetry[:, None]
     turn = torch.arange(len(HALF_TURNS), device=symmetry.device)[None]
     allowed = (turn == 0) | ((symmetry == _id("half_turn_z")) & (turn == 1)) | (symmetry == _id("box"))
@@ -114,7 +114,7 @@ def equivalent_rotations(batch: TorchBatch) -> Tensor:
 
 
 def corners_to_teach(batch: TorchBatch) -> Tensor:
-    """Rest corners, reduced to what a continuous symmetry leaves."""
+    """Return the rest corners, reduced to what a continuous symmetry leaves."""
     keep, along_z = (torch.tensor([[x, x, 1.0]]).to(batch.object_corners_rest_m) for x in (1.0, 0.0))
     keep = torch.where((batch.object_symmetry == _id("any_turn_z"))[:, None], along_z, keep)
     keep = torch.where((batch.object_symmetry == _id("sphere"))[:, None], 0.0, keep)
@@ -122,19 +122,19 @@ def corners_to_teach(batch: TorchBatch) -> Tensor:
 
 
 def bone_vectors(joints: Tensor) -> Tensor:
-    """Vector from the parent to the child of each bone."""
+    """Return the vector from the parent to the child of each bone."""
     return joints[..., :WRIST, :] - joints[..., PARENTS.to(joints.device), :]
 
 
 def accumulate_bones(vectors: Tensor) -> Tensor:
-    """Joints relative to the wrist from parent-to-child vectors."""
+    """Return joints relative to the wrist from parent-to-child vectors."""
     fingers = vectors.unflatten(-2, (5, 4))
     joints = fingers.flip(-2).cumsum(-2).flip(-2).flatten(-3, -2)
     return torch.cat([joints, torch.zeros_like(joints[..., :1, :])], -2)
 
 
 def gaussian(center: Tensor, size: int, sigma: float) -> Tensor:
-    """A Gaussian with peak 1 around each centre, along a new last axis."""
+    """Return a Gaussian with peak 1 around each centre, along a new last axis."""
     return torch.exp(-((torch.arange(size, device=center.device) - center[..., None]) ** 2) / (2 * sigma**2))
 
 

@@ -24,7 +24,7 @@ class Tokens(nn.Module):
             self.object_mlp = Mlp([given, *config.object_token_mlp, made], final_relu=True)
 
     def forward(self, levels: list[Tensor], xy_hm: Tensor, map_size: int) -> Tensor:
-        """Tokens, b t width."""
+        """Return the tokens, b t width."""
         grid = (2 * xy_hm / (map_size - 1) - 1)[:, None]
         split = self.config.max_joint_keypoints
         tokens = self.joint_mlp(torch.cat([sample(level, grid[:, :, :split]) for level in levels], -1))
@@ -35,12 +35,12 @@ class Tokens(nn.Module):
 
 
 def sample(level: Tensor, grid: Tensor) -> Tensor:
-    """Bilinear samples, b t c."""
+    """Return the bilinear samples, b t c."""
     return F.grid_sample(level, grid, align_corners=True)[:, :, 0].transpose(1, 2)
 
 
 def position_code(xy_hm: Tensor, map_size: int, width: int) -> Tensor:
-    """Sine code of the nearest heatmap pixel: half the values for y, half for x."""
+    """Return the sine code of the nearest heatmap pixel: half the values for y, half for x."""
     index = torch.arange(width // 2, device=xy_hm.device)
     period = POSITION_TEMPERATURE ** (2 * torch.div(index, 2, rounding_mode="floor") / (width // 2))
     angle = (2 * math.pi * (xy_hm.round() + 1) / map_size).flip(-1)[..., None] / period

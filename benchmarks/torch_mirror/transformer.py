@@ -17,7 +17,7 @@ class Attention(nn.Module):
             self.add_module(name, nn.Linear(config.width, config.width))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Attends where the mask is True."""
+        """Attend where the mask is True."""
         q, k, v = (self._heads(layer(x)) for layer, x in ((self.query, q), (self.key, k), (self.value, v)))
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
@@ -37,7 +37,7 @@ class FeedForward(nn.Module):
         self.norm, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Applies the block."""
+        """Apply the block."""
         return self.norm(x + self.drop(self.linear2(self.drop(F.relu(self.linear1(x))))))
 
 
@@ -50,7 +50,7 @@ class EncoderLayer(nn.Module):
         self.norm1, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Applies the layer."""
+        """Apply the layer."""
         return self.feed_forward(self.norm1(x + self.drop(self.self_attention(x, x, x, mask))))
 
 
@@ -64,7 +64,7 @@ class DecoderLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor, queries: Tensor, memory: Tensor, query_mask: Tensor, memory_mask: Tensor) -> Tensor:
-        """Applies the layer."""
+        """Apply the layer."""
         key = x + queries
         x = self.norm1(x + self.drop(self.self_attention(key, key, x, query_mask)))
         x = self.norm2(x + self.drop(self.cross_attention(x + queries, memory, memory, memory_mask)))
@@ -81,7 +81,7 @@ class Encoder(nn.Module):
             self.add_module(f"layer{i}", EncoderLayer(config))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Outputs of every layer, l b t d."""
+        """Return the outputs of every layer, l b t d."""
         outputs = []
         for i in range(self.depth):
             tokens = getattr(self, f"layer{i}")(tokens, mask)
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, memory: Tensor, query_mask: Tensor, memory_mask: Tensor) -> Tensor:
-        """LayerNorm of every layer's output, l b q d."""
+        """Return the LayerNorm of every layer's output, l b q d."""
         queries = self.queries.expand(len(memory), -1, -1)
         x, outputs = torch.zeros_like(queries), []
         for i in range(self.depth):

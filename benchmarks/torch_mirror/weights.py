@@ -15,7 +15,7 @@ IN_NECK = re.compile(r"^(fpn|ciet|rebuilt|finest|unet)\.")
 
 
 def load(mirror: nn.Module, variables: dict[str, Any]) -> None:
-    """Copies our variables ("params", "batch_stats") into the mirror of the same network.
+    """Copy our variables ("params", "batch_stats") into the mirror of the same network.
 
     Raises:
         RuntimeError: one side has an array that the other lacks, counters of BatchNorms aside.
@@ -26,7 +26,7 @@ def load(mirror: nn.Module, variables: dict[str, Any]) -> None:
 
 
 def mirror_arrays(tree: PyTree[Any]) -> dict[str, Tensor]:
-    """A tree of our arrays as a state dict."""
+    """Return a tree of our arrays as a state dict."""
     return dict(_mirrored(path, np.asarray(leaf)) for path, leaf in leaves_by_path(tree).items())
 
 
@@ -39,7 +39,7 @@ def _mirrored(path: str, array: np.ndarray) -> tuple[str, Tensor]:
 
 
 def _laid_out(modules: list[str], leaf: str, array: np.ndarray) -> np.ndarray:
-    """The array in PyTorch's order of axes; attention's heads become one axis with their channels."""
+    """Return the array in PyTorch's order of axes; attention's heads become one axis with their channels."""
     is_attention_out = bool(modules) and modules[-1] == "out" and array.ndim == 3
     if leaf == "bias":
         return array.reshape(-1)

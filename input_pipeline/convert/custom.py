@@ -95,7 +95,7 @@ class CustomDataset:
         self.notes = check_together(looked_at)
 
     def example(self, split: str, index: int) -> Example:
-        """Example number `index` of a split, in the order of `labels.json`.
+        """Return example number `index` of a split, in the order of `labels.json`.
 
         Raises:
             ValueError: its image is missing or damaged, or its labels contradict the format or each other.
@@ -153,7 +153,7 @@ class CustomDataset:
         return digest.hexdigest()
 
     def _refuse_repeated(self) -> None:
-        """Keys are made of split and file, and must be unique."""
+        """Refuse keys that come twice: they are made of split and file."""
         for split, images in self._images.items():
             numbers = collections.Counter(str(image.get("file")) for image in images)
             name, count = numbers.most_common(1)[0]

@@ -47,7 +47,7 @@ def check_labels(
 
 
 def _check_zeros(px: Float[np.ndarray, "j 2"], place: str) -> None:
-    """A joint may lie in the photo's corner, but not two of a hand, nor one far from the others."""
+    """Refuse two joints of a hand in the photo's corner, or one there that is far from the others."""
     is_zero = (px == 0).all(-1)
     zeros, others = int(is_zero.sum()), px[~is_zero]
     is_far = len(others) > 1 and np.linalg.norm(others, axis=-1).min() > FAR_FROM_OTHERS * np.ptp(others, axis=0).max()
@@ -64,7 +64,7 @@ def _check_extent(px: Float[np.ndarray, "j 2"], place: str) -> None:
 
 
 def _check_place(example: Example, px: Float[np.ndarray, "j 2"], place: str) -> None:
-    """No photo, and no box, of which the joints are outside."""
+    """Refuse a photo, and a box, of which the joints are outside."""
     size, box = np.array([example["width"], example["height"]]), example["box_px"]
     photo = "the photo of {} x {} px".format(*size)
     inside = ((px >= -0.5) & (px < size - 0.5)).all(-1)
@@ -106,7 +106,7 @@ def check_together(examples: Sequence[Example]) -> list[str]:
 
 
 def _check_sides(examples: Iterable[Example]) -> None:
-    """Fingers bend towards the palm: most of them do otherwise only where sides or one axis are swapped."""
+    """Refuse hands most of whose fingers bend away from the palm: there sides or one axis are swapped."""
     bends = [
         palm_bend(example["joints_cam_m"][hand].astype(np.float64), hand)
         for example in examples

@@ -51,7 +51,7 @@ def check_hands(name: str, examples: Iterable[Example]) -> None:
 
 
 def spread(count: int) -> list[int]:
-    """Some of the numbers below `count`, evenly spread."""
+    """Return some of the numbers below `count`, evenly spread."""
     rows: list[int] = np.unique(np.linspace(0, count - 1, min(count, FRAMES_CHECKED)).astype(int)).tolist()
     return rows
 

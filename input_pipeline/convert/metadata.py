@@ -53,7 +53,7 @@ def write_settings(folder: Path, source: Source) -> None:
 
 
 def write_metadata(source: Source, folder: Path, facts: dict[str, list[dict[str, Any]]]) -> None:
-    """Manifest, features.json and dataset_info.json, each there as a whole or not at all."""
+    """Write manifest, features.json and dataset_info.json, each as a whole or not at all."""
     splits = [
         tfds.core.SplitInfo(
             name=split,

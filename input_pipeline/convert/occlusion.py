@@ -95,7 +95,8 @@ class Occlusion:
             )
 
     def labels(self, example: Example) -> Example:
-        """`visibility`, `visible_share` and `segmentation` of an example that is complete but for them, else nothing.
+        """Return `visibility`, `visible_share` and `segmentation` of an example that is complete but for them, else
+        nothing.
 
         The segmentation has hands and object; where the example has one of its authors' already, see `with_object`.
         """
@@ -163,7 +164,7 @@ def with_object(masks: bytes, authors: bytes) -> bytes:
 
 
 def _fit(example: Example, hand: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pose, shape and translation."""
+    """Return the pose, shape and translation."""
     pose, shape, translation_m = (
         example[name][hand].astype(np.float64) for name in ("hand_pose", "hand_shape", "hand_translation_m")
     )
@@ -171,7 +172,7 @@ def _fit(example: Example, hand: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def back_directions(model: HandModel, hand: int) -> Float[np.ndarray, "21 3"]:
-    """Directions from a model's joints to the back of its hand, in rest pose.
+    """Return the directions from a model's joints to the back of its hand, in rest pose.
 
     They are those of the embedded hand, turned as its palm and then as each bone has to turn to lie like the model's.
     """
@@ -186,7 +187,7 @@ def back_directions(model: HandModel, hand: int) -> Float[np.ndarray, "21 3"]:
 
 
 def _palm_axes(joints_m: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "3 3"]:
-    """Columns: along the middle finger, towards the thumb's side, and across both."""
+    """Return as columns: along the middle finger, towards the thumb's side, and across both."""
     along = joints_m[MIDDLE_BASE] - joints_m[WRIST]
     along = along / np.linalg.norm(along)
     sideways = joints_m[_INDEX_BASE] - joints_m[_PINKY_BASE]
@@ -196,7 +197,7 @@ def _palm_axes(joints_m: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "3 3"]:
 
 
 def _bone_directions(joints_m: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "21 3"]:
-    """Of each joint, the direction in which its finger goes on; a tip's is that of its last bone."""
+    """Return of each joint the direction in which its finger goes on; a tip's is that of its last bone."""
     starts = np.array([joint + 1 if name[-1] == "4" else joint for joint, name in enumerate(INTERHAND)])
     ends = np.where(np.arange(NUM_JOINTS) == WRIST, MIDDLE_BASE, starts - 1)
     bones = joints_m[ends] - joints_m[starts]

@@ -83,7 +83,7 @@ def is_written(source: Source, data_dir: str | Path) -> bool:
 
 
 def start(source: Source, data_dir: str | Path) -> Path:
-    """Make the folder of a source's dataset and clears away what an interrupted run left in it.
+    """Make the folder of a source's dataset and clear away what an interrupted run left in it.
 
     Raises:
         ValueError: see `write_dataset`.

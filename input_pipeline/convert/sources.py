@@ -43,7 +43,7 @@ class Source(Protocol):
         """Number of examples of each split."""
 
     def example(self, split: str, index: int) -> Example:
-        """Example number `index` of a split."""
+        """Return example number `index` of a split."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ _SKIN_LIKE = np.array([[0.83, 0.62, 0.5], [0.7, 0.5, 0.38], [0.55, 0.37, 0.26], 
 
 
 def palette(rng: np.random.Generator, count: int) -> Float[np.ndarray, "c 3"]:
-    """Colours that go together: muted ones around a few hues; now and then skin-like ones."""
+    """Draw colors that go together: muted ones around a few hues; now and then skin-like ones."""
     if rng.random() < 0.22:
         base = _SKIN_LIKE[rng.integers(len(_SKIN_LIKE), size=count)]
         return np.clip(base + rng.normal(0, 0.05, (count, 3)), 0, 1)

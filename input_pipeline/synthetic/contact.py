@@ -83,7 +83,9 @@ def _segment_distance(p: np.ndarray, p_end: np.ndarray, q: np.ndarray, q_end: np
 
 
 def _separate_bones() -> np.ndarray:
-    """Pairs of bones that must not overlap: not those of one finger, of the palm, or beside each other at a knuckle."""
+    """Return the pairs of bones that must not overlap: not those of one finger, of the palm, or beside each other at a
+    knuckle.
+    """
     separate = np.zeros((len(BONES), len(BONES)), bool)
     for i, (a, a_end) in enumerate(BONES):
         for k, (b, b_end) in enumerate(BONES):

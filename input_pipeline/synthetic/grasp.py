@@ -92,7 +92,7 @@ def release(solid: Solid, held: Grasp, rng: np.random.Generator) -> Grasp | None
 
 
 def _open_hand(rng: np.random.Generator) -> np.ndarray:
-    """Fingers open and ready to close, the thumb out of the way in the palm's plane."""
+    """Open the fingers, ready to close, the thumb out of the way in the palm's plane."""
     angles = rng.normal(0, 3, (5, 4))
     angles[0] = [-20, -26, 0, 0]
     angles[1:, 1:] = rng.uniform(-8, 4)
@@ -100,7 +100,7 @@ def _open_hand(rng: np.random.Generator) -> np.ndarray:
 
 
 def _palm_rotation(solid: Solid, side: int, rng: np.random.Generator, beside: PosedHand | None) -> np.ndarray:
-    """Hand frame to object frame: the object's long axis across the palm, approached from a random side."""
+    """Return hand frame to object frame: the object's long axis across the palm, approached from a random side."""
     spread = 12.0 if rng.random() < 0.7 else 40.0
     across = np.deg2rad(rng.normal(0, spread))  # between the object's z and the palm's x
     about = rng.uniform(0, 2 * np.pi)  # approach direction around the object's axis
@@ -155,7 +155,7 @@ def _free_thumb(
 
 
 def _closed(solid: Solid, hand: PosedHand, angles: np.ndarray, chains: FingerChains) -> np.ndarray:
-    """Finger angles after all fingers bent until they touched the object or reached their limit."""
+    """Return the finger angles after all fingers bent until they touched the object or reached their limit."""
     target = clipped_to_limits(np.deg2rad(_CLOSED_DEG))
     for stage in _STAGES:
         goal = angles + stage * np.maximum(target - angles, 0)
@@ -181,7 +181,7 @@ def _first_contact(
 def _clearance(
     solid: Solid, hand: PosedHand, angles: Float[np.ndarray, "t 5 4"], chains: FingerChains
 ) -> Float[np.ndarray, "t 5"]:
-    """Signed distance of each finger's nearest skin, for a row of candidate angles."""
+    """Return the signed distance of each finger's nearest skin, for a row of candidate angles."""
     to_object = (hand.rotation * _mirror(hand.side)).T.astype(np.float32)
     points = chains.points_m(angles) @ to_object + hand.wrist_m.astype(np.float32)
     return solid.signed_distance_m(points).min(-1)

@@ -58,7 +58,7 @@ class StudioLook(Look):
 
 
 def sample_look(size: int, print_rng: np.random.Generator, rng: np.random.Generator) -> StudioLook:
-    """Light, colours and camera of one picture; the print comes from the object's own random stream."""
+    """Draw light, colors and camera of one picture; the print comes from the object's own random stream."""
     direction = rng.normal(size=3) + [0, -0.8, -1.4]  # mostly from above, on the camera's side
     warmth = rng.normal(0, 0.12)
     light = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.6, 1.5)

@@ -102,7 +102,7 @@ class SyntheticOcclusion(SyntheticHands):
                 raise ValueError(f"{count} examples of {split} are not whole scenes; take a multiple of 4")
 
     def example(self, split: str, index: int) -> Example:
-        """Example number `index` of a split."""
+        """Return example number `index` of a split."""
         if split == "train":
             rng = self._stream(_ARM_STREAM, SPLITS.index(split), index)
             arm = str(rng.choice(list(TRAINING_SHARES), p=list(TRAINING_SHARES.values())))

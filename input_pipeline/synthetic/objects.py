@@ -41,7 +41,7 @@ class Solid:
         return OBJECT_SYMMETRY.index(names.get(self.family, "any_turn_z"))
 
     def corners_m(self) -> Float[np.ndarray, "8 3"]:
-        """Corners of the bounding box; bits 2, 1, 0 of a corner's number choose +x, +y, +z."""
+        """Return the corners of the bounding box; bits 2, 1, 0 of a corner's number choose +x, +y, +z."""
         low, high = self.verts_m.min(0), self.verts_m.max(0)
         bits = (np.arange(8)[:, None] >> np.array([2, 1, 0])) & 1
         return np.where(bits, high, low).astype(np.float32)
@@ -74,7 +74,7 @@ def ellipsoid_solid(radius_m: float, half_length_m: float) -> Solid:
 
 
 def _distinct_lengths(rng: np.random.Generator, large: float) -> np.ndarray:
-    """Edge lengths that differ by at least 15 %, so that the box has no further symmetry."""
+    """Draw edge lengths that differ by at least 15 %, so that the box has no further symmetry."""
     while True:
         lengths = np.array(
             [rng.uniform(0.018, 0.065), rng.uniform(0.04, 0.09) * large, rng.uniform(0.07, 0.19) * large]
@@ -210,7 +210,7 @@ def _revolved(family: str, profile: np.ndarray) -> Solid:
 
 
 def _end_normal(edge_normal: np.ndarray, i: int, end: int) -> np.ndarray:
-    """Normal at one end of an edge: smooth across flat angles, sharp across steep ones."""
+    """Return the normal at one end of an edge: smooth across flat angles, sharp across steep ones."""
     other = i + (1 if end else -1)
     if not 0 <= other < len(edge_normal) or edge_normal[i] @ edge_normal[other] < _SMOOTH_COSINE:
         return edge_normal[i]
@@ -237,7 +237,9 @@ def torus_mesh(handle: np.ndarray, around: int = 24, across: int = 10) -> tuple[
 
 
 def _polygon_distance(points: np.ndarray, profile: np.ndarray) -> np.ndarray:
-    """Signed distance in the half-plane (r, z) to the profile, closed along the axis (which is no surface)."""
+    """Return the signed distance in the half-plane (r, z) to the profile, closed along the axis (which is no
+    surface).
+    """
     r, z = (np.ascontiguousarray(points[..., k], np.float32).reshape(-1) for k in (0, 1))
     (r0, z0), (r1, z1) = (profile[part].astype(np.float32).T[..., None] for part in (slice(-1), slice(1, None)))
     dr, dz = r1 - r0, z1 - z0

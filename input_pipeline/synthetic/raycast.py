@@ -27,7 +27,7 @@ class Hits:
     distance_m: Float[np.ndarray, " r"]
 
     def __getitem__(self, rows: np.ndarray) -> "Hits":
-        """Some of the rays' hits."""
+        """Return some of the rays' hits."""
         return Hits(self.triangle[rows], self.barycentric[rows], self.distance_m[rows])
 
 

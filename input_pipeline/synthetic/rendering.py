@@ -126,7 +126,7 @@ def _blurred_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.nd
 
 
 def photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Exposure, soft clipping, gamma, lens blur and sensor noise."""
+    """Apply exposure, soft clipping, gamma, lens blur and sensor noise."""
     exposed = image * np.float32(look.exposure)
     exposed /= 1 + np.float32(0.18) * exposed
     exposed *= np.float32(len(_GAMMA) - 1)
@@ -140,7 +140,7 @@ def photographed(image: np.ndarray, look: Look, rng: np.random.Generator) -> np.
 
 
 def _labels(stage: Stage, hits: Hits) -> np.ndarray:
-    """Segmentation where rays hit: owner + 1, but 0 for arms and props."""
+    """Return the segmentation where rays hit: owner + 1, but 0 for arms and props."""
     y = np.einsum("nk,nk->n", stage.attributes[stage.faces[hits.triangle], REST_Y], hits.barycentric)
     owner = stage.owner[hits.triangle]
     return np.where((owner == OBJECT) | ((owner < OBJECT) & (y > WRIST_BORDER_M)), owner + 1, 0)
@@ -188,7 +188,7 @@ def _verts_around(faces: np.ndarray, triangles: np.ndarray, count: int) -> np.nd
 
 
 def _rays(pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Directions with z = 1 through pixels, so that the distance along them is the depth."""
+    """Return directions with z = 1 through pixels, so that the distance along them is the depth."""
     focal, principal = np.diag(intrinsics)[:2], intrinsics[:2, 2]
     rays = np.ones((len(pixels), 3), np.float32)
     rays[:, :2] = (pixels - principal) / focal

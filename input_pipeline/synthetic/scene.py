@@ -89,7 +89,9 @@ def arranged(
 
 
 def free_angles(rng: np.random.Generator) -> np.ndarray:
-    """Finger angles of a hand that holds nothing, from a flat hand to a fist, with the synergies of real fingers."""
+    """Draw finger angles of a hand that holds nothing, from a flat hand to a fist, with the synergies of real
+    fingers.
+    """
     for _ in range(30):
         together = rng.beta(0.8, 1.3)
         curl = together + rng.choice([0.07, 0.28]) * (_NEIGHBORS @ rng.normal(size=5))

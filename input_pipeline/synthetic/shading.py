@@ -19,7 +19,7 @@ _UNDER_SKIN = np.array([1.0, 0.45, 0.3], np.float32)
 
 
 def shaded(stage: Stage, look: Look, hits: Hits, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ambient and direct colour where rays hit, and whether the light reaches it (0 or 1); all rays must hit."""
+    """Return ambient and direct color where rays hit, and whether the light reaches it (0 or 1); all rays must hit."""
     corner = stage.faces[hits.triangle]
     value = _interpolated(stage.attributes, corner, hits.barycentric)
     view = -_unit(rays.T)
@@ -54,7 +54,7 @@ def _interpolated(values: np.ndarray, corner: np.ndarray, barycentric: np.ndarra
 
 
 def _surface(value: np.ndarray, is_object: np.ndarray, stage: Stage, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Reflectance and gloss where rays hit: skin, sleeve, or the object's print."""
+    """Return the reflectance and gloss where rays hit: skin, sleeve, or the object's print."""
     rest, color, gloss = value[REST], look.skin(value), value[GLOSS]
     sleeve = ~is_object & (rest[1] < look.sleeve_start_m)
     if sleeve.any():
@@ -83,7 +83,9 @@ def _printed(rest: np.ndarray, stage: Stage, look: Look) -> np.ndarray:
 
 
 def openness(caster: RayCaster, points: np.ndarray, normals: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Share of the hemisphere above each wanted vertex (that faces the camera) that nothing near covers; else 1."""
+    """Return the share of the hemisphere above each wanted vertex (that faces the camera) that nothing near covers;
+    else 1.
+    """
     facing = (points * normals).sum(-1) < 0.2 * np.linalg.norm(points, axis=-1)
     facing = np.flatnonzero(facing & wanted)
     repeated = np.repeat(normals[facing], _AMBIENT_RAYS, 0)
@@ -98,7 +100,7 @@ def openness(caster: RayCaster, points: np.ndarray, normals: np.ndarray, wanted:
 
 @functools.cache
 def _sphere(count: int) -> np.ndarray:
-    """Evenly spread unit vectors (Fibonacci)."""
+    """Return evenly spread unit vectors (Fibonacci)."""
     k = np.arange(count) + 0.5
     z, turn = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
     radius = np.sqrt(1 - z * z)

@@ -58,7 +58,7 @@ class SyntheticHands:
             raise ValueError(f"image_size_px={self.image_size_px} must lie between 32 and 2048")
 
     def example(self, split: str, index: int) -> Example:
-        """Example number `index` of a split."""
+        """Return example number `index` of a split."""
         kind = self.kinds[index % len(self.kinds)]
         rng = self._stream(EXAMPLE_STREAM, SPLITS.index(split), index)
         for _ in range(ATTEMPTS):

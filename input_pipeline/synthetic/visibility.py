@@ -70,7 +70,7 @@ def scene_visibility(
     intrinsics: Float[np.ndarray, "3 3"],
     size_px: tuple[int, int],
 ) -> tuple[Int[np.ndarray, "2 21"], Float[np.ndarray, "2 21"]]:
-    """Visibility class and visible share of all joints of a scene; 0 for a hand that isn't there.
+    """Return the visibility class and visible share of all joints of a scene; 0 for a hand that isn't there.
 
     Args:
         scene: of `skins` and whatever else hides.
@@ -123,7 +123,7 @@ def joint_visibility(
     intrinsics: Float[np.ndarray, "3 3"],
     size_px: tuple[int, int],
 ) -> tuple[Int[np.ndarray, " 21"], Float[np.ndarray, " 21"]]:
-    """Visibility class (skeleton.VISIBILITY) and visible share of one hand's joints.
+    """Return the visibility class (skeleton.VISIBILITY) and visible share of one hand's joints.
 
     Args:
         caster: the scene, camera at the origin.

@@ -17,7 +17,7 @@ OUTLINE: Color = (16, 16, 24)
 
 
 def joint_color(hand: int, joint: int) -> Color:
-    """RGB of a joint, and of the bone that leads to it."""
+    """Return the color (RGB) of a joint, and of the bone that leads to it."""
     return FINGER_COLORS[hand].get(finger_of(joint), WRIST_COLOR)
 
 

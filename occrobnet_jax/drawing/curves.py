@@ -26,7 +26,7 @@ class Panel:
 
 
 def curves_svg(history: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) -> str:
-    """Diagrams of those panels of which the history has at least two values; "" where there are none.
+    """Return diagrams of those panels of which the history has at least two values; "" where there are none.
 
     Args:
         history: lines of metrics.jsonl, each with its "step" or what else the panels' axis is.

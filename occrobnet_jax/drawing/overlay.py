@@ -63,7 +63,7 @@ def draw_keypoints(
 
 
 def class_color(kind: int) -> Color:
-    """RGB of a class of tokens: 0 none, 1 to 21 right, 22 to 42 left, 43 object."""
+    """Return the color (RGB) of a class of tokens: 0 none, 1 to 21 right, 22 to 42 left, 43 object."""
     if kind == 0:
         return (255, 255, 255)
     hand, joint = divmod(kind - 1, NUM_JOINTS)
@@ -91,7 +91,7 @@ def draw_rectangle(image: Canvas, box_px: Float[np.ndarray, "4"]) -> Canvas:
 
 
 def side_by_side(panels: list[Canvas], gap_px: int = 4) -> Canvas:
-    """Pictures of equal height in a row."""
+    """Put pictures of equal height in a row."""
     gap = np.full((panels[0].shape[0], gap_px, 3), 255, np.uint8)
     row = [part for panel in panels for part in (gap, panel)]
     return np.concatenate(row[1:], axis=1)
@@ -134,7 +134,7 @@ def _draw_hand(
     hand: int,
     thickness: int,
 ) -> None:
-    """Bones first, all outlines below all colours, then joints."""
+    """Draw bones first, all outlines below all colors, then joints."""
     bones = [(parent, child) for parent, child in BONES if shown[parent] and shown[child]]
     for width, outlined in ((thickness + 2, True), (thickness, False)):
         for parent, child in bones:
@@ -171,7 +171,7 @@ def _draw_joint(canvas: Canvas, point: np.ndarray, color: Color, radius: int, *,
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:
-    """Coordinates in OpenCV's fixed point; far away ones are clipped to what it can hold."""
+    """Return coordinates in OpenCV's fixed point; far away ones are clipped to what it can hold."""
     limit = 1 << 14
     x, y = (round(float(np.clip(value, -limit, limit)) * (1 << SUBPIXEL_BITS)) for value in point)
     return x, y

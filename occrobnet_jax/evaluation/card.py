@@ -99,7 +99,7 @@ def _about_metrics(card: Mapping[str, Any], folder: AnyPath) -> list[str]:
 
 
 def _differences(claimed: Any, actual: Metrics, where: str) -> list[str]:
-    """Claimed numbers that the predictions don't give; what only a later version computes is not missed."""
+    """Return the claimed numbers that the predictions don't give; what only a later version computes is not missed."""
     if not isinstance(claimed, Mapping):
         return [f"{where} has no numbers"]
     wrong = [

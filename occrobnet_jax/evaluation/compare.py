@@ -77,7 +77,7 @@ def read_run(path: AnyPath, protocols: Sequence[str]) -> Run:
 
 
 def common_protocols(runs: Sequence[Run], wanted: Sequence[str]) -> list[str]:
-    """Protocols under which every run has numbers.
+    """Return the protocols under which every run has numbers.
 
     Raises:
         ValueError: there is none.
@@ -92,7 +92,7 @@ def common_protocols(runs: Sequence[Run], wanted: Sequence[str]) -> list[str]:
 
 
 def check_same_data(runs: Sequence[Run], protocols: Sequence[str]) -> None:
-    """Every run must be of the same examples of the same data.
+    """Refuse runs of other examples, or of other data, than the first one's.
 
     Raises:
         ValueError: says in what two runs differ.
@@ -156,7 +156,7 @@ def difference_lines(old: Sequence[Run], new: Sequence[Run], protocol: str, by_s
 
 
 def why_not(row: Published, run: Run, protocol: str) -> str:
-    """Why a published row must not stand beside a run; empty if it may."""
+    """Return why a published row must not stand beside a run; empty if it may."""
     if row.protocol != protocol:
         return f"its protocol is {row.protocol or 'not stated'}" + (f" ({row.remark})" if row.remark else "")
     if run.switches.get("partial"):

@@ -47,7 +47,7 @@ class Interrupted(Exception):
 
 
 def never() -> bool:
-    """For an evaluation that nobody asks to end."""
+    """Return False: nobody asks this evaluation to end."""
     return False
 
 

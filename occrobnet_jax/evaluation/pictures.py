@@ -40,7 +40,7 @@ def crops(records: Records, rows: list[int], data: DataConfig, split: str) -> li
 
 
 def panels(crop: UInt8[np.ndarray, "s s 3"], records: Records, row: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Crop with detected keypoints | truth | prediction."""
+    """Draw crop with detected keypoints | truth | prediction."""
     factor = max(1, round(PANEL_PX / crop.shape[0]))
     valid = records["predicted_keypoint_valid"][row]
     keypoints = records["predicted_keypoints_px"][row][valid]
@@ -114,7 +114,7 @@ def _predicted_figure(records: Records, row: int) -> Figure:
 
 
 def _true_corners_m(records: Records, row: int) -> Float[np.ndarray, "8 3"] | None:
-    """Corners of the object's box in the camera frame; None where the object isn't known."""
+    """Return the corners of the object's box in the camera frame; None where the object isn't known."""
     if not records["object_known"][row]:
         return None
     turned = records["object_corners_rest_m"][row] @ records["object_rotation"][row].T
@@ -122,7 +122,7 @@ def _true_corners_m(records: Records, row: int) -> Float[np.ndarray, "8 3"] | No
 
 
 def _predicted_corners_m(records: Records, row: int) -> Float[np.ndarray, "8 3"] | None:
-    """Corners, from the reference wrist, of the known object in its predicted pose; None without one."""
+    """Return the corners, from the reference wrist, of the known object in its predicted pose; None without one."""
     translation = records["predicted_object_translation_m"][row]
     if not records["object_known"][row] or np.isnan(translation).any():
         return None

@@ -8,7 +8,7 @@ from occrobnet_jax.files.paths import AnyPath
 
 
 def file_sha256(path: AnyPath) -> str:
-    """Of a file's bytes.
+    """Return the hash of a file's bytes.
 
     Raises:
         ValueError: it can't be read.
@@ -21,5 +21,5 @@ def file_sha256(path: AnyPath) -> str:
 
 
 def json_sha256(content: Any) -> str:
-    """Of what can be written as JSON, whatever order its names are in."""
+    """Return the hash of what can be written as JSON, whatever order its names are in."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

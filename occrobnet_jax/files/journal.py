@@ -62,7 +62,7 @@ class Journal:
             self._uploaded_s = time.monotonic()
 
     def close(self) -> None:
-        """The end; flushes."""
+        """Flush, and end the journal."""
         try:
             self.flush()
         finally:

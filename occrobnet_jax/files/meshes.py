@@ -70,7 +70,7 @@ def read_mesh(path: Path) -> Mesh:
 def smooth_normals(
     verts_m: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], weld: Int[np.ndarray, " v"]
 ) -> Float[np.ndarray, "v 3"]:
-    """Outward unit normals of a surface whose faces turn counter-clockwise, each face counting by its area.
+    """Return the outward unit normals of a surface whose faces turn counter-clockwise, each face counting by its area.
 
     Args:
         verts_m: vertices.

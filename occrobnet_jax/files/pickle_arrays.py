@@ -37,7 +37,7 @@ def element_type(arguments: tuple[Any, ...]) -> ElementType:
 
 
 def numpy_type(dtype: Any) -> np.dtype:
-    """NumPy's type of a value that has to be an element type."""
+    """Return NumPy's type of a value that has to be an element type."""
     return dtype.numpy() if isinstance(dtype, ElementType) else refuse("has an array without an element type")
 
 

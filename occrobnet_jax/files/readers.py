@@ -95,7 +95,7 @@ def _with_own_line_ends(pickled: bytes) -> bytes:
 
 
 def lookup(record: Any, *keys: str, source: Path) -> Any:
-    """`record[keys[0]][keys[1]]...` of something read from `source`.
+    """Return `record[keys[0]][keys[1]]...` of something read from `source`.
 
     Raises:
         ValueError: one of the keys is absent; says which, and where.
@@ -108,7 +108,7 @@ def lookup(record: Any, *keys: str, source: Path) -> Any:
 
 
 def number_array(value: Any, shape: tuple[int, ...], dtype: type, *, name: str) -> np.ndarray:
-    """`value`, read from outside, as a finite array of the given shape.
+    """Return `value`, read from outside, as a finite array of the given shape.
 
     Raises:
         ValueError: it isn't one; `name` says what and where it is.
@@ -125,7 +125,7 @@ def number_array(value: Any, shape: tuple[int, ...], dtype: type, *, name: str) 
 
 
 def pickled_array(record: dict[str, Any], key: str, shape: tuple[int, ...], *, source: Path) -> np.ndarray:
-    """Entry `key` of a dictionary read from the pickle `source`, as finite float64 of the given shape.
+    """Return entry `key` of a dictionary read from the pickle `source`, as finite float64 of the given shape.
 
     Raises:
         ValueError: it is absent, None, or no such array; names the file and the key.
@@ -152,7 +152,8 @@ def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
 
 
 def decode_image(encoded: bytes, *, name: str, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB pixels of an encoded image, turned upright where its EXIF data says so; of an animation the first picture.
+    """Return the RGB pixels of an encoded image, turned upright where its EXIF data says so; of an animation the first
+    picture.
 
     Args:
         encoded: content of a file.
@@ -191,7 +192,7 @@ def decode_segmentation(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"
 
 
 def decode_half_brightness(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
-    """Grey values at half of the resolution (rounded up), in half of the time.
+    """Return the grey values at half of the resolution (rounded up), in half of the time.
 
     Raises:
         ValueError: it is truncated, corrupt, or not an image.

@@ -65,7 +65,7 @@ def compose_affine(outer: Float[Any, "*batch 2 3"], inner: Float[Any, "*batch 2 
 def change_camera(
     intrinsics: Float[Any, "*batch 3 3"], affine: Float[Any, "*batch 2 3"], turn: Float[Any, "*batch 2 2"]
 ) -> Float[Any, "*batch 3 3"]:
-    """Camera matrix after an affine change of the image and an in-plane change of the camera frame.
+    """Return the camera matrix after an affine change of the image and an in-plane change of the camera frame.
 
     Where pixels move by `affine` and the x and y axes of all 3D labels by `turn` (an in-plane rotation, a mirror, or
     both), the result projects the new labels exactly onto the moved pixels, whatever the focal lengths are:

@@ -15,7 +15,7 @@ PARENTS_OF_BONES = np.array(PARENTS[:WRIST])
 
 
 def bone_vectors(joints: Float[Any, "*batch 21 d"]) -> Float[Any, "*batch 20 d"]:
-    """Vector from the parent to the child of each bone, in the order of `skeleton.BONES`."""
+    """Return each bone's vector from parent to child, in the order of `skeleton.BONES`."""
     return joints[..., :WRIST, :] - joints[..., PARENTS_OF_BONES, :]
 
 
@@ -32,10 +32,10 @@ def accumulate_bones(vectors: Float[Any, "*batch 20 d"]) -> Float[Any, "*batch 2
 
 
 def bone_depths(depths: Float[Any, "*batch 21"]) -> Float[Any, "*batch 20"]:
-    """Depth of each joint but the wrist, relative to its parent."""
+    """Return the depth of each joint but the wrist, relative to its parent."""
     return bone_vectors(depths[..., None])[..., 0]
 
 
 def accumulate_depths(bone_depths: Float[Any, "*batch 20"]) -> Float[Any, "*batch 21"]:
-    """Depths relative to the wrist from depths relative to the parent."""
+    """Return depths relative to the wrist, from depths relative to the parent."""
     return accumulate_bones(bone_depths[..., None])[..., 0]

@@ -43,7 +43,7 @@ def fit_root(
     weights: Float[Any, "*batch j"],
     intrinsics: Float[Any, "*#batch 3 3"],
 ) -> tuple[Float[Any, "*batch 3"], Float[Any, "*batch"]]:
-    """Translation that puts a metric root-relative skeleton under its own 2D points.
+    """Return the translation that puts a metric root-relative skeleton under its own 2D points.
 
     Weighted linear least squares of the residual (x, y) - (ray at depth 1) z, that is of the distance in normalised
     image coordinates times the depth; exact where points and skeleton agree.
@@ -82,7 +82,7 @@ def root_depth_from_bones(
     intrinsics: Float[Any, "*#batch 3 3"],
     bone_lengths_m: Float[Any, "*#batch 20"] = REFERENCE_BONE_LENGTHS_M,
 ) -> Float[Any, "*batch"]:
-    """Depth of the wrist at which a hand known in 2.5D has bones of the given lengths.
+    """Return the depth of the wrist at which a hand known in 2.5D has bones of the given lengths.
 
     A bone between rays r (at depth 1) and wrist-relative depths z has the squared length |r_c (Z + z_c) -
     r_p (Z + z_p)|^2, quadratic in the wrist's depth Z; the weighted sum over all bones is set equal to the sum of the
@@ -129,7 +129,7 @@ def _mean_distance_px(
     share: Float[Any, "*batch j"],
     intrinsics: Float[Any, "*#batch 3 3"],
 ) -> Float[Any, "*batch"]:
-    """Weighted mean 2D distance; its gradient is finite at distance 0."""
+    """Return the weighted mean 2D distance; its gradient is finite at distance 0."""
     xp = joints_cam_m.__array_namespace__()
     square = xp.sum((project(joints_cam_m, intrinsics) - joints_px) ** 2, axis=-1)
     return xp.sum(share * xp.sqrt(square + _TINY), axis=-1)

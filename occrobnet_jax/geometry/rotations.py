@@ -26,7 +26,9 @@ def axis_angle_to_matrix(axis_angle: Float[Any, "*batch 3"]) -> Float[Any, "*bat
 
 
 def matrix_to_axis_angle(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batch 3"]:
-    """Axis-angle vectors (radians, length 0 to pi) of rotation matrices, through the best conditioned quaternion."""
+    """Return the axis-angle vectors (radians, length 0 to pi) of rotation matrices, through the best conditioned
+    quaternion.
+    """
     xp = matrix.__array_namespace__()
     quaternion = _matrix_to_quaternion(matrix)
     quaternion = xp.where(quaternion[..., :1] < 0, -quaternion, quaternion)
@@ -64,7 +66,7 @@ def _skew(vector: Float[Any, "*batch 3"]) -> Float[Any, "*batch 3 3"]:
 
 
 def _matrix_to_quaternion(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batch 4"]:
-    """(w, x, y, z) from the row of the symmetric 4 x 4 form that has the largest diagonal element."""
+    """Return (w, x, y, z) from the row of the symmetric 4 x 4 form that has the largest diagonal element."""
     xp = matrix.__array_namespace__()
     m = [[matrix[..., i, j] for j in range(3)] for i in range(3)]
     x, y, z = m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]

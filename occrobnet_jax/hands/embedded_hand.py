@@ -106,7 +106,7 @@ def finger_pose(angles: Float[np.ndarray, "*batch 5 4"]) -> Float[np.ndarray, "*
 
 
 def clipped_to_limits(angles: Float[np.ndarray, "*batch 5 4"]) -> Float[np.ndarray, "*batch 5 4"]:
-    """Finger angles (radians) brought inside the joint limits."""
+    """Return the finger angles (radians) brought inside the joint limits."""
     return np.clip(angles, *np.moveaxis(np.deg2rad(LIMITS_DEG), -1, 0))
 
 
@@ -167,7 +167,9 @@ class PosedHand:
         return self.pose.verts_m @ self.rotation.T + self.wrist_m
 
     def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pose (48), shape (10), translation (3): the HandModel's `joints_m` of them are the joints in the scene."""
+        """Return the pose (48), shape (10), translation (3): the HandModel's `joints_m` of them are the joints in the
+        scene.
+        """
         whole = self.pose.fingers.copy()
         whole[:3] = matrix_to_axis_angle(self.rotation.astype(np.float32))
         return whole, self.pose.shape, (self.wrist_m - self.pose.pivot_m).astype(np.float32)
@@ -202,7 +204,7 @@ def _palmar(model: HandModel) -> np.ndarray:
 
 
 def _spread_out(skin: np.ndarray, palmar: np.ndarray, verts: np.ndarray, count: int) -> np.ndarray:
-    """Some of the palmar vertices, each as far from the earlier ones as possible."""
+    """Return some of the palmar vertices, each as far from the earlier ones as possible."""
     rows = skin[palmar[skin]]
     chosen = [0]
     distance = np.full(len(rows), np.inf)
@@ -223,7 +225,7 @@ def _spread_axes(hinge: np.ndarray, joints: np.ndarray) -> np.ndarray:
 
 
 def _bone_radius(verts: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Median distance from each bone to the skin that lies nearest to it."""
+    """Return the median distance from each bone to the skin that lies nearest to it."""
     start, end = joints[[a for a, _ in BONES]], joints[[b for _, b in BONES]]
     along = end - start
     share = ((verts[:, None] - start) * along).sum(-1) / (along**2).sum(-1)
@@ -233,7 +235,7 @@ def _bone_radius(verts: np.ndarray, joints: np.ndarray) -> np.ndarray:
 
 
 def _backwards(joint: str, spread: np.ndarray) -> np.ndarray:
-    """Direction from a joint to the back of the hand or finger: that of the finger's nail."""
+    """Return the direction from a joint to the back of the hand or finger: that of the finger's nail."""
     if joint == "wrist":
         return np.array([0.0, 0.0, -1.0])
     return spread[3 * BONE_FINGERS.index(joint[:-1]) + min(int(joint[-1]), 3) - 1]

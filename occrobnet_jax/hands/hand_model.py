@@ -66,7 +66,7 @@ class HandModel:
     def skinned(
         self, points: SkinnedPoints, pose: Float[Any, "*batch r"], shape: Float[Any, "*batch s"]
     ) -> Float[Any, "*batch p 3"]:
-        """Any points of the hand, posed but not translated."""
+        """Return any points of the hand, posed but not translated."""
         return self.turned(points, _matrices(pose), shape)
 
     def turned_joints_m(
@@ -82,7 +82,7 @@ class HandModel:
     def turned(
         self, points: SkinnedPoints, rotations: Float[Any, "*batch k 3 3"], shape: Float[Any, "*batch s"]
     ) -> Float[Any, "*batch p 3"]:
-        """Any points of the hand, its first k bones turned by rotation matrices; not translated."""
+        """Return any points of the hand, its first k bones turned by rotation matrices; not translated."""
         xp = rotations.__array_namespace__()
         turn, shift = self._bone_transforms(rotations, shape)
         rest = points.shaped(shape)
@@ -120,7 +120,7 @@ class HandModel:
         return xp.concat(turns, axis=-3)[..., order, :, :], xp.concat(shifts, axis=-2)[..., order, :]
 
     def _levels(self) -> list[list[int]]:
-        """Bones by their distance from the root."""
+        """Return the bones by their distance from the root."""
         depth = [0]
         for parent in self.parents[1:]:
             depth.append(depth[parent] + 1)
@@ -166,7 +166,7 @@ def _apply(turn: Any, points: Any) -> Any:
 
 
 def _shaped(xp: Any, rest_m: np.ndarray, shape_m: np.ndarray, shape: Any) -> Any:
-    """Rest points (p, 3) with the displacements (s, p, 3) of a shape (..., s) added."""
+    """Return the rest points (p, 3) with the displacements (s, p, 3) of a shape (..., s) added."""
     moved = xp.tensordot(shape, _asarray(xp, shape_m, shape), axes=1)
     return xp.broadcast_to(_asarray(xp, rest_m, shape), moved.shape) + moved
 

@@ -54,7 +54,7 @@ class Mano:
 
 
 def load_mano(folder: Path, joints: str = "manopth") -> Mano:
-    """MANO_RIGHT.pkl and MANO_LEFT.pkl, as their authors publish them, with 21 joints in our order.
+    """Read MANO_RIGHT.pkl and MANO_LEFT.pkl, as their authors publish them, with 21 joints in our order.
 
     The published left hand has the first axis of its shape displacements with the wrong sign. As in its authors' own
     code (smplx), this is told by that axis being nearly the same in both files, and mended; fits are made with the

@@ -31,7 +31,8 @@ class ManoRoots:
         rotation: Float[np.ndarray, "3 3"],
         position_m: Float[np.ndarray, "3"],
     ) -> tuple[Float[np.ndarray, "48"], Float[np.ndarray, "3"]]:
-        """Pose about a flat mean and translation of a hand of the world, as a camera sees it: X_cam = R (X - position).
+        """Return the pose about a flat mean and translation of a hand of the world, as a camera sees it: X_cam = R (X -
+        position).
 
         Args:
             hand: 0 right, 1 left.

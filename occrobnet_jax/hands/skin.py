@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 def skin_around_joints(
     verts_m: Float[np.ndarray, "v 3"], joints_m: Float[np.ndarray, "21 3"], backs: Float[np.ndarray, "21 3"]
 ) -> tuple[Int[np.ndarray, " _"], ...]:
-    """Vertices within 1.45 local radii of each joint, the radius taken on the back and on the palm's side by itself.
+    """Return the vertices within 1.45 local radii of each joint, the radius taken on the back and on the palm's side by
+    itself.
 
     A joint lies nearer to the skin of one side, and both must be able to show it.
 

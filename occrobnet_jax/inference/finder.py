@@ -95,7 +95,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def _shared(one: Box, other: Box) -> float:
-    """Intersection over the smaller one."""
+    """Return intersection over the smaller box."""
     return _intersection(one, other) / min(_area(one), _area(other))
 
 

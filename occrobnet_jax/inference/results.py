@@ -185,5 +185,5 @@ def _on_one_line(numbers: re.Match[str]) -> str:
 
 
 def _plain(values: Float[np.ndarray, "..."]) -> list[Any]:
-    """Nested lists of rounded numbers."""
+    """Return nested lists of rounded numbers."""
     return np.round(values.astype(np.float64), DIGITS).tolist()

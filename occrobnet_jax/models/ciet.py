@@ -59,7 +59,7 @@ class ProjectedProducts(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"], vectors: Float[Array, "b heads dh"]) -> Float[Array, "b heads n"]:
-        """Products in float32."""
+        """Return the products in float32."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], *vectors.shape[1:]), jnp.float32)
         bias = self.param("bias", initializers.zeros, vectors.shape[1:], jnp.float32)
         product = functools.partial(jnp.einsum, precision="highest")
@@ -119,7 +119,9 @@ class InjectionBlock(nn.Module):
     def _gate_logits(
         self, queries: Float[Array, "b n d"], keys: Float[Array, "b n d"], valid: Bool[Array, "b n"] | None
     ) -> Float[Array, "b heads n _"]:
-        """Logits per head and query (and key), in float32: the sum over keys is taken before the sigmoid, in O(n)."""
+        """Return the logits per head and query (and key), in float32: the sum over keys is taken before the sigmoid, in
+        O(n).
+        """
         heads, init = self.config.ciet_heads, initializers.normal(self.config.ciet_init_std)
         if self.config.ciet_gate == "elementwise":
             q, k = self._heads("gate_query", queries), self._heads("gate_key", keys)
@@ -169,7 +171,7 @@ class Ciet(nn.Module):
 
     @nn.compact
     def __call__(self, features: Float[Array, "b h w c"], *, train: bool) -> Enhanced:
-        """Enhances one map; width and height of the map stay."""
+        """Enhance one map; width and height of the map stay."""
         if self.config.ciet == "off" or self.config.ciet_on == "tokens":
             return Enhanced(features, jnp.zeros(()))
         mask = SpatialGate(self.dtype, name="spatial_gate")(features, train=train).astype(self.dtype)
@@ -192,7 +194,7 @@ class Ciet(nn.Module):
         return deep + Conv(channels, 1, **conv, name="merge_shortcut")(z)
 
     def _self_enhance(self, features: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c"]:
-        """HandOccNet's SET, off by default: softmax only, with residual, keys and values from its input."""
+        """Apply HandOccNet's SET, off by default: softmax only, with residual, keys and values from its input."""
         source = x = _to_tokens(features)
         for i in range(self.config.ciet_self_enhancing_blocks):
             block = InjectionBlock(self.config, "softmax", residual=True, dtype=self.dtype, name=f"enhance{i}")

@@ -94,7 +94,7 @@ def _decode_vectors(
 
 
 def _hand_pose(predictions: Predictions, config: ModelConfig) -> Float[Array, "b n 48"] | None:
-    """Pose of the hand model, in "angles"."""
+    """Return the pose of the hand model, in "angles"."""
     if predictions.hand_rotations is None:
         return None
     pose = flat_axis_angle(predictions.hand_rotations[-1], config)
@@ -102,7 +102,8 @@ def _hand_pose(predictions: Predictions, config: ModelConfig) -> Float[Array, "b
 
 
 def weak_projection(predictions: Predictions, joints_rel_m: Float[Array, "b n j 3"]) -> Float[Array, "b n j 2"]:
-    """Heatmap pixels of both hands under the predicted weak camera, the left one shifted by the relative translation.
+    """Return the heatmap pixels of both hands under the predicted weak camera, the left one shifted by the relative
+    translation.
 
     Raises:
         ValueError: the network has neither a 2D head nor a weak camera.
@@ -144,7 +145,9 @@ def _decode_2p5d(
 
 
 def axis_positions(heatmaps: Float[Array, "*b bin"], decoding: str) -> Float[Array, "*b"]:
-    """Bin of each 1D heatmap's maximum; "soft_argmax" averages the bins around it by their positive parts."""
+    """Return the bin of each 1D heatmap's maximum; "soft_argmax" averages the bins around it by their positive
+    parts.
+    """
     peak = heatmaps.argmax(-1)
     if decoding == "argmax":
         return peak.astype(jnp.float32)
@@ -168,7 +171,7 @@ def class_probabilities(predictions: Predictions) -> Float[Array, "b t c"]:
 
 
 def _hand_probability(predictions: Predictions, config: ModelConfig) -> Float[Array, "b n"]:
-    """From the head, or from how many tokens the encoder takes for joints of each hand."""
+    """Read the probability off the head, or off how many tokens the encoder takes for joints of each hand."""
     if config.hand_presence == "head":
         return jax.nn.sigmoid(predictions.hand_logits)
     classes = class_probabilities(predictions)

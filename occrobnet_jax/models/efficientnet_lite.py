@@ -77,7 +77,7 @@ class EfficientNetLite(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w 3"], *, train: bool) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """Feature maps at strides 2, 4, 8, 16 and 32."""
+        """Return the feature maps at strides 2, 4, 8, 16 and 32."""
         config, momentum = self.config, self.config.batch_norm_momentum
         train = train and not config.backbone_norm_is_frozen
         x = Conv(self._width(STEM_CHANNELS), 3, 2, same_padding=True, dtype=self.dtype, name="conv1")(x)

@@ -54,6 +54,6 @@ class HandFinder(nn.Module):
 
 
 def cell_centers_px(rows: int, columns: int) -> Float[Array, "rows columns 2"]:
-    """Input px (x, y) of each cell's middle."""
+    """Return the input px (x, y) of each cell's middle."""
     y, x = jnp.mgrid[:rows, :columns]
     return STRIDE * (jnp.stack([x, y], -1) + 0.5) - 0.5

@@ -52,7 +52,7 @@ class HandHead(nn.Module):
 
     @nn.compact
     def __call__(self, last_map: Float[Array, "b h w c"]) -> Float[Array, "b n"]:
-        """Logits (right, left)."""
+        """Return the logits (right, left)."""
         pooled = last_map.mean((1, 2))
         hidden = (pooled.shape[-1] // 4,)
         return Mlp(hidden, NUM_HANDS, dtype=self.dtype, name="mlp")(pooled).astype(jnp.float32)
@@ -110,7 +110,7 @@ class PoseHeads(nn.Module):
         return {"axis_heatmaps": maps.reshape(*maps.shape[:2], NUM_HANDS, -1, *maps.shape[3:])}
 
     def _two_dimensional(self, joints: Array, camera: Array, located: Array | None) -> dict[str, Any]:
-        """2D joints beside vectors and angles; 2.5D needs neither, its heatmaps are in pixels."""
+        """Predict 2D joints beside vectors and angles; 2.5D needs neither, its heatmaps are in pixels."""
         in_3d = self.config.representation != "2.5d"
         joints_crop = weak_camera = None
         if in_3d and self.config.joints_2d_head:

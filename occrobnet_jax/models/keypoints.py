@@ -36,7 +36,7 @@ def select_keypoints(
 
 
 def teacher_keypoints(batch: Batch, config: ModelConfig) -> Keypoints:
-    """Tokens at the annotated joints inside the crop, and on the annotated object (teacher forcing)."""
+    """Return tokens at the annotated joints inside the crop, and on the annotated object (teacher forcing)."""
     valid = batch.joint_in_crop.reshape(batch.joint_in_crop.shape[0], -1)
     xy = (batch.joints_px / config.heatmap_stride).reshape(*valid.shape, 2)
     pad = config.max_joint_keypoints - valid.shape[1]

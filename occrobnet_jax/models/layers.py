@@ -164,7 +164,7 @@ def dense(features: int, kernel_init: nn.initializers.Initializer, dtype: Any, n
 
 
 def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
-    """LayerNorm with PyTorch's epsilon."""
+    """Return a LayerNorm with PyTorch's epsilon."""
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=dtype, name=name)
 
 

@@ -76,7 +76,7 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, taps: Maps, *, train: bool) -> Maps:
-        """Five levels, finest first, from the backbone's taps at strides 2 to 32."""
+        """Return five levels, finest first, from the backbone's taps at strides 2 to 32."""
         big = self.config.neck == "unet_big"
         widths = [taps[-1].shape[-1] // n for n in ((2, 4, 8, 16) if big else (8, 16, 32, 32))]
         lateral_widths = [taps[-1].shape[-1] // n for n in (8, 16, 32, 64)]
@@ -118,7 +118,7 @@ class MapHead(nn.Module):
 
 
 def map_head_widths(config: ModelConfig, channels: int) -> tuple[int, ...]:
-    """Hidden widths of the map heads: none without object, one with, two in the big decoder (KypT)."""
+    """Return the hidden widths of the map heads: none without object, one with, two in the big decoder (KypT)."""
     if not config.with_object:
         return ()
     return (channels, channels // 2) if config.neck == "unet_big" else (channels,)

@@ -90,8 +90,8 @@ class OccRobNet(nn.Module):
         )
 
     def _levels(self, taps: Maps, *, train: bool) -> tuple[Maps, Float[Array, ""], HandCells | None]:
-        """Neck, CIET, and the levels that tokens see, finest first; the share of CIET's saturated gates; the finder's
-        cells.
+        """Apply neck and CIET; return the levels that tokens see, finest first, the share of CIET's saturated gates,
+        and the finder's cells.
         """
         config = self.config
         if config.neck != "fpn":
@@ -135,7 +135,7 @@ class OccRobNet(nn.Module):
         forced: Keypoints | None,
         use_forced: Bool[Array, " b"] | None,
     ) -> Keypoints:
-        """Detected keypoints, or the forced ones; only what is asked for is computed."""
+        """Return the detected keypoints, or the forced ones; only what is asked for is computed."""
 
         def detected() -> Keypoints:
             return select_keypoints(maps["heatmap"], maps["object_map"], self.config, located)
@@ -159,5 +159,5 @@ def _in_crop(located: Located | None, map_size: tuple[int, int]) -> Float[Array,
 
 
 def _chosen(mask: Bool[Array, " b"], chosen: Keypoints, others: Keypoints) -> Keypoints:
-    """`chosen` in the examples of the mask, `others` elsewhere."""
+    """Return `chosen` in the examples of the mask, `others` elsewhere."""
     return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), chosen, others)

@@ -102,5 +102,7 @@ class QueryLayout:
 
 
 def attendable(keypoints: Keypoints) -> Bool[Array, "b t"]:
-    """Tokens that attention may see: the valid ones, or where an example has none those for joints (KypT)."""
+    """Return the tokens that attention may see: the valid ones, or where an example has none those for joints
+    (KypT).
+    """
     return keypoints.valid | (~keypoints.valid.any(-1, keepdims=True) & ~keypoints.is_object)

@@ -19,7 +19,7 @@ _REDUCTIONS = (
 
 
 def apply_block(remat: Remat, block: nn.Module, *inputs: Any, train: bool) -> Any:
-    """`block(*inputs, train=train)`, with what the setting says kept for the backward pass.
+    """Return `block(*inputs, train=train)`, with what the setting says kept for the backward pass.
 
     Gradients are the same, but for the rounding of what is computed in another order.
     """
@@ -34,6 +34,7 @@ def _keep_reductions(primitive: Any, *_: Any, **__: Any) -> bool:
 
 
 def _keep_products(primitive: Any, *args: Any, **params: Any) -> bool:
-    """Attention's products are among features, not with weights: their results are large and cheap to have again."""
+    """Keep convolutions and products with weights."""
+    # Attention's products are among features: their results are large and cheap to have again.
     with_weights = jax.checkpoint_policies.dots_with_no_batch_dims_saveable(primitive, *args, **params)
     return primitive.name in ("conv_general_dilated", *_REDUCTIONS) or bool(with_weights)

@@ -84,7 +84,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w 3"], *, train: bool) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """Feature maps at strides 2 (after the stem's ReLU, before pooling), 4, 8, 16 and 32."""
+        """Return the feature maps at strides 2 (after the stem's ReLU, before pooling), 4, 8, 16 and 32."""
         config, momentum = self.config, self.config.batch_norm_momentum
         train = train and not config.backbone_norm_is_frozen
         x = Conv(config.backbone_width, int(config.stem[0]), 2, dtype=self.dtype, name="conv1")(x)

@@ -58,7 +58,7 @@ def sample_levels(levels: Maps, xy_hm: Float[Array, "b t 2"], map_size: tuple[in
 
 
 def sample_bilinear(features: Float[Array, "b h w c"], xy: Float[Array, "b t 2"]) -> Float[Array, "b t c"]:
-    """Bilinear samples at pixel positions; what lies outside counts as zero (PyTorch's `grid_sample`)."""
+    """Sample bilinearly at pixel positions; what lies outside counts as zero (PyTorch's `grid_sample`)."""
     corner = jnp.floor(xy)
     fraction = (xy - corner).astype(features.dtype)
     fx, fy = fraction[..., :1], fraction[..., 1:]
@@ -78,7 +78,8 @@ def _at(features: Float[Array, "b h w c"], corner: Float[Array, "b t 2"]) -> Flo
 
 
 def position_code(xy_hm: Float[Array, "b t 2"], map_size: tuple[int, int], width: int) -> Float[Array, "b t width"]:
-    """Sine code of the nearest heatmap pixel: half the values for y, half for x, sine and cosine interleaved.
+    """Return the sine code of the nearest heatmap pixel: half the values for y, half for x, sine and cosine
+    interleaved.
 
     Pixels count from 1 and are scaled so that the whole map is one turn.
     """

@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     def __call__(
         self, tokens: Float[Array, "b t d"], valid: Bool[Array, "b t"], *, train: bool
     ) -> Float[Array, "layers b t d"]:
-        """Outputs of every layer; the last is the decoder's memory."""
+        """Return the outputs of every layer; the last is the decoder's memory."""
         mask = valid[:, None, None, :]
         outputs = []
         for i in range(self.config.encoder_layers):
@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         *,
         train: bool,
     ) -> Float[Array, "layers b q d"]:
-        """LayerNorm of every layer's output.
+        """Return the LayerNorm of every layer's output.
 
         Args:
             memory: the encoder's last output.
@@ -133,7 +133,7 @@ class FeedForward(nn.Module):
 
 
 def attention(config: ModelConfig, dtype: Any, train: bool, name: str) -> nn.MultiHeadDotProductAttention:
-    """Multi-head attention with Xavier initialisation and a float32 softmax."""
+    """Return multi-head attention with Xavier initialisation and a float32 softmax."""
     return nn.MultiHeadDotProductAttention(
         num_heads=config.heads,
         kernel_init=initializers.xavier_uniform(),

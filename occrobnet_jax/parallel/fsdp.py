@@ -14,7 +14,7 @@ Gather = Callable[[PyTree[Array]], PyTree[Array]]
 
 
 def as_they_are(params: PyTree[Array]) -> PyTree[Array]:
-    """For parameters that every device has whole."""
+    """Return the parameters, which every device has whole."""
     return params
 
 

@@ -109,12 +109,12 @@ def platform_of(mesh: Mesh) -> str:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the same array on every device."""
+    """Return the layout of what every device has a copy of."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Examples, the first axis, split over all devices."""
+    """Return the layout of a batch: examples, the first axis, are split over all devices."""
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 

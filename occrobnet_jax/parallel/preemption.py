@@ -27,7 +27,7 @@ class Preemption:
         self.by_user = False  # Ctrl-C has come to this process
 
     def __enter__(self) -> "Preemption":
-        """Listens."""
+        """Listen."""
         listeners: dict[int, Any] = {} if hosts.num_hosts() > 1 else {signal.SIGTERM: self._note}
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell leaves it to what runs in the background
             listeners[signal.SIGINT] = self._interrupt
@@ -35,7 +35,7 @@ class Preemption:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """The signals do again what they did before."""
+        """Let the signals do again what they did before."""
         for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
 

@@ -103,7 +103,7 @@ class EndRequest:
         return bool(self._numbers)
 
     def pass_on_to(self, send: Callable[[int], None]) -> None:
-        """From now on by calling `send`; what came while the child was started, too."""
+        """Pass signals on by calling `send` from now on; what came while the child was started, too."""
         self._send = send
         for number in self._numbers:
             send(number)
@@ -141,7 +141,7 @@ class Child:
         self._reader.start()
 
     def wait(self) -> int:
-        """Status of the child: negative where a signal ended it."""
+        """Return the status of the child: negative where a signal ended it."""
         status = self.process.wait()
         self._reader.join(timeout=5.0)  # grandchildren may keep the pipe open
         return status
@@ -194,7 +194,7 @@ def read_hosts(path: Path) -> tuple[int, list[str]]:
 
 
 def diagnose(status: int, said: str, hosts: tuple[int, list[str]]) -> tuple[str, int, bool]:
-    """Why a child ended.
+    """Return why a child ended.
 
     Args:
         status: of the child; negative for a signal.

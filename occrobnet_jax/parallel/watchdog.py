@@ -13,7 +13,7 @@ _limit_s = 0.0
 
 @contextlib.contextmanager
 def watching(minutes: float) -> Iterator[None]:
-    """Within the block `beat` must be called at least every so many minutes; 0 is no watchdog.
+    """Demand that within the block `beat` is called at least every so many minutes; 0 is no watchdog.
 
     Otherwise the stacks of all threads are printed and the process ends with status 1.
     """
@@ -28,6 +28,6 @@ def watching(minutes: float) -> Iterator[None]:
 
 
 def beat() -> None:
-    """Something has moved: a step or a batch of an evaluation has ended."""
+    """Say that something has moved: a step or a batch of an evaluation has ended."""
     if _limit_s:
         faulthandler.dump_traceback_later(_limit_s, exit=True)

@@ -67,7 +67,7 @@ class BucketCheckpointWriter:
                 self._writer.wait()
 
     def __enter__(self) -> "BucketCheckpointWriter":
-        """Nothing more to open."""
+        """Return the writer; there is nothing more to open."""
         return self
 
     def __exit__(self, *error: object) -> None:

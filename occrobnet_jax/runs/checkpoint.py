@@ -60,7 +60,7 @@ class _Manager(ocp.CheckpointManager):
     """
 
     def reached_preemption(self, step: int) -> bool:
-        """Whoever saves knows why."""
+        """Return False: whoever saves knows why."""
         return False
 
 
@@ -135,7 +135,7 @@ class CheckpointWriter:
             raise self._failure(error) from error
 
     def __enter__(self) -> "CheckpointWriter":
-        """Nothing more to open."""
+        """Return the writer; there is nothing more to open."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -154,7 +154,7 @@ class CheckpointWriter:
         )
 
     def _seal(self) -> None:
-        """Called by orbax when the files are complete, before the folder gets its final name."""
+        """Seal the checkpoint; orbax calls this when the files are complete, before the folder gets its final name."""
         if hosts.is_lead():
             for directory in self._folder.glob(f"{self._saving}*"):
                 if directory.name.split(".")[0] == str(self._saving) and not directory.name.endswith(".damaged"):

@@ -86,7 +86,7 @@ def _record(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _value(kind: Any, value: Any, name: str) -> Any:
-    """`value` as a field of type `kind` holds it: JSON has no tuples and writes 1.0 as 1."""
+    """Return `value` as a field of type `kind` holds it: JSON has no tuples and writes 1.0 as 1."""
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ValueError(f"{name}={shown(value)} must be a group of settings")
@@ -110,7 +110,9 @@ def _value(kind: Any, value: Any, name: str) -> Any:
 
 
 def _tuple(kind: Any, value: Any, name: str) -> tuple[Any, ...]:
-    """`value`, a list in JSON, as a tuple of the types that `kind` lists, or of any length where it ends in `...`."""
+    """Return `value`, a list in JSON, as a tuple of the types that `kind` lists, or of any length where it ends in
+    `...`.
+    """
     kinds = typing.get_args(kind)
     if not isinstance(value, list | tuple):
         raise _wrong_type(name, value, "tuple")

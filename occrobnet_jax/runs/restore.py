@@ -65,7 +65,8 @@ def restore_state(workdir: AnyPath, state: PyTree[jax.ShapeDtypeStruct]) -> tupl
 
 
 def restore_for_inference(path: AnyPath | str, step: int | None = None) -> Restored:
-    """Config and variables of the newest sound checkpoint, or that of `step`, of a workdir; or of a checkpoint folder.
+    """Restore config and variables of the newest sound checkpoint, or that of `step`, of a workdir; or of a checkpoint
+    folder.
 
     Nothing is written. The arrays are on this process's first device.
 
@@ -191,7 +192,7 @@ def _forms(tree: PyTree[Any]) -> dict[str, str]:
 def restore_variables(
     model: nn.Module, input_size_px: int, workdir: AnyPath, step: int | None, mesh: Mesh
 ) -> tuple[Variables, int]:
-    """Variables, a copy on every device, and step of the newest checkpoint, or of that of `step`.
+    """Restore variables, a copy on every device, and step of the newest checkpoint, or of that of `step`.
 
     Raises:
         ValueError: there is none, it is damaged, or its arrays aren't those of the model.

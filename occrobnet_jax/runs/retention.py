@@ -16,7 +16,7 @@ class Retention:
     metrics_of: Callable[[int], Mapping[str, float]] = lambda step: {}  # those of an evaluated step
 
     def kept(self, steps: Sequence[int]) -> set[int]:
-        """Those of the steps, in ascending order, that stay."""
+        """Return those of the steps, in ascending order, that stay."""
         kept = set(steps[-self.newest :])
         if self.every_steps:
             kept |= {step for step in steps if step % self.every_steps == 0}
@@ -26,6 +26,6 @@ class Retention:
         return kept
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Orbax's question: which of the checkpoints (with their `step`) stay."""
+        """Answer orbax: which of the checkpoints (with their `step`) stay."""
         kept = self.kept([checkpoint.step for checkpoint in checkpoints])
         return [checkpoint.step in kept for checkpoint in checkpoints]

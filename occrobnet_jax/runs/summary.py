@@ -126,7 +126,7 @@ def _kept(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this project and its code, and of the libraries that compute."""
+    """Return the versions of Python, of this project and its code, and of the libraries that compute."""
     found = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
         "python": platform.python_version(),
@@ -136,7 +136,9 @@ def versions() -> dict[str, str]:
 
 
 def git_sha() -> str:
-    """Commit of the code, with "+changes" where files differ from it; in an image what it was built from; or ""."""
+    """Return the commit of the code, with "+changes" where files differ from it; in an image what it was built from; or
+    "".
+    """
     if COMMIT_VARIABLE in os.environ:
         return os.environ[COMMIT_VARIABLE]
     repository = Path(occrobnet_jax.__file__).parents[1]
@@ -154,7 +156,7 @@ def git_sha() -> str:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under names such as "model.ciet"."""
+    """Return the nested settings under names such as "model.ciet"."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}

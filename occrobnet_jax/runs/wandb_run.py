@@ -58,7 +58,7 @@ class WandbRun:
         self._order(lambda: self._log_images(step, images))
 
     def apply(self, action: Callable[[Any], None]) -> None:
-        """Has something done with wandb's own run."""
+        """Have something done with wandb's own run."""
         self._order(lambda: action(self._run))
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
@@ -110,14 +110,14 @@ class WandbRun:
                 self._give_up(str(error) or type(error).__name__)
 
     def _give_up(self, reason: str) -> None:
-        """Both threads may have a reason; the first is told."""
+        """Tell the first reason; both threads may have one."""
         was_alive, self._alive = self._alive, False
         if was_alive:
             logging.warning("Weights & Biases is off for the rest of this process: %s", reason)
 
 
 def _limit_exit() -> None:
-    """At the interpreter's exit wandb waits for its own process, however long that hangs; this kills it then.
+    """Kill wandb's process if it keeps the interpreter's exit waiting too long.
 
     The thread starts here, since Python 3.12 starts none during the exit.
     """
@@ -181,7 +181,7 @@ def _path(config: WandbConfig, workdir: AnyPath) -> dict[str, Any]:
 
 
 def _shared(joins: bool) -> dict[str, Any]:
-    """Settings of one of the processes that write into one run at the same time."""
+    """Return the settings of one of the processes that write into one run at the same time."""
     label = "evaluation" if joins else "training"
     return {"x_label": label, "x_primary": not joins, "x_update_finish_state": not joins}
 

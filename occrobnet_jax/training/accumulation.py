@@ -37,7 +37,7 @@ def gradient_and_outcome(
     steps: int,
     dtype: str = "float32",
 ) -> tuple[PyTree[Array], Outcome]:
-    """Gradient of the loss over all inputs, in `steps` microbatches with a random key each.
+    """Return the gradient of the loss over all inputs, in `steps` microbatches with a random key each.
 
     BatchNorm that isn't frozen sees microbatches, and moves its running statistics once in each. Each microbatch's
     gradient of matrices is summed over devices in `dtype`, and over microbatches in float32.
@@ -65,12 +65,13 @@ def gradient_and_outcome(
 
 
 def split(inputs: PyTree[Array], steps: int) -> PyTree[Array]:
-    """Microbatch i has every `steps`-th example from i on: no example leaves its device, however many there are."""
+    """Give microbatch i every `steps`-th example from i on: no example leaves its device, however many there are."""
     return jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, steps, *x.shape[1:]), 0, 1), inputs)
 
 
 def _rounded(gradient: Array, dtype: str) -> Array:
-    """Left to itself XLA drops the rounding, since a sum in float32 follows it, and sends twice the bytes."""
+    """Round a matrix to `dtype`."""
+    # Left to itself XLA drops the rounding, since a sum in float32 follows it, and sends twice the bytes.
     return jax.lax.optimization_barrier(gradient.astype(dtype)) if gradient.ndim > 1 else gradient
 
 

@@ -34,7 +34,9 @@ def localization_losses(
 def joint_map_loss(
     maps: Float[Array, "b hh ww nj"], batch: Batch, model_config: ModelConfig, config: LossConfig
 ) -> Term:
-    """Cross-entropy between each joint's map and a Gaussian at the joint; of those inside the crop, seen or hidden."""
+    """Return the cross-entropy between each joint's map and a Gaussian at the joint; of those inside the crop, seen or
+    hidden.
+    """
     b, height, width, joints = maps.shape
     xy_hm = (batch.joints_px / model_config.heatmap_stride).reshape(b, joints, 2)
     across, down = (
@@ -68,7 +70,8 @@ def hand_boxes(batch: Batch) -> HandBoxes:
 
 
 def finder_losses(cells: HandCells, batch: Batch) -> dict[str, Term]:
-    """Focal loss of every cell whose answer is known, a mean over hands; and L1 of the boxes, in the hand's sides.
+    """Return the focal loss of every cell whose answer is known, a mean over hands; and L1 of the boxes, in the hand's
+    sides.
 
     A hand that is known to be absent has no middle. Of a hand whose joints aren't labeled nothing is known.
     """

@@ -63,7 +63,7 @@ def total(terms: dict[str, Term], counts: dict[str, Float[Array, ""]] | None = N
 
 
 def pose_mask(predictions: Predictions, batch: Batch) -> Float[Array, " b"]:
-    """Examples that teach poses: real ones with at least one keypoint (KypT drops those without)."""
+    """Return the examples that teach poses: real ones with at least one keypoint (KypT drops those without)."""
     return (batch.is_real & predictions.keypoints.valid.any(-1)).astype(jnp.float32)
 
 
@@ -89,7 +89,7 @@ def _map_losses(
 
 
 def keypoint_class_loss(predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig) -> Term:
-    """Cross-entropy of every encoder layer's token classes, over the valid tokens."""
+    """Return the cross-entropy of every encoder layer's token classes, over the valid tokens."""
     classes, known = targets.token_classes(
         predictions.keypoints, batch, model_config.heatmap_stride, config.match_radius_hm
     )
@@ -101,7 +101,7 @@ def keypoint_class_loss(predictions: Predictions, batch: Batch, model_config: Mo
 
 
 def hand_identity_loss(predictions: Predictions, batch: Batch, model_config: ModelConfig, config: LossConfig) -> Term:
-    """Cross-entropy of the hand that a token belongs to, over the tokens of joints [ours].
+    """Return the cross-entropy of the hand that a token belongs to, over the tokens of joints [ours].
 
     The factored classifier's two sigmoids are taught apart, since a token may belong to both hands. Of the softmax over
     all joints it is the hand's share of the two hands' probability, against the class that is taught.
@@ -204,7 +204,7 @@ def _rotation_errors(
 def _weak_camera_losses(
     predictions: Predictions, batch: Batch, mask: Float[Array, " b"], config: LossConfig
 ) -> dict[str, Term]:
-    """Weak projection of the predicted joints, and the camera itself against its best fit (KypT)."""
+    """Return the weak projection of the predicted joints, and the camera itself against its best fit (KypT)."""
     assert predictions.weak_camera is not None
     assert predictions.bone_vectors_m is not None
     camera, known = targets.weak_camera(batch, GRID_PX)
@@ -253,7 +253,9 @@ def _corner_loss(
     mask: Float[Array, " b"],
     config: LossConfig,
 ) -> Term:
-    """Posed corners of the rest box, against the nearest of the poses that the object's symmetry makes the same."""
+    """Return the posed corners of the rest box, against the nearest of the poses that the object's symmetry makes the
+    same.
+    """
     corners = targets.corners_to_teach(batch)
     wanted_t, known = targets.object_translations(batch, translation_m.shape[2])
     first = jnp.where(known[:, :1], wanted_t[:, 0], wanted_t[:, -1])

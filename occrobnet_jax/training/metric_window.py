@@ -68,7 +68,7 @@ class MetricWindow:
             self.restart_clock()
 
     def read(self) -> dict[str, float]:
-        """Means over the window, which begins anew.
+        """Return means over the window, which begins anew.
 
         Raises:
             FloatingPointError: the loss or the gradient of one of the steps isn't finite; it names the first such

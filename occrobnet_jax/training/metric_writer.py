@@ -99,7 +99,7 @@ class MetricWriter:
             self._wandb.end_unfinished(status, preempted=preempted)
 
     def __enter__(self) -> "MetricWriter":
-        """Nothing more to open."""
+        """Return the writer; there is nothing more to open."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -133,7 +133,7 @@ class MetricWriter:
             tqdm.write(f"step {step} of {self._last_step}{self._time_left(step)}: {shown}")
 
     def _time_left(self, step: int) -> str:
-        """At this process's speed since its first line, evaluations and checkpoints included."""
+        """Return the time left at this process's speed since its first line, evaluations and checkpoints included."""
         now_s = time.monotonic()
         first_step, first_s = self._first_line = self._first_line or (step, now_s)
         done, left = step - first_step, self._last_step - step

@@ -25,7 +25,7 @@ with "bn" in their name in PyTorch, so not the shortcuts' (Keypoint Transformer)
 
 
 def make_optimizer(config: OptimizerConfig, model: ModelConfig, total_steps: int) -> optax.GradientTransformation:
-    """Clipping, AdamW and the learning rate, as PyTorch applies them to parameter groups.
+    """Return clipping, AdamW and the learning rate, as PyTorch applies them to parameter groups.
 
     Weight decay is scaled by a group's learning rate, and frozen parameters do not decay either.
     """
@@ -61,7 +61,7 @@ def _preconditioner(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def _without_empty_nodes(inner: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Spares `inner` the nodes that `optax.partition` leaves in the places of others' arrays.
+    """Spare `inner` the nodes that `optax.partition` leaves in the places of others' arrays.
 
     Its state would hold them for good, and the host walk through them twice at every step: a tenth of its time.
     """
@@ -74,7 +74,7 @@ def _without_empty_nodes(inner: optax.GradientTransformation) -> optax.GradientT
 
 
 def _pruned(tree: Any) -> Any:
-    """Nested dictionaries without the entries that hold no array."""
+    """Return nested dictionaries without the entries that hold no array."""
     if not isinstance(tree, dict):
         return tree
     entries = {name: _pruned(entry) for name, entry in tree.items()}
@@ -96,7 +96,7 @@ def _kinds(params: PyTree[Any]) -> PyTree[str]:
 
 
 def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:
-    """For each parameter which axes are inputs and which outputs, or None where Muon shall not have it.
+    """Return for each parameter which axes are inputs and which outputs, or None where AdamW trains it, not Muon.
 
     It has the matrices between features: no tables (queries, position maps), no layers with few outputs, such as those
     that say a position, no depthwise kernels, and none of more than `most_elements`, where that is not 0.
@@ -117,7 +117,7 @@ def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contri
 
 
 def group_rate(config: OptimizerConfig, model: ModelConfig, path: tuple[str, ...]) -> float:
-    """Learning rate, before the schedule, of the parameter at `path` (module names, outermost first)."""
+    """Return the learning rate, before the schedule, of the parameter at `path` (module names, outermost first)."""
     in_backbone = path[0] == "backbone"
     if in_backbone and model.batch_norm != "trained" and not set(FROZEN_BATCH_NORMS).isdisjoint(path):
         return 0.0
@@ -127,7 +127,7 @@ def group_rate(config: OptimizerConfig, model: ModelConfig, path: tuple[str, ...
 
 
 def schedule(config: OptimizerConfig, total_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:
-    """Factor on all learning rates at a step, counted from 0."""
+    """Return the factor on all learning rates at a step, counted from 0."""
     rising = jnp.minimum(1.0, (step + 1) / max(1, config.warmup_steps))
     progress = jnp.minimum(1.0, step / total_steps)
     match config.schedule:
@@ -155,17 +155,17 @@ def _names(path: tuple[jax.tree_util.DictKey, ...]) -> tuple[str, ...]:
 
 
 def block_norms(gradient: PyTree[Array]) -> dict[str, Float[Array, ""]]:
-    """Length of the gradient of each block of the network."""
+    """Return the length of the gradient of each block of the network."""
     return {block: jnp.sqrt(_sum_of_squares(part)) for block, part in gradient.items()}
 
 
 def global_norm(gradient: PyTree[Array]) -> Float[Array, ""]:
-    """Length of the whole gradient; in a program that has the blocks' as well, their sums are shared."""
+    """Return the length of the whole gradient; in a program that has the blocks' as well, their sums are shared."""
     return jnp.sqrt(sum(jnp.square(norm) for norm in block_norms(gradient).values()))
 
 
 def clip_by_norm(longest: float) -> optax.GradientTransformation:
-    """Shortens gradients that are longer, without turning them; optax's with `global_norm`."""
+    """Shorten gradients that are longer, without turning them; optax's with `global_norm`."""
 
     def clip(gradient: PyTree[Array], _: Any) -> PyTree[Array]:
         factor = jnp.minimum(1.0, longest / global_norm(gradient))
@@ -175,7 +175,9 @@ def clip_by_norm(longest: float) -> optax.GradientTransformation:
 
 
 def _sum_of_squares(tree: PyTree[Array]) -> Float[Array, ""]:
-    """Vectors are joined first; no other array is, since devices may hold slices of it."""
+    """Sum the squares of all numbers; vectors are joined first, no other array is, since devices may hold slices of
+    it.
+    """
     leaves = jax.tree.leaves(tree)
     vectors = jnp.concatenate([jnp.zeros(1), *(leaf for leaf in leaves if leaf.ndim == 1)])
     return sum((jnp.square(leaf).sum() for leaf in leaves if leaf.ndim != 1), jnp.square(vectors).sum())

@@ -95,7 +95,9 @@ def compile_for(
 
 
 def forced_share(experiment: Experiment, step: Int[Array, ""]) -> Float[Array, ""]:
-    """Share of the examples that take true keypoints at a step, counted from 0 (scheduled sampling, where it fades)."""
+    """Return the share of the examples that take true keypoints at a step, counted from 0 (scheduled sampling, where it
+    fades).
+    """
     left = experiment.teacher_forced_steps + experiment.teacher_fading_steps - step
     return jnp.clip(left / max(1, experiment.teacher_fading_steps), 0.0, 1.0)
 
@@ -116,7 +118,7 @@ def _forward(
     inputs: Inputs,
     key: Array,
 ) -> tuple[Predictions, dict[str, PyTree[Array]]]:
-    """Predictions and new batch statistics."""
+    """Return predictions and new batch statistics."""
     forcing: dict[str, Any] = {}
     if inputs.use_forced is not None:
         forcing = {"forced": teacher_keypoints(inputs.batch, experiment.model), "use_forced": inputs.use_forced}
@@ -137,7 +139,7 @@ def _mean(total: Float[Array, ""], count: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def _norms(gradient: PyTree[Array]) -> Numbers:
-    """Length of the gradient, of each block of the network and of all together."""
+    """Return the length of the gradient, of each block of the network and of all together."""
     blocks = {f"gradient_norm/{block}": norm for block, norm in block_norms(gradient).items()}
     return {"gradient_norm": global_norm(gradient)} | blocks
 

@@ -16,13 +16,13 @@ RIDGE = 1e-4  # of the weak camera's fit (KypT)
 
 
 def root_annotated(batch: Batch) -> Bool[Array, "b n"]:
-    """Hand whose wrist is annotated; root-relative targets exist for them."""
+    """Return the hands whose wrist is annotated; root-relative targets exist for them."""
     return batch.joint_annotated[:, :, WRIST]
 
 
 def fully_annotated(batch: Batch) -> Bool[Array, " b"]:
-    """Examples in which every hand that is there, or may be, has all its joints: elsewhere a heatmap would deny real
-    joints.
+    """Return the examples in which every hand that is there, or may be, has all its joints: elsewhere a heatmap would
+    deny real joints.
     """
     any_joint, all_joints = batch.joint_px_annotated.any(-1), batch.joint_px_annotated.all(-1)
     present = any_joint | batch.hand_present
@@ -45,7 +45,7 @@ def joint_heatmap(
 
 
 def axis_targets(batch: Batch, config: ModelConfig, sigma_bins: float) -> tuple[Array, Array]:
-    """1D heatmaps of x, y and parent-relative depth, [b n j 3 bin], and which of them are taught, [b n j 3].
+    """Return 1D heatmaps of x, y and parent-relative depth, [b n j 3 bin], and which of them are taught, [b n j 3].
 
     A joint outside the cube of bins teaches nothing; a depth needs the joint and its parent in 3D, and the wrist has
     none: these are never outside.
@@ -63,14 +63,14 @@ def axis_targets(batch: Batch, config: ModelConfig, sigma_bins: float) -> tuple[
 
 
 def bone_annotated(batch: Batch) -> Bool[Array, "b n bone"]:
-    """Bones of which both joints are annotated."""
+    """Return the bones of which both joints are annotated."""
     return batch.joint_annotated[..., :WRIST] & batch.joint_annotated[..., PARENTS_OF_BONES]
 
 
 def token_classes(
     keypoints: Keypoints, batch: Batch, stride: int, radius_hm: float
 ) -> tuple[Int[Array, "b t"], Bool[Array, "b t"]]:
-    """Class of each token, and which tokens teach.
+    """Return the class of each token, and which tokens teach.
 
     A joint token has the class of the joint within the radius, the one nearest to the camera among several, or 0;
     an object token 43 if it lies on the object, or 0. Where annotation is incomplete, "none" is not known.
@@ -108,7 +108,7 @@ def _matches(keypoints: Keypoints, batch: Batch, stride: int, radius_hm: float) 
 
 
 def relative_translation(batch: Batch) -> tuple[Float[Array, "b 3"], Bool[Array, " b"]]:
-    """Left wrist minus right wrist, and where both are known."""
+    """Return the left wrist minus right wrist, and where both are known."""
     return batch.root_cam_m[:, LEFT] - batch.root_cam_m[:, RIGHT], batch.root_known.all(-1)
 
 
@@ -155,7 +155,9 @@ def object_translations(batch: Batch, heads: int) -> tuple[Float[Array, "b heads
 
 
 def equivalent_rotations(batch: Batch) -> Float[Array, "b s 3 3"]:
-    """Ground-truth rotations that the object's discrete symmetry makes the same; the first is the label itself."""
+    """Return the ground-truth rotations that the object's discrete symmetry makes the same; the first is the label
+    itself.
+    """
     symmetry = batch.object_symmetry[:, None]
     turn = jnp.arange(len(HALF_TURNS))[None]
     half_turn_z = (symmetry == symmetry_number("half_turn_z")) & (turn == HALF_TURN_Z)
@@ -165,7 +167,9 @@ def equivalent_rotations(batch: Batch) -> Float[Array, "b s 3 3"]:
 
 
 def corners_to_teach(batch: Batch) -> Float[Array, "b 8 3"]:
-    """Rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (as in KypT's bowl)."""
+    """Return the rest corners, reduced to what a continuous symmetry leaves: the axis, or the centre (as in KypT's
+    bowl).
+    """
     keep = jnp.ones((len(batch.object_symmetry), 3))
     keep = jnp.where(
         (batch.object_symmetry == symmetry_number("any_turn_z"))[:, None], jnp.array([[0.0, 0.0, 1.0]]), keep

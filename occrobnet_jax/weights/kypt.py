@@ -172,7 +172,9 @@ def model_config(state: StateDict, kind: Kind, mano: Path | None = None) -> Mode
 
 
 def _hand(mano: Path | None) -> dict[str, Any]:
-    """KypT's angles: from MANO's mean pose, joints by InterHand2.6M's regressor where it lies beside MANO's files."""
+    """Set KypT's angles: from MANO's mean pose, joints by InterHand2.6M's regressor where it lies beside MANO's
+    files.
+    """
     if mano is None:
         raise ValueError(
             "a Keypoint Transformer of the angles kind poses MANO's hands: name the folder of MANO_RIGHT.pkl and "
@@ -183,7 +185,7 @@ def _hand(mano: Path | None) -> dict[str, Any]:
 
 
 def variables_of(state: StateDict, kind: Kind, like: PyTree[Any], path: Path) -> PyTree[Any]:
-    """Our variables with the file's weights.
+    """Return our variables with the file's weights.
 
     Args:
         state: of the file.
@@ -200,13 +202,13 @@ def variables_of(state: StateDict, kind: Kind, like: PyTree[Any], path: Path) ->
 
 
 def unused_arrays(state: StateDict, kind: Kind) -> list[str]:
-    """Modules of the file that nothing is computed from, without the counters."""
+    """Return the modules of the file that nothing is computed from, without the counters."""
     patterns = [pattern for pattern in (*UNUSED, *kind.unused) if pattern != COUNTERS]
     return sorted({name.split(".")[0] for name in state if any(re.fullmatch(pattern, name) for pattern in patterns)})
 
 
 def source_function(state: StateDict) -> Callable[[str, tuple[int, ...]], Source]:
-    """From the path and shape of one of our arrays to its source in a file."""
+    """Return a function from the path and shape of one of our arrays to its source in a file."""
     head = f"{DECODER}.convOut_hm" if any(name.startswith(f"{DECODER}.convOut_hm.") for name in state) else ""
     head = head or f"{DECODER}.convOut"
     hidden = sum(name.startswith(f"{head}.") and name.endswith("running_mean") for name in state)
@@ -238,7 +240,7 @@ def _queries(shape: tuple[int, ...], *, is_angles: bool) -> Source:
 
 
 def _translated(module: str) -> str:
-    """KypT's name of one of our modules, as far as `MODULES` goes."""
+    """Return KypT's name of one of our modules, as far as `MODULES` goes."""
     for ours, theirs in MODULES:
         match = re.match(f"{ours}(?=/|$)", module)
         if match:
@@ -247,7 +249,9 @@ def _translated(module: str) -> str:
 
 
 def _numbered(module: str, hidden: int) -> str:
-    """Layers by their number in PyTorch's containers: MLPs, convolution with BatchNorm, heads of several of them."""
+    """Return layers by their number in PyTorch's containers: MLPs, convolution with BatchNorm, heads of several of
+    them.
+    """
     module = re.sub(r"/dense(\d+)$", r".layers.\1", module)
     module = re.sub(r"/out$", f".{3 * hidden}", module)
     module = re.sub(r"/conv(\d)/conv$", lambda match: f".{3 * int(match[1])}", module)

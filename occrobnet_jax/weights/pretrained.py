@@ -65,7 +65,7 @@ def read_state_dict(path: Path) -> StateDict:
 
 
 def load_backbone(path: Path, like: PyTree[Any]) -> PyTree[np.ndarray]:
-    """Params and batch statistics of a ResNet as torchvision and timm save it, or of an EfficientNet-Lite as
+    """Read params and batch statistics of a ResNet as torchvision and timm save it, or of an EfficientNet-Lite as
     `efficientnet_lite_pytorch` does; their classifiers are left out.
 
     Args:
@@ -83,7 +83,7 @@ def load_backbone(path: Path, like: PyTree[Any]) -> PyTree[np.ndarray]:
 
 
 def backbone_source(path: str, shape: tuple[int, ...]) -> Source:
-    """Torchvision's name of one of the backbone's arrays, such as "params/layer1_0/downsample/conv/kernel"."""
+    """Return torchvision's name of one of the backbone's arrays, such as "params/layer1_0/downsample/conv/kernel"."""
     _, *modules, leaf = path.split("/")
     module = "/".join(modules)
     module = re.sub(r"layer(\d)_(\d+)", r"layer\1/\2", module)
@@ -103,7 +103,7 @@ def lite_source(path: str, shape: tuple[int, ...]) -> Source:
 
 
 def array_source(module: str, leaf: str, shape: tuple[int, ...]) -> Source:
-    """Source of an array of a layer that both sides have: vectors, linear layers, convolutions."""
+    """Return the source of an array of a layer that both sides have: vectors, linear layers, convolutions."""
     axes = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}[len(shape)]
     there = tuple(shape[axes.index(axis)] for axis in range(len(shape)))
     return Source(f"{module}.{LEAVES[leaf]}", there, lambda array: array.transpose(axes))
@@ -116,7 +116,7 @@ def converted(
     ignored: tuple[str, ...],
     what: str,
 ) -> PyTree[np.ndarray]:
-    """Our arrays, in float32, from a state dict.
+    """Convert a state dict to our arrays, in float32.
 
     Args:
         state: names and arrays of the file.
@@ -184,7 +184,7 @@ def split_rows(shape: tuple[int, ...], part: int, parts: int) -> tuple[tuple[int
 
 
 def heads_source(module: str, leaf: str, shape: tuple[int, ...], role: str) -> Source:
-    """Source of an array of multi-head attention, whose query, key and value projections PyTorch stacks.
+    """Return the source of an array of multi-head attention, whose query, key and value projections PyTorch stacks.
 
     Args:
         module: PyTorch's name of the attention.

@@ -178,7 +178,7 @@ def _zip_content(archive: zipfile.ZipFile, path: Path) -> tuple[Any, ReadStorage
 
 
 def _legacy_content(file: mmap.mmap, path: Path) -> tuple[Any, ReadStorage]:
-    """Five pickles (magic number, version, machine, content, keys of the storages), then each storage."""
+    """Read five pickles (magic number, version, machine, content, keys of the storages), then each storage."""
     storages: dict[str, Storage] = {}
     size = min(len(file), MAX_PICKLE_BYTES)
     _, version, machine, content, keys = (_unpickled(file, size, path, storages) for _ in range(5))

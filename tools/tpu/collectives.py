@@ -65,7 +65,8 @@ def collectives(hlo: str) -> list[Collective]:
 
 
 def on_activations(found: list[Collective], params: PyTree[Any]) -> list[Collective]:
-    """Those that send more than gradients, parameters and statistics, judged by the number of elements of each array.
+    """Return those that send more than gradients, parameters and statistics, judged by the number of elements of each
+    array.
 
     Statistics are up to two numbers a channel of the widest layer. In a data-parallel step there should be none.
     """

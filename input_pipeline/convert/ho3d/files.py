@@ -126,7 +126,8 @@ class FrameFiles:
             raise UnusableExample("segmentation damaged", str(error)) from error
 
     def segmentation(self, object_channel: int) -> bytes:
-        """PNG of the object's pixels (label 3); the authors don't say which colours the hands have. b"" if unknown.
+        """Return a PNG of the object's pixels (label 3); the authors don't say which colors the hands have. b"" if
+        unknown.
 
         Args:
             object_channel: of R, G, B, the one that is bright on the object.

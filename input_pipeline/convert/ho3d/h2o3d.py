@@ -91,7 +91,7 @@ class H2O3D(ListedFrames):
 
 
 def _flags(record: dict[str, Any], key: str, size: int, source: Path) -> np.ndarray:
-    """Optional flags; all true where the file has none."""
+    """Return optional flags; all true where the file has none."""
     if record.get(key) is None:
         return np.ones(size, bool)
     return pickled_array(record, key, (size,), source=source) > 0

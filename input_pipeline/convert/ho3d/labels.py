@@ -26,7 +26,7 @@ that their yaw can be taught. Conventions of evaluation have lists of their own,
 
 
 def camera_fields(record: dict[str, Any], source: Path) -> Example:
-    """Intrinsics and image size."""
+    """Return intrinsics and image size."""
     intrinsics = pickled_array(record, "camMat", (3, 3), source=source)
     return {
         "intrinsics": intrinsics.astype(np.float32),
@@ -74,7 +74,7 @@ def hand_joints(joints_gl_m: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "21
 def mano_parameters(
     pose: Float[np.ndarray, "48"], translation_m: Float[np.ndarray, "3"], joints_gl_m: Float[np.ndarray, "21 3"]
 ) -> tuple[Float[np.ndarray, "48"], Float[np.ndarray, "3"]]:
-    """Pose and translation in our axes.
+    """Return the pose and translation in our axes.
 
     A hand turns about its root joint J and is then moved by t: the wrist lies at J + t, and has to lie at F (J + t).
     """
@@ -85,7 +85,7 @@ def mano_parameters(
 
 
 def object_fields(record: dict[str, Any], source: Path) -> Example:
-    """Pose and rest box of the YCB object; objCorners3D is not read, since H2O-3D's evaluation lacks it."""
+    """Return the pose and rest box of the YCB object; objCorners3D is not read, since H2O-3D's evaluation lacks it."""
     name = lookup(record, "objName", source=source)
     if not (isinstance(name, str) and name[:3].isdigit()):
         raise ValueError(f"{source}: objName is {str(name)[:40]!r} where a YCB name like '003_cracker_box' is expected")
@@ -120,5 +120,5 @@ def box_fields(example: Example, given_boxes: dict[int, np.ndarray]) -> Example:
 
 
 def _tight_box(points_px: np.ndarray) -> np.ndarray:
-    """x0, y0, x1, y1; zeros without points."""
+    """Return x0, y0, x1, y1; zeros without points."""
     return np.concatenate([points_px.min(0), points_px.max(0)]) if len(points_px) else np.zeros(4)

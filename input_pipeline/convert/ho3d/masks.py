@@ -64,7 +64,7 @@ def check_object_masks(name: str, frames: Iterable[tuple[UInt8[np.ndarray, "h w 
 def painted_frames(
     count: int, files: Callable[[int], FrameFiles], labels: Callable[[int], Example]
 ) -> Iterator[tuple[np.ndarray, Example]]:
-    """Segmentations and labels of some of a split's frames, where both can be had.
+    """Return the segmentations and labels of some of a split's frames, where both can be had.
 
     Args:
         count: of the split's frames.

@@ -41,7 +41,7 @@ def annotation_fields(annotation: np.void) -> Example:
 
 
 def joint_fields(camera: np.void, moment: np.void) -> Example:
-    """3D joints in the camera frame under the raw 3D mask; joints outside of the mask may hold anything."""
+    """Return 3D joints in the camera frame under the raw 3D mask; joints outside of the mask may hold anything."""
     (fx, fy), (cx, cy) = camera["focal"], camera["centre"]
     annotated = moment["annotated"].reshape(HANDS_JOINTS)
     joints_cam_m = METERS_PER_UNIT * (moment["world_mm"] - camera["position_mm"]) @ camera["rotation"].T
@@ -67,7 +67,7 @@ def seen_fields(example: Example, in_image: np.ndarray) -> Example:
 
 
 def rootnet_fields(row: np.void) -> Example:
-    """RootNet's box and depths of the wrists, if its file has them."""
+    """Return RootNet's box and depths of the wrists, if its file has them."""
     x, y, width, height = row["box"]
     return {
         "rootnet_box_px": np.array([x, y, x + width, y + height], np.float32),
@@ -77,7 +77,7 @@ def rootnet_fields(row: np.void) -> Example:
 
 
 def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"], annotated: np.ndarray) -> Float[np.ndarray, "2 4"]:
-    """Tight box (x0, y0, x1, y1) of each hand's annotated joints; zeros without any."""
+    """Return the tight box (x0, y0, x1, y1) of each hand's annotated joints; zeros without any."""
     boxes = np.zeros((NUM_HANDS, 4), np.float32)
     for hand in np.flatnonzero(annotated.any(1)):
         points = joints_px[hand][annotated[hand]]

@@ -35,7 +35,7 @@ class SplitFiles:
     machine_ids: Path | None
 
     def present(self) -> list[Path]:
-        """Those that are there."""
+        """Return those that are there."""
         return [path for path in dataclasses.astuple(self) if path is not None]
 
 
@@ -121,7 +121,7 @@ def _only(raw: Path, fps: int, found: list[Path]) -> Path:
 
 
 def _annotation_folders(annotations: Path, subset: str) -> tuple[str, dict[str, Path]]:
-    """Version of the annotations, and the folder of each split that is there."""
+    """Return the version of the annotations, and the folder of each split that is there."""
     present = {split: annotations / split for split in SPLITS if (annotations / split).is_dir()}
     if present:
         return VERSION, present

@@ -36,7 +36,7 @@ def in_subset(annotations: np.ndarray, files: SplitFiles, subset: str) -> np.nda
 
 
 def read_rootnet(path: Path | None, ids: np.ndarray) -> np.ndarray:
-    """RootNet's box (x, y, width, height) and depths for each annotation, where the file has them."""
+    """Read RootNet's box (x, y, width, height) and depths for each annotation, where the file has them."""
     table = np.zeros(len(ids), ROOTNET)
     if path is None:
         return table

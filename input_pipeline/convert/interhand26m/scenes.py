@@ -44,7 +44,7 @@ def _camera(content: Any, capture: str, camera: str, path: Path) -> tuple[np.nda
 def read_moments(
     files: SplitFiles, images: np.ndarray, damage: dict[str, str], show_progress: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """3D joints and MANO fits of the images' frames, and each image's row among them."""
+    """Read 3D joints and MANO fits of the images' frames, and find each image's row among them."""
     used, rows = np.unique(images[["capture", "frame"]], return_inverse=True)
     keys = {(str(capture), str(frame)): number for number, (capture, frame) in enumerate(used.tolist())}
     moments, fits = np.zeros(len(used), MOMENTS), np.zeros((len(used), NUM_HANDS), FITS)
@@ -67,7 +67,7 @@ def read_moments(
 
 
 def _frames(path: Path, keys: dict[tuple[str, str], int], show_progress: bool) -> Iterator[tuple[tuple[str, str], Any]]:
-    """(capture, frame) and content of those that are wanted."""
+    """Return (capture, frame) and content of those that are wanted."""
     for capture, frames in json_entries(path, show_progress=show_progress):
         if not isinstance(frames, dict):
             raise ValueError(f"{path}: {capture} is no dictionary of frames")
@@ -83,7 +83,7 @@ def _moment(record: Any, path: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(record: Any, hand: str, path: Path, key: str) -> tuple[Any, ...]:
-    """MANO parameters of one hand; unknown where the file has none."""
+    """Return the MANO parameters of one hand; unknown where the file has none."""
     fit = record.get(hand) if isinstance(record, dict) else None
     if fit is None:
         return 0, 0, 0, 0

@@ -138,7 +138,7 @@ class InterHand26M:
         return notes
 
     def example(self, split: str, index: int) -> Example:
-        """Example number `index` of a split, in the order of the annotations.
+        """Return example number `index` of a split, in the order of the annotations.
 
         Raises:
             UnusableExample: its image or one of its annotations is missing or damaged.
@@ -185,7 +185,7 @@ class InterHand26M:
         return self._subset == "machine" and any(each.human_ids and not each.machine_ids for each in files)
 
     def _fits(self, fits: np.ndarray, camera: np.void) -> Example:
-        """MANO parameters in the camera's frame, about a flat mean."""
+        """Return the MANO parameters in the camera's frame, about a flat mean."""
         assert self._mano is not None
         fields = {name: np.zeros((NUM_HANDS, size), np.float32) for name, size in _FIT_FIELDS.items()}
         for hand in np.flatnonzero(fits["known"]):

@@ -26,7 +26,7 @@ class ObjectModel(NamedTuple):
 
 
 def read_object_models(folder: Path) -> dict[int, ObjectModel]:
-    """Models by YCB number, from `003_cracker_box.npy` and the like, or folders of such names with one file each.
+    """Read models by YCB number, from `003_cracker_box.npy` and the like, or folders of such names with one file each.
 
     `.npy` and `.xyz` hold points [p, 3]; `.obj` and `.ply` meshes. Metres, in the frame of the dataset's rest pose.
 
@@ -76,7 +76,7 @@ def _read_points(path: Path) -> tuple[np.ndarray, Mesh | None]:
 
 
 def _diameter(points: Float[np.ndarray, "p 3"]) -> float:
-    """Largest distance between two points."""
+    """Return the largest distance between two points."""
     with contextlib.suppress(QhullError):  # of a flat object
         points = points[ConvexHull(points).vertices]
     return float(pdist(points).max())

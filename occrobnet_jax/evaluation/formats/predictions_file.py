@@ -73,7 +73,7 @@ def _read_whole(path: AnyPath, truth: Truth) -> tuple[Records, Setting]:
 
 
 def read_ids(path: AnyPath) -> frozenset[int]:
-    """InterHand2.6M's lists of annotation ids: one number a line.
+    """Read InterHand2.6M's lists of annotation ids: one number a line.
 
     Raises:
         ValueError: the file can't be read, or a line is no number.
@@ -98,7 +98,7 @@ def read_sequences(path: AnyPath, frames: int) -> np.ndarray:
 
 
 def _with_labels(records: Records, setting: Setting, truth: Truth, path: AnyPath) -> tuple[Records, Setting]:
-    """Our records; labels from elsewhere take the place of their own, which HO-3D's evaluation split lacks."""
+    """Return our records; labels from elsewhere take the place of their own, which HO-3D's evaluation split lacks."""
     assert truth.labels is not None
     labels, labeled = _labels(truth, path)
     identity = {name: labeled.switches[name] for name in _IDENTITY if name in labeled.switches}
@@ -149,7 +149,7 @@ def _labels(truth: Truth, path: AnyPath) -> tuple[Records, Setting]:
 
 
 def _in_order(columns: Records, labels: Records, path: AnyPath) -> Records:
-    """Predictions in the order of evaluation.txt beside labels, which are brought into that order."""
+    """Return predictions in the order of evaluation.txt beside labels, which are brought into that order."""
     rows = np.asarray(labels.get("evaluation_row", labels["example_index"]))
     order = np.argsort(np.where(rows < 0, labels["example_index"], rows), kind="stable")
     count = len(columns["predicted_joints_rel_m"])
@@ -166,7 +166,7 @@ def _plain(content: Mapping[str, Any], path: AnyPath) -> tuple[Sequence[str], Re
 def _matched(
     keys: Sequence[str], columns: Records, labeled: tuple[Records, Setting], path: AnyPath
 ) -> tuple[Records, Setting]:
-    """Predictions beside the labels of the same keys; every label needs one."""
+    """Return predictions beside the labels of the same keys; every label needs one."""
     labels, setting = labeled
     if "key" not in labels:
         raise ValueError(f"the labels for {path} have no keys; take labels.npz, see docs/evaluation.md")

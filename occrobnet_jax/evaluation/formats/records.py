@@ -86,7 +86,7 @@ def num_rows(records: Records) -> int:
 
 
 def _cut(records: Records, size: int) -> list[Records]:
-    """Parts of `size` rows, and a last one of less, perhaps of none."""
+    """Return parts of `size` rows, and a last one of less, perhaps of none."""
     return [select(records, slice(start, start + size)) for start in range(0, num_rows(records) + 1, size)]
 
 

@@ -30,7 +30,7 @@ _DECODER = json.JSONDecoder()
 
 
 def to_submission(joints_m: Float[np.ndarray, "*b 21 3"]) -> Float[np.ndarray, "*b 21 3"]:
-    """Our joints and axes as submissions have them."""
+    """Return our joints and axes as submissions have them."""
     return joints_m[..., permutation(INTERHAND, HO3D), :] * OPENGL_FROM_OPENCV
 
 
@@ -134,7 +134,7 @@ def ground_truth_mesh(text: str, path: AnyPath, frames: int) -> Records:
 
 
 def by_hand(points: Float[np.ndarray, "n p d"]) -> Float[np.ndarray, "n h p 3"]:
-    """[right xyz | left xyz] as an axis of hands."""
+    """Return [right xyz | left xyz] with an axis of hands."""
     return np.stack(np.split(points, points.shape[2] // 3, axis=2), axis=1)
 
 

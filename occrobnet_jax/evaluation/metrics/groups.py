@@ -21,7 +21,7 @@ HIDDEN = tuple(VISIBILITY.index(name) for name in ("own_hand", "other_hand", "ob
 
 
 def scene_kinds(records: Records) -> Int[np.ndarray, " n"]:
-    """Index into `skeleton.SCENE_KINDS` of each example; -1 where the hands are not known."""
+    """Return each example's index into `skeleton.SCENE_KINDS`; -1 where the hands are not known."""
     hands = records["hand_present"].astype(int).sum(axis=1)
     with_object = records["object_known"].astype(int)
     kind = 2 * (hands - 1) + with_object

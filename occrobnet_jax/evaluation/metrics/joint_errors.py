@@ -46,7 +46,7 @@ def absolute_errors_mm(records: Records) -> Errors:
 
 
 def image_errors_px(records: Records) -> Errors:
-    """2D distances in the crop, of the annotated joints that lie inside it."""
+    """Return 2D distances in the crop, of the annotated joints that lie inside it."""
     difference = records["predicted_joints_px"].astype(np.float64) - records["joints_px"].astype(np.float64)
     return np.linalg.norm(difference, axis=-1), records["joint_in_crop"]
 

@@ -15,7 +15,9 @@ MOST_PAIRS = 2_000_000  # of points and triangles, at a time
 def f_score(
     points: Float[np.ndarray, "v 3"], truth: Float[np.ndarray, "w 3"], thresholds_mm: Sequence[float | int]
 ) -> list[float]:
-    """Harmonic mean of the shares of points, and of true points, that lie nearer than each threshold to the others."""
+    """Return the harmonic mean of the shares of points, and of true points, that lie nearer than each threshold to the
+    others.
+    """
     to_truth = MM_PER_M * nearest_distances(points, truth)
     to_points = MM_PER_M * nearest_distances(truth, points)
     shares = [((to_truth < limit).mean(), (to_points < limit).mean()) for limit in thresholds_mm]
@@ -61,7 +63,9 @@ def _in_parts(points: Float[np.ndarray, "p 3"], triangles: int) -> list[np.ndarr
 def _squared_distances(
     points: Float[np.ndarray, "p 1 3"], corners: Float[np.ndarray, "1 f 3 3"]
 ) -> Float[np.ndarray, "p f"]:
-    """Squared distance of points to triangles: to the plane where the foot lies inside, else to the nearest edge."""
+    """Return the squared distance of points to triangles: to the plane where the foot lies inside, else to the nearest
+    edge.
+    """
     a, b, c = corners[:, :, 0], corners[:, :, 1], corners[:, :, 2]
     normal = np.cross(b - a, c - a)
     square = np.maximum(np.sum(normal**2, axis=-1), 1e-300)

@@ -123,7 +123,7 @@ def is_of_an_interval(name: str) -> bool:
 
 
 def example_errors_mm(records: Records) -> Float[np.ndarray, " n"]:
-    """MPJPE of each example, NaN where it has no annotated hand; to sort examples by."""
+    """Return each example's MPJPE, NaN where it has no annotated hand; to sort examples by."""
     errors, valid = root_relative_errors_mm(records["predicted_joints_rel_m"], records)
     count = valid.sum(axis=(1, 2))
     total = np.where(valid, errors, 0.0).sum(axis=(1, 2))

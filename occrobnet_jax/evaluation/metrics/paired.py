@@ -51,7 +51,7 @@ def differences(pairs: Sequence[tuple[Tally, Tally]], seed: int = 0) -> dict[str
 
 
 def _difference(tables: Float[np.ndarray, "runs 2 sequences cells"], sequences: list, seed: int) -> Difference:
-    """That of runs of which each second one is the partner of the one before."""
+    """Return the difference that runs make of which each second one is the partner of the one before."""
     totals, counts = tables[:, 0], tables[:, 1]
     by_pair = _paired(mean_of_means(totals.sum(axis=1), counts.sum(axis=1)))
     drawn = [_paired(mean_of_means(draws @ totals, draws @ counts)) for draws in drawn_sequences(len(sequences), seed)]

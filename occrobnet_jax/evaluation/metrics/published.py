@@ -59,7 +59,7 @@ _HO3D_NUMBERS = (
 
 
 def _ho3d_v2(method: str, *values: float | None) -> Published:
-    """In the order of `_HO3D_NUMBERS`; None for what isn't reported."""
+    """Return a row of numbers in the order of `_HO3D_NUMBERS`; None for what isn't reported."""
     padded = (*values, *(None,) * (len(_HO3D_NUMBERS) - len(values)))
     numbers = {name: value for name, value in zip(_HO3D_NUMBERS, padded, strict=True) if value is not None}
     source = "tables of WiLoR and Keypoint-Fusion"

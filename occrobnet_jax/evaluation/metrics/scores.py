@@ -114,7 +114,7 @@ class _Scoring:
 
 
 def check_finite(records: Records) -> None:
-    """Predictions of joints must be numbers.
+    """Refuse predictions of joints that are no numbers.
 
     Raises:
         ValueError: some aren't.

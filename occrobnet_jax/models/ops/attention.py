@@ -22,7 +22,7 @@ Normalizers = Float[Array, "blocks b heads m 1"]
 
 
 def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
-    """Softmax of the scaled products of queries and keys, times the values; the softmax is in float32.
+    """Return the softmax of the scaled products of queries and keys, times the values; the softmax is in float32.
 
     Args:
         q: queries.
@@ -42,13 +42,13 @@ def all_at_once(q: Heads, k: Heads, v: Heads) -> Heads:
 
 
 def scaled_products(q: Heads, k: Heads) -> Float[Array, "b heads n n"]:
-    """Products of all queries and keys over the root of their length, in float32."""
+    """Return the products of all queries and keys over the root of their length, in float32."""
     return jnp.einsum("bihd,bjhd->bhij", q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def softmax_rows(scores: Float[Array, "b heads n n"], dtype: Any) -> Float[Array, "b heads n n"]:
-    """Softmax over the last axis in float32, rounded to `dtype`, which is also all that its gradient keeps.
+    """Return the softmax over the last axis in float32, rounded to `dtype`, which is also all that its gradient keeps.
 
     Of 1024 tokens the weights are the largest arrays of a training step. JAX's own softmax keeps them in float32
     besides the rounded ones that the product with the values keeps.
@@ -129,7 +129,7 @@ best_on_cpu.defvjp(functools.partial(_forward, block=CPU_BLOCK), functools.parti
 
 
 def _scale(x: Float[Array, "..."]) -> float:
-    """Of products of vectors as long as these."""
+    """Return the scale of products of vectors as long as these."""
     return 1 / math.sqrt(x.shape[-1])
 
 
@@ -138,7 +138,7 @@ def _block_products(q: Float[Array, "b heads m dh"], keys: Float[Array, "b heads
 
 
 def _blocks(x: Heads, block: int) -> Blocks:
-    """Blocks of positions, one after the other; the batch stays an axis, so that devices can share it."""
+    """Cut positions into blocks, one after the other; the batch stays an axis, so that devices can share it."""
     batch, count, heads, width = x.shape
     size = max(size for size in range(1, min(block, count) + 1) if count % size == 0)
     return x.reshape(batch, count // size, size, heads, width).transpose(1, 0, 3, 2, 4)

@@ -22,7 +22,8 @@ ROUNDS_AT_ONCE = 4  # whether any map has pixels left is asked of all devices; t
 def greedy_peaks(
     heatmap: Float[Array, "b hh ww"], threshold: float, radius: float, max_peaks: int, min_peaks: int = 0
 ) -> Peaks:
-    """Greedy non-maximum suppression: the strongest pixel above the threshold, then the next outside its disc...
+    """Find peaks by greedy non-maximum suppression: the strongest pixel above the threshold, then the next outside its
+    disc...
 
     No gradient flows through it. CPUs get `one_by_one`, other platforms `in_rounds`; both give the same.
 

@@ -22,7 +22,7 @@ Convolved = Float[Array, "b h w cout"]
 
 @jax.custom_vjp
 def conv_3x3(x: Map, kernel: Kernel) -> Convolved:
-    """Convolution of stride 1 with a padding of 1: on a CPU Winograd's where that pays, and XLA's own elsewhere.
+    """Convolve with stride 1 and a padding of 1: on a CPU as Winograd did where that pays, and by XLA's own elsewhere.
 
     TPU and GPU keep XLA's whatever the shape.
     """
@@ -49,7 +49,8 @@ conv_3x3.defvjp(_forward, _backward)
 
 
 def _pays(x: Map, kernel: Kernel, *, training: bool) -> bool:
-    """In bfloat16 the samples' sums, which nearly cancel, would make four times the error of a plain convolution."""
+    """Return whether Winograd's way is faster, and as exact."""
+    # In bfloat16 the samples' sums, which nearly cancel, would make four times the error of a plain convolution.
     return x.dtype == jnp.float32 and pays(x.shape, kernel.shape, training=training)
 
 
@@ -65,7 +66,7 @@ def pays(shape: Sequence[int], kernel_shape: Sequence[int], *, training: bool) -
 
 
 def plain(x: Map, kernel: Kernel) -> Convolved:
-    """XLA's convolution."""
+    """Convolve as XLA does."""
     sides = ((1, 1), (1, 1))
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 

@@ -23,7 +23,8 @@ CONVENTIONS: tuple[Convention, ...] = (
 
 
 def find(name: str) -> list[Convention]:
-    """Conventions of a name: a single one ("interhand26m/kypt+wrist=left_out"), or all of a benchmark ("interhand26m").
+    """Return the conventions of a name: a single one ("interhand26m/kypt+wrist=left_out"), or all of a benchmark
+    ("interhand26m").
 
     Raises:
         ValueError: there is none, or no such switch.
@@ -53,7 +54,7 @@ def _parsed(switches: list[str], name: str) -> dict[str, str]:
 
 
 def _with_plus(switches: list[str]) -> list[str]:
-    """H+M is a value with a plus in it."""
+    """Return the values of a switch with H+M, which has a plus in it, in one piece."""
     joined: list[str] = []
     for part in switches:
         if "=" not in part and joined:

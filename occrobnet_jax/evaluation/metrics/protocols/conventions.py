@@ -84,7 +84,7 @@ class AsDecoded(Convention):
     depth: str = ""  # "" of poses that are 3D already
 
     def resolve(self, setting: Setting) -> "AsDecoded":
-        """With the depth of the run's config, `root_depth`, if the poses are 2.5D."""
+        """Return the convention with the depth of the run's config, `root_depth`, if the poses are 2.5D."""
         if setting.switches.get("representation") != "2.5d":
             return self
         return dataclasses.replace(self, depth=setting.switches.get("root_depth", "unknown"))

@@ -14,7 +14,7 @@ DEPTHS = ("rootnet", "ground_truth", "own", "none")
 
 
 def root_depth_m(records: Records, depth: str) -> Float[np.ndarray, "n 2"]:
-    """Depth of each wrist, from a source of `DEPTHS`.
+    """Return the depth of each wrist, from a source of `DEPTHS`.
 
     Raises:
         ValueError: RootNet's output is not there for some example.
@@ -37,7 +37,7 @@ def root_depth_m(records: Records, depth: str) -> Float[np.ndarray, "n 2"]:
 
 
 def joints_at_depth(records: Records, depth: str) -> Float[np.ndarray, "n 2 21 3"]:
-    """Predicted joints in the camera frame, up to where the wrist is if `depth` is "none"."""
+    """Return the predicted joints in the camera frame; up to where the wrist is, if `depth` is "none"."""
     if depth == "none":
         return records["predicted_joints_rel_m"].astype(np.float64)
     px, intrinsics = (records[name].astype(np.float64) for name in ("predicted_joints_px", "intrinsics"))

@@ -39,13 +39,13 @@ class Grasp(Convention):
         )
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """Frames whose object and whose hands' meshes are known."""
+        """Return the frames whose object and whose hands' meshes are known."""
         known = need(records, "vertices_known", self.name).astype(bool)
         complete = (known | ~records["hand_present"].astype(bool)).all(axis=1)
         return true_translation_m(records)[1] & complete
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """Penetration and contact.
+        """Yield penetration and contact.
 
         Raises:
             ValueError: an object has no closed mesh.
@@ -68,7 +68,7 @@ def grasp_of(
     translation_m: Float[np.ndarray, "3"],
     mesh: Mesh,
 ) -> tuple[float, float]:
-    """Largest depth inside the object and least distance outside it (0 where a vertex is inside), mm."""
+    """Return the largest depth inside the object and least distance outside it (0 where a vertex is inside), mm."""
     at_rest = (vertices_m - translation_m) @ rotation
     distances = MM_PER_M * surface_distances(at_rest, mesh)
     within = inside(at_rest, mesh)
@@ -76,7 +76,7 @@ def grasp_of(
 
 
 def _scene(records: Records, row: int, who: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices of the hands that are there, and the object's pose, all seen from the reference wrist."""
+    """Return the vertices of the hands that are there, and the object's pose, all seen from the reference wrist."""
     present = records["hand_present"][row].astype(bool)
     reference = RIGHT if present[RIGHT] else LEFT
     if who == "truth":

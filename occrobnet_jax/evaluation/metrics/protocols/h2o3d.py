@@ -42,7 +42,7 @@ class H2o3d(AsDecoded):
         )
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """MPJPE and its area in both frames, of each hand too, and MRRPE."""
+        """Yield MPJPE and its area in both frames, of each hand too, and MRRPE."""
         truth = records["joints_cam_m"].astype(np.float64)
         own = root_relative(records["predicted_joints_rel_m"].astype(np.float64))
         annotated = records["joint_annotated"].astype(bool)

@@ -76,7 +76,7 @@ class Ho3d(AsDecoded):
         )
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """Frames of which the whole right hand is known."""
+        """Return the frames of which the whole right hand is known."""
         return np.asarray(records["joint_annotated"][:, RIGHT].all(axis=-1))
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
@@ -112,7 +112,7 @@ def hand_measures(hands: Hands) -> Measures:
 def scale_translation(
     predicted: Float[np.ndarray, "n 21 3"], truth: Float[np.ndarray, "n 21 3"]
 ) -> Float[np.ndarray, "n 21 3"]:
-    """Wrists joined, and the step from wrist to middle base scaled to the true length.
+    """Join the wrists, and scale the step from wrist to middle base to the true length.
 
     Where that step is 0 the prediction is multiplied by the true length, as the script does.
     """

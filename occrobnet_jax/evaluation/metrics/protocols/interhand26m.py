@@ -63,7 +63,7 @@ class InterHand(Convention):
         return f"{self.described}; " + ", ".join(f"{switch}={getattr(self, switch)}" for switch in self.SWITCHES)
 
     def resolve(self, setting: Setting) -> "InterHand":
-        """Without a source of depth, and nothing rebuilt from it, where the poses are 3D already.
+        """Return the convention without a source of depth, and nothing rebuilt from it, where the poses are 3D already.
 
         Raises:
             ValueError: it isn't known whether they are, or no depth is wanted where one is needed.
@@ -102,7 +102,7 @@ class InterHand(Convention):
         return rows
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """MPJPE, PCK and its area by kind of sample, MRRPE, handedness; MPJPE per hand, finger and joint."""
+        """Yield MPJPE, PCK and its area by kind of sample, MRRPE, handedness; MPJPE per hand, finger and joint."""
         _check_black(self, records, setting)
         joints_cam_m = joints_at_depth(records, self.depth)
         errors = MM_PER_M * np.linalg.norm(root_relative(joints_cam_m) - root_relative(_truth(records)), axis=-1)
@@ -257,7 +257,7 @@ def _in_subset(records: Records, extras: Extras, subset: str) -> Bool[np.ndarray
 
 
 def _check_black(convention: InterHand, records: Records, setting: Setting) -> None:
-    """Labels that were masked in evaluation can't be brought back."""
+    """Refuse predictions whose labels were masked in evaluation: they can't be brought back."""
     masked = setting.switches.get("black_frames") == "mask"
     if convention.black == "kept" and masked and records.get("is_black", np.array(True)).any():
         raise ValueError(

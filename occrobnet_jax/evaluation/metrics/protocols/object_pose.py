@@ -65,7 +65,7 @@ class ObjectPose(Convention):
         )
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """Frames with a known object that the convention doesn't leave out."""
+        """Return the frames with a known object that the convention doesn't leave out."""
         rows = true_translation_m(records)[1] & ~np.isin(records["object_id"], list(self.left_out))
         if self.sequences_left_out:
             names = need(records, "sequence", self.name)

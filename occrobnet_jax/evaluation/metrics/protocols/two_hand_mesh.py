@@ -35,11 +35,11 @@ class TwoHandMesh(AsDecoded):
         )
 
     def rows(self, records: Records, extras: Extras) -> Bool[np.ndarray, " n"]:
-        """Frames that know all joints of a hand."""
+        """Return the frames that know all joints of a hand."""
         return np.asarray(records["joint_annotated"].all(axis=-1).any(axis=-1))
 
     def measures(self, records: Records, setting: Setting, extras: Extras) -> Measures:
-        """MPJPE, and MPVPE where there are meshes, by kind of sample."""
+        """Yield MPJPE, and MPVPE where there are meshes, by kind of sample."""
         known = records["joint_annotated"].all(axis=-1)
         errors = middle_rooted_errors_mm(records)
         meshes = {}
@@ -71,7 +71,7 @@ def middle_rooted_errors_mm(records: Records) -> Float[np.ndarray, "n 2 21"]:
 
 
 def mesh_errors_mm(records: Records) -> Float[np.ndarray, "n 2 v"]:
-    """Vertex errors in mm, under the root and the scale of the joints."""
+    """Return the vertex errors in mm, under the root and the scale of the joints."""
     own, truth = _joints(records)
     own_root, root = (joints[:, :, MIDDLE_BASE : MIDDLE_BASE + 1] for joints in (own, truth))
     vertices = (records["predicted_vertices_rel_m"].astype(np.float64) - own_root) * _scales(own, truth)
@@ -83,6 +83,6 @@ def _joints(records: Records) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scales(own: Float[np.ndarray, "n 2 21 3"], truth: Float[np.ndarray, "n 2 21 3"]) -> Float[np.ndarray, "n 2 1 1"]:
-    """True over predicted length from wrist to middle base; 1 where that has no length."""
+    """Return true over predicted length from wrist to middle base; 1 where that has no length."""
     length, true_length = (np.linalg.norm(j[:, :, MIDDLE_BASE] - j[:, :, WRIST], axis=-1) for j in (own, truth))
     return np.where(length > 0, true_length / np.where(length > 0, length, 1.0), 1.0)[..., None, None]
