@@ -1,4 +1,4 @@
-"""What an error forgives: the place of the root, its scale, or a whole similarity.
+"""What an error forgives: the place of the root, or a whole similarity.
 
 Works on NumPy and jnp arrays alike; every function takes any number of leading batch axes.
 """
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from occrobnet_jax.skeleton import MIDDLE_BASE, WRIST
+from occrobnet_jax.skeleton import WRIST
 
 _TINY = 1e-12
 
@@ -16,23 +16,6 @@ _TINY = 1e-12
 def root_relative(joints: Float[Any, "*batch j 3"], root: int = WRIST) -> Float[Any, "*batch j 3"]:
     """Return joints seen from the joint number `root`."""
     return joints - joints[..., root : root + 1, :]
-
-
-def scale_translation_align(
-    joints: Float[Any, "*batch j 3"],
-    target: Float[Any, "*batch j 3"],
-    root: int = WRIST,
-    reference: int = MIDDLE_BASE,
-) -> Float[Any, "*batch j 3"]:
-    """Scale `joints` so that the bone from `root` to `reference` is as long as the target's, and join the roots.
-
-    The second of HO-3D's three alignments. Joints of which that bone has no length keep their scale.
-    """
-    xp = joints.__array_namespace__()
-    own = xp.linalg.norm(joints[..., reference, :] - joints[..., root, :], axis=-1)
-    wanted = xp.linalg.norm(target[..., reference, :] - target[..., root, :], axis=-1)
-    scale = xp.where(own > _TINY, wanted / xp.maximum(own, _TINY), 1.0)
-    return scale[..., None, None] * root_relative(joints, root) + target[..., root : root + 1, :]
 
 
 def procrustes_align(

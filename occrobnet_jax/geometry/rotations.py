@@ -52,12 +52,6 @@ def rotation_6d_to_matrix(rotation_6d: Float[Any, "*batch 6"]) -> Float[Any, "*b
     return xp.stack([first, second, xp.linalg.cross(first, second)], axis=-1)
 
 
-def matrix_to_rotation_6d(matrix: Float[Any, "*batch 3 3"]) -> Float[Any, "*batch 6"]:
-    """Return the first two columns of rotation matrices, one after the other."""
-    xp = matrix.__array_namespace__()
-    return xp.concat([matrix[..., 0], matrix[..., 1]], axis=-1)
-
-
 def _skew(vector: Float[Any, "*batch 3"]) -> Float[Any, "*batch 3 3"]:
     xp = vector.__array_namespace__()
     x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]

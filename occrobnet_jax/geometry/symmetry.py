@@ -8,8 +8,7 @@ the box's four half turns (180 degrees about x, y or z)."""
 
 HALF_TURNS = np.array([np.diag(signs) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], np.float64)
 """None, and by 180 degrees about x, y and z."""
-HALF_TURN_X, HALF_TURN_Y, HALF_TURN_Z = 1, 2, 3
-"""Places of the turns in `HALF_TURNS`."""
+HALF_TURN_Z = 3  # its place in HALF_TURNS
 
 
 def symmetry_number(name: str) -> int:

@@ -3,7 +3,7 @@
 MANO's pose is axis-angle: the global rotation about the root joint, then fifteen finger joints (index, middle, pinky,
 ring, thumb, base first). Its fingers are measured from the flat hand or from MANO's mean pose, and datasets differ in
 it: HO-3D and H2O-3D have "flat_hand_mean=True", InterHand2.6M's fits False. A `HandModel` takes flat ones, as the
-stored examples are; `Mano.flat_pose` converts the others.
+stored examples are.
 """
 
 import dataclasses
@@ -45,12 +45,6 @@ class Mano:
 
     models: tuple[HandModel, HandModel]
     mean_pose: Float[np.ndarray, "2 45"]
-
-    def flat_pose(self, hand: int, pose: Float[np.ndarray, "*batch 48"]) -> Float[np.ndarray, "*batch 48"]:
-        """Return a pose of flat_hand_mean=False (fingers measured from MANO's mean pose), measured from the
-        flat hand.
-        """
-        return np.concatenate([pose[..., :3], pose[..., 3:] + self.mean_pose[hand]], axis=-1)
 
 
 def load_mano(folder: Path, joints: str = "manopth") -> Mano:

@@ -173,8 +173,3 @@ class ModelConfig:
         """Classes of a token: none, the joints (of each hand, or of any), and the object where there is one."""
         joints = NUM_JOINTS if self.token_classifier == "joint_and_hands" else NUM_HANDS * NUM_JOINTS
         return 1 + joints + self.with_object
-
-    @property
-    def num_keypoints(self) -> int:
-        """Slots for tokens; with object, joint slots come first."""
-        return self.max_joint_keypoints + (self.max_object_keypoints if self.with_object else 0)

@@ -45,15 +45,6 @@ def exchange(name: str, value: str, limit_s: float = LIMIT_S) -> list[str]:
     return [_wait_for(host, name, key, limit_s) for host in range(state.num_processes)]
 
 
-def barrier(name: str, limit_s: float = LIMIT_S) -> None:
-    """Wait until every host has come here.
-
-    Raises:
-        TimeoutError: as `exchange`.
-    """
-    exchange(name, "", limit_s)
-
-
 def from_lead(name: str, value: Any, limit_s: float = LIMIT_S) -> Any:
     """Return what the first host passed as `value` (plain JSON), on every host.
 

@@ -3,6 +3,7 @@ import jax
 import numpy as np
 
 from occrobnet_jax.geometry import rotations
+from tests.support.rotations import matrix_to_rotation_6d
 
 
 def _vectors(angles):
@@ -43,9 +44,7 @@ def test_6d_of_any_two_vectors_is_a_rotation_and_keeps_the_first_direction():
 
 def test_6d_survives_the_round_trip_of_a_rotation():
     matrix = rotations.axis_angle_to_matrix(_vectors([0.0, 0.7, 3.0]))
-    np.testing.assert_allclose(
-        rotations.rotation_6d_to_matrix(rotations.matrix_to_rotation_6d(matrix)), matrix, atol=1e-12
-    )
+    np.testing.assert_allclose(rotations.rotation_6d_to_matrix(matrix_to_rotation_6d(matrix)), matrix, atol=1e-12)
 
 
 def test_jax_and_numpy_agree():

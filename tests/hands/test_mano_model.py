@@ -71,14 +71,6 @@ def test_on_the_device_too(mano, hand):
     assert np.abs(at_rest).max() > 0
 
 
-def test_a_pose_from_the_mean_becomes_a_flat_one(mano, records):
-    pose = _parameters()[0]
-    for hand in (RIGHT, LEFT):
-        flat = mano.flat_pose(hand, pose)
-        np.testing.assert_array_equal(flat[:, :3], pose[:, :3])
-        np.testing.assert_allclose(flat[:, 3:] - pose[:, 3:], np.tile(records[hand]["hands_mean"], (3, 1)))
-
-
 def test_the_published_left_hands_shape_is_mended(records, tmp_path):
     """Its first axis equals the right hand's, though a mirrored hand's must be the opposite."""
     right, left = records

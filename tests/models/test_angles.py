@@ -17,7 +17,7 @@ from input_pipeline.transforms import augment_example
 from occrobnet_jax.evaluation.evaluate import columns
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.geometry.kinematics import accumulate_bones, bone_vectors
-from occrobnet_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_rotation_6d
+from occrobnet_jax.geometry.rotations import axis_angle_to_matrix
 from occrobnet_jax.hands.embedded_hand import load_hand
 from occrobnet_jax.hands.mano_model import load_mano
 from occrobnet_jax.inference.predictor import Photo, Predictor
@@ -35,6 +35,7 @@ from tests.support.fake_batches import batch_of, perfect_predictions
 from tests.support.fake_datasets import fake_example
 from tests.support.mano_hand import write_mano_hands
 from tests.support.posed_hands import random_parameters
+from tests.support.rotations import matrix_to_rotation_6d
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
 SOME = (

@@ -105,14 +105,15 @@ def test_shapes_of_every_variant(changes: dict) -> None:
     predictions = jax.eval_shape(functools.partial(model.apply, train=False), variables, images())
     side = INPUT_SIZE_PX // config.heatmap_stride
     assert predictions.heatmap.shape == (2, side, side)
-    assert predictions.class_logits.shape == (1, 2, config.num_keypoints, config.num_classes)
+    slots = config.max_joint_keypoints + config.with_object * config.max_object_keypoints
+    assert predictions.class_logits.shape == (1, 2, slots, config.num_classes)
     assert (predictions.bone_vectors_m is None) == (config.representation == "2.5d")
     assert (predictions.object_map is None) == (not config.with_object)
 
 
 def keypoints(order: np.ndarray, padding: float) -> Keypoints:
     """Twelve joints in the given order of slots; what is in the other slots must not matter."""
-    slots = tiny_model().num_keypoints
+    slots = tiny_model().max_joint_keypoints + tiny_model().max_object_keypoints
     xy = np.full((2, slots, 2), padding, np.float32)
     xy[:, order] = np.random.default_rng(1).uniform(0, 15, (2, 12, 2)).round()
     valid = np.zeros((2, slots), bool)

@@ -85,7 +85,7 @@ def test_what_the_lead_found_is_what_all_go_by(as_hosts):
 
 
 def test_who_does_not_come_is_named_with_the_barrier_and_the_limit(as_hosts):
-    errors = as_hosts(lambda host: coordination.barrier("start", limit_s=0.05), 3, hosts=[0, 2])
+    errors = as_hosts(lambda host: coordination.exchange("start", "", limit_s=0.05), 3, hosts=[0, 2])
     assert [str(error) for error in errors] == ["host 1 didn't come to 'start' within 0.05 s; look at its log"] * 2
     assert all(isinstance(error, TimeoutError) for error in errors)
 

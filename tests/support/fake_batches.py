@@ -8,7 +8,6 @@ from input_pipeline.config import DataConfig
 from input_pipeline.schema import Example
 from input_pipeline.transforms import crop_example
 from occrobnet_jax.geometry.kinematics import bone_vectors
-from occrobnet_jax.geometry.rotations import matrix_to_rotation_6d
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.runs.experiment import LossConfig
@@ -16,6 +15,7 @@ from occrobnet_jax.training import targets
 from occrobnet_jax.training.losses import GRID_PX
 from occrobnet_jax.types import Batch, Predictions
 from tests.support.fake_datasets import fake_example
+from tests.support.rotations import matrix_to_rotation_6d
 
 
 def fake_batch(config: ModelConfig, size_px: int, count: int = 6) -> Batch:

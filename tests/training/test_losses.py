@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from occrobnet_jax.geometry.rotations import matrix_to_rotation_6d
 from occrobnet_jax.geometry.symmetry import OBJECT_SYMMETRY
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.keypoints import teacher_keypoints
@@ -16,6 +15,7 @@ from occrobnet_jax.runs.experiment import LossConfig
 from occrobnet_jax.training import losses, targets
 from occrobnet_jax.types import Batch, Keypoints, Predictions
 from tests.support.fake_batches import fake_batch, perfect_predictions
+from tests.support.rotations import matrix_to_rotation_6d
 from tests.support.tiny import tiny_model
 
 SIZE_PX = 64

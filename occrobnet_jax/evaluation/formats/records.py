@@ -25,9 +25,8 @@ OPTIONAL = tuple(field.name for field in fields.OPTIONAL)
 PREDICTED = tuple(f"predicted_{name}" for name in POSE)
 FACTS = tuple(field.name for field in fields.FACTS)
 
-MESH = ("vertices_cam_m", "vertices_known", "predicted_vertices_rel_m")
-"""Optional: MANO vertices [n, 2, 778, 3] in the camera frame and relative to the own wrist, and where they are true."""
-
+# Optional besides: "vertices_cam_m" and "predicted_vertices_rel_m", MANO's vertices [n, 2, 778, 3] in the camera frame
+# and relative to the own wrist, and "vertices_known", where they are true.
 
 SHAPES = {
     **{field.name: field.shape for field in (*fields.BATCH, *fields.FACTS)},

@@ -18,7 +18,6 @@ MANY_IMAGES, BLOCK_OF_MANY = 9, 64  # of which XLA's own threads can keep the we
 
 Heads = Float[Array, "b n heads dh"]
 Blocks = Float[Array, "blocks b heads m dh"]
-Normalizers = Float[Array, "blocks b heads m 1"]
 
 
 def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
