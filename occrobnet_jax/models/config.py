@@ -113,6 +113,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "model")
+        self._check_backbone()
+        self._check_keypoints()
         if self.neck != "fpn" and self.ciet != "off":
             raise ValueError(f"model.neck={self.neck!r} (Keypoint Transformer's) has no CIET; set model.ciet='off'")
         if self.neck != "fpn" and self.heatmap_stride != 2:
@@ -122,34 +124,10 @@ class ModelConfig:
                 "model.localise_from='ciet' needs the enhanced map, which model.ciet_on='tokens' doesn't make; set "
                 "model.localise_from='fpn'"
             )
-        if self.backbone == "efficientnet_lite0" and self.backbone_weights and self.input_normalisation != "lite":
-            raise ValueError(
-                f"model.backbone_weights={self.backbone_weights!r} of EfficientNet-Lite were trained on (value - 127) "
-                f"/ 128; set model.input_normalisation='lite' instead of {self.input_normalisation!r}"
-            )
-        if self.frozen_stages and not self.backbone_norm_is_frozen:
-            raise ValueError(
-                f"model.frozen_stages={self.frozen_stages} needs their statistics frozen as well; set "
-                f"model.batch_norm='frozen' instead of {self.batch_norm!r}"
-            )
         if self.ciet_query_block < 0:
             raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")
-        if self.keypoints == "joints" and not self.joint_maps_head:
-            raise ValueError("model.keypoints='joints' are read off maps of each joint; set model.joint_maps_head=True")
-        if self.keypoints == "joints" and self.max_joint_keypoints != NUM_HANDS * NUM_JOINTS:
-            raise ValueError(
-                f"model.max_joint_keypoints={self.max_joint_keypoints} must be 42 with model.keypoints='joints', one a "
-                "joint"
-            )
-        if self.decoder_start == "tokens" and (self.keypoints != "joints" or self.representation == "angles"):
-            raise ValueError(
-                "model.decoder_start='tokens' needs a token and a query for each joint: model.keypoints='joints' and "
-                f"model.representation='vectors' or '2.5d', not {self.keypoints!r} and {self.representation!r}"
-            )
         if self.finder_head and self.neck != "fpn":
             raise ValueError(f"model.finder_head reads the feature pyramid; model.neck={self.neck!r} has none")
-        if self.max_joint_keypoints < 42:
-            raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.width % self.heads:
             raise ValueError(f"model.width={self.width} must be a multiple of model.heads={self.heads}")
         if self.rotation_form == "axis_angle_from_mean" and not self.hand_model:
@@ -161,6 +139,34 @@ class ModelConfig:
             raise ValueError(
                 f"model.position_width={self.position_width} must be a multiple of 4 (sine and cosine of x and y) "
                 f"below model.width={self.width}"
+            )
+
+    def _check_backbone(self) -> None:
+        if self.backbone == "efficientnet_lite0" and self.backbone_weights and self.input_normalisation != "lite":
+            raise ValueError(
+                f"model.backbone_weights={self.backbone_weights!r} of EfficientNet-Lite were trained on (value - 127) "
+                f"/ 128; set model.input_normalisation='lite' instead of {self.input_normalisation!r}"
+            )
+        if self.frozen_stages and not self.backbone_norm_is_frozen:
+            raise ValueError(
+                f"model.frozen_stages={self.frozen_stages} needs their statistics frozen as well; set "
+                f"model.batch_norm='frozen' instead of {self.batch_norm!r}"
+            )
+
+    def _check_keypoints(self) -> None:
+        if self.max_joint_keypoints < 42:
+            raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
+        if self.keypoints == "joints" and not self.joint_maps_head:
+            raise ValueError("model.keypoints='joints' are read off maps of each joint; set model.joint_maps_head=True")
+        if self.keypoints == "joints" and self.max_joint_keypoints != NUM_HANDS * NUM_JOINTS:
+            raise ValueError(
+                f"model.max_joint_keypoints={self.max_joint_keypoints} must be 42 with model.keypoints='joints', one a "
+                "joint"
+            )
+        if self.decoder_start == "tokens" and (self.keypoints != "joints" or self.representation == "angles"):
+            raise ValueError(
+                "model.decoder_start='tokens' needs a token and a query for each joint: model.keypoints='joints' and "
+                f"model.representation='vectors' or '2.5d', not {self.keypoints!r} and {self.representation!r}"
             )
 
     @property

@@ -111,7 +111,9 @@ class BatchProgram(Generic[Given, Result]):
 
     def __call__(self, first: Given, batch: Batch) -> Result:
         """Run the program on a global batch, of which each host gives its share in NumPy arrays."""
-        return self._jitted(first, place_batch(PackedBatch.of(batch), self._mesh))
+        with jax.transfer_guard("allow"):  # the batch, where a caller lets nothing else through
+            placed = place_batch(PackedBatch.of(batch), self._mesh)
+        return self._jitted(first, placed)
 
     def trace(self, first: Given, batch: Batch) -> jax.stages.Traced:
         """Trace the program for a whole global batch, of whose arrays only shapes and types count."""
