@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from occrobnet_jax.evaluation.card import METRICS
-from occrobnet_jax.evaluation.commands import command_parser, exit_status
+from occrobnet_jax.evaluation.commands import command_parser
 from occrobnet_jax.evaluation.metrics.metrics import HIGH, LOW
 from occrobnet_jax.evaluation.metrics.occlusion import HIDDEN, HIDDEN_AREAS, SEEN
 from occrobnet_jax.files.paths import path_argument
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.skeleton import ARMS
+from occrobnet_jax.user_errors import exit_status
 
 PRIORS = ("mean_pose", "hand_prior")
 Rows = Mapping[str, Sequence[str]]
