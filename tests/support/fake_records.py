@@ -6,11 +6,14 @@ from input_pipeline.config import DataConfig
 from input_pipeline.transforms import benchmark_facts, crop_example
 from occrobnet_jax.evaluation.formats.records import FACTS, LABELS, Records
 from occrobnet_jax.geometry.alignment import root_relative
-from occrobnet_jax.skeleton import ARMS, LEFT, NUM_JOINTS, RIGHT, SCENE_KINDS, VISIBILITY
+from occrobnet_jax.skeleton import ARMS, LEFT, NUM_JOINTS, RIGHT, SCENE_KINDS, VISIBILITY, WRIST
 from tests.support.fake_datasets import fake_example
 
 SIZE_PX = 64
 KEYPOINTS = 50
+HIDDEN_MM = {"occluded": 30.0, "shadowed": 40.0, "free": 12.0, "aside": 14.0}
+VISIBLE_MM = {"occluded": 11.0, "shadowed": 13.0, "free": 10.0, "aside": 10.0}
+"""What `spoiled` puts into each arm."""
 
 
 def perfect_records(count: int = 6) -> Records:
@@ -69,3 +72,13 @@ def arm_records(scenes: int = 3) -> Records:
         "scene_hidden_share": share,
         "hidden_share": share * (place < 2)[:, None],
     }
+
+
+def spoiled(records: Records, hidden_mm=HIDDEN_MM, visible_mm=VISIBLE_MM) -> Records:
+    """Records whose joints are off along x by so much in each arm."""
+    of_arm = [np.array([0.0, *(errors[arm] for arm in ARMS[1:])])[records["arm"]] for errors in (hidden_mm, visible_mm)]
+    hidden, visible = (errors[:, None, None] for errors in of_arm)
+    shift_m = np.where(records["scene_hidden_joints"] > 0, hidden, visible) / 1000
+    shift_m[..., WRIST] = 0
+    joints_m = records["predicted_joints_rel_m"].astype(np.float64)
+    return records | {"predicted_joints_rel_m": joints_m + shift_m[..., None] * [1.0, 0, 0]}
