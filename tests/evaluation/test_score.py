@@ -270,6 +270,9 @@ def test_labels_of_a_prepared_dataset(tmp_path: Path, capsys: pytest.CaptureFixt
     assert labels["sequence"].tolist() == 4 * [b"fake"]
     assert labels_command.main([*arguments[:2], "--split=nothing", arguments[3]]) == 1
     assert "no split 'nothing'" in capsys.readouterr().err
+    with buckets.in_memory() as url:
+        assert labels_command.main([*arguments[:3], f"--output={url}/labels.npz"]) == 0
+        assert path_of(f"{url}/labels.npz").read_bytes() == (tmp_path / "labels.npz").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from occrobnet_jax.evaluation.formats.predictions_file import Truth, read_predic
 from occrobnet_jax.evaluation.formats.records import Records
 from occrobnet_jax.evaluation.formats.submission_format import submission_poses
 from occrobnet_jax.evaluation.formats.submissions import Submission, write_submission
+from occrobnet_jax.files.atomic import write_atomically
+from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.skeleton import HO3D, INTERHAND, permutation
+from tests.support import buckets
 from tests.support.fake_predictions import OPENGL, noisy_records, right_hands, write_ground_truth, write_predictions
 
 
@@ -84,6 +87,17 @@ def test_reading_back_gives_the_same_numbers(
     assert len(found[ours]) == len(found[output]) > 20
     for name, value in found[ours].items():  # the true wrists and the own ones are the same in these records
         assert found[output][name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_a_submission_may_be_written_to_a_bucket(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    records = right_hands(3)
+    local, folder = write_predictions(tmp_path / "p.npz", records), write_ground_truth(tmp_path, records)
+    common = ("--server=ho3d_v2", f"--frames={folder}/evaluation.txt")
+    submitted(capsys, local, *common, f"--output={tmp_path}/pred.zip")
+    with buckets.in_memory() as url:
+        write_atomically(path_of(f"{url}/p.npz"), local.read_bytes())
+        submitted(capsys, f"{url}/p.npz", *common, f"--output={url}/pred.zip")
+        assert path_of(f"{url}/pred.zip").read_bytes() == (tmp_path / "pred.zip").read_bytes()
 
 
 def test_an_empty_list_of_vertices_is_none() -> None:
