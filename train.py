@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import gc
 import math
+import shlex
 import signal
 import sys
 import time
@@ -37,7 +38,7 @@ from occrobnet_jax.runs.agreement import check_hosts_agree, check_workdir_is_sha
 from occrobnet_jax.runs.bucket_checkpoints import AnyCheckpointWriter, checkpoint_writer
 from occrobnet_jax.runs.checkpoint import CheckpointMeta
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
-from occrobnet_jax.runs.config import config_of
+from occrobnet_jax.runs.config import config_of, places_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.history import METRICS_FILE
 from occrobnet_jax.runs.recipe import check_lengths
@@ -361,7 +362,8 @@ def announce_end(experiment: Experiment, workdir: AnyPath, end: Position) -> Non
     if end.step < experiment.last_step:
         print(f"asked to end: step {end.step} is saved; started again, the run goes on from there")
     else:
-        print(f"next: python eval.py --config=configs/workdir.py:{workdir} --workdir={workdir}")
+        flags = [f"--config=configs/workdir.py:{workdir}", f"--workdir={workdir}", *places_of(experiment)]
+        print(f"next: python eval.py {shlex.join(flags)}")
     if experiment.wandb.mode == "offline":
         print(f"to Weights & Biases, from where there is a network: python -m occrobnet_jax.runs.sync {workdir}")
     sys.stdout.flush()

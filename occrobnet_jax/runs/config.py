@@ -52,6 +52,14 @@ def foreign_experiment(config: Mapping[str, Any], hand_model: str = MANO_FOLDER)
     )
 
 
+def places_of(experiment: Experiment) -> list[str]:
+    """Return the flags that give a foreign experiment back the places that an evaluation reads."""
+    foreign = foreign_experiment(config_of(experiment))
+    flags = {"data.data_dir": experiment.data.data_dir, "model.hand_model": experiment.model.hand_model}
+    taken = {"data.data_dir": foreign.data.data_dir, "model.hand_model": foreign.model.hand_model}
+    return [f"--config.{name}={place}" for name, place in flags.items() if place != taken[name]]
+
+
 def config_of(experiment: Experiment) -> dict[str, Any]:
     """Return the inverse of `experiment_from`, as nested dictionaries of plain values."""
     return dataclasses.asdict(experiment)

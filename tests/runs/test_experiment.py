@@ -11,7 +11,7 @@ import pytest
 from configs import tiny
 from configs import workdir as workdir_config
 from input_pipeline.config import DataConfig
-from occrobnet_jax.runs.config import config_names, config_of, experiment_from, foreign_experiment
+from occrobnet_jax.runs.config import config_names, config_of, experiment_from, foreign_experiment, places_of
 from occrobnet_jax.runs.experiment import Experiment
 
 NO_EXPERIMENTS = {"__init__", "recipe", "workdir"}  # what configs share; a config that a run was kept with
@@ -109,6 +109,15 @@ def test_no_place_comes_from_a_config_that_came_with_a_checkpoint():
     assert "/somebody/elses" not in json.dumps(config_of(foreign_experiment(config)))
     assert foreign_experiment(config, "my/mano").model.hand_model == "my/mano"
     assert foreign_experiment(config_of(Experiment()), "my/mano").model.hand_model == ""
+
+
+def test_the_places_that_an_evaluation_needs_are_named_where_they_are_not_the_usual_ones():
+    own = Experiment()
+    assert places_of(own) == []
+    data = dataclasses.replace(own.data, data_dir="gs://b/my data")
+    model = dataclasses.replace(own.model, hand_model="models/mano")
+    named = places_of(dataclasses.replace(own, data=data, model=model))
+    assert named == ["--config.data.data_dir=gs://b/my data", "--config.model.hand_model=models/mano"]
 
 
 def texts(record, prefix="config"):
