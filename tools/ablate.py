@@ -22,7 +22,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 from occrobnet_jax.evaluation.card import CARD, PREDICTIONS
-from occrobnet_jax.evaluation.commands import exit_status
 from occrobnet_jax.evaluation.compare import IDENTITY
 from occrobnet_jax.evaluation.formats.records_file import open_records
 from occrobnet_jax.evaluation.metrics.measures import Tally
@@ -33,6 +32,7 @@ from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.config import config_names, unknown_name
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.summary import EVALUATIONS, is_finished
+from occrobnet_jax.user_errors import exit_status
 
 RunProgram = Callable[[Sequence[str]], None]
 """Runs train.py or eval.py with flags; raises where it fails."""
