@@ -106,8 +106,9 @@ class ModelConfig:
     joints_2d_head: bool = True  # 2D joints beside vectors or angles, for absolute depth and overlays [ours]
     weak_camera_head: bool = True  # [KypT]
     visibility_head: bool = True  # [ours]
-    hand_presence: Literal["head", "tokens"] = "head"  # what says which hands are there. "tokens": how many keypoints
-    # are identified as a hand's joints [ours]; KypT's files need it, their head was trained with weight 0
+    hand_presence: Literal["head", "maps", "tokens"] = "head"  # what says which hands are there. "maps": the head, and
+    # which hand's joint maps are the surer ones [ours]; "tokens": how many keypoints are identified as a hand's joints
+    # [ours]; KypT's files need it, their head was trained with weight 0
     left_object_translation: bool = False  # the object relative to the left wrist too; else to the right one only,
     # or to the left one where there is no right hand [KypT on H2O-3D]
 
@@ -158,6 +159,8 @@ class ModelConfig:
             raise ValueError(f"model.max_joint_keypoints={self.max_joint_keypoints} must be at least 42, one a joint")
         if self.keypoints == "joints" and not self.joint_maps_head:
             raise ValueError("model.keypoints='joints' are read off maps of each joint; set model.joint_maps_head=True")
+        if self.hand_presence == "maps" and not self.joint_maps_head:
+            raise ValueError("model.hand_presence='maps' needs maps of each joint; set model.joint_maps_head=True")
         if self.keypoints == "joints" and self.max_joint_keypoints != NUM_HANDS * NUM_JOINTS:
             raise ValueError(
                 f"model.max_joint_keypoints={self.max_joint_keypoints} must be 42 with model.keypoints='joints', one a "

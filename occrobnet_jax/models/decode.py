@@ -17,6 +17,7 @@ from occrobnet_jax.types import Pose, Predictions
 
 SUB_BIN_REACH = 3  # bins to either side of the strongest one that a soft argmax averages
 TOKENS_OF_A_HAND = 5.0  # keypoints identified as its joints at which a hand is as probable as not [ours]
+EVIDENCE_OF_SURENESS = 4.0  # logits of a hand whose maps are e times as sure as the mean of both [ours]
 
 
 def decode(
@@ -171,13 +172,26 @@ def class_probabilities(predictions: Predictions) -> Float[Array, "b t c"]:
 
 
 def _hand_probability(predictions: Predictions, config: ModelConfig) -> Float[Array, "b n"]:
-    """Read the probability off the head, or off how many tokens the encoder takes for joints of each hand."""
+    """Read the probability off the head and the maps, or off how many tokens are taken for joints of each hand."""
     if config.hand_presence == "head":
         return jax.nn.sigmoid(predictions.hand_logits)
+    if config.hand_presence == "maps":
+        return jax.nn.sigmoid(predictions.hand_logits + _evidence_of_maps(predictions))
     classes = class_probabilities(predictions)
     joints = classes[..., 1 : NUM_HANDS * NUM_JOINTS + 1].reshape(*classes.shape[:2], NUM_HANDS, NUM_JOINTS)
     identified = (joints.sum(-1) * predictions.keypoints.valid[..., None]).sum(1)
     return jax.nn.sigmoid(identified - TOKENS_OF_A_HAND)
+
+
+def _evidence_of_maps(predictions: Predictions) -> Float[Array, "b n"]:
+    """Return what speaks for each hand against the other: maps of the wrong hand's joints agree less on a place.
+
+    The two numbers add to 0, and where both hands are sure, or both unsure, they are near 0.
+    """
+    confidence = _joint_confidence(predictions)
+    assert confidence is not None
+    sureness = jnp.log(confidence.mean(-1))
+    return EVIDENCE_OF_SURENESS * (sureness - sureness.mean(-1, keepdims=True))
 
 
 def _decode_object(

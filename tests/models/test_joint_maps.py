@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from occrobnet_jax.models import decode
 from occrobnet_jax.models.config import ModelConfig
 from occrobnet_jax.models.finder import HandFinder
 from occrobnet_jax.models.heads import PoseHeads
@@ -97,6 +98,24 @@ def test_the_pose_follows_the_tokens_that_queries_start_from():
     variables = Decoder(config).init(jax.random.key(0), *args, starts[0], train=False)
     one, other = (Decoder(config).apply(variables, *args, start, train=False) for start in starts)
     assert jnp.abs(one - other).max() > 0.1
+
+
+def test_a_hand_whose_maps_are_surer_is_the_likelier_one(predictions):
+    """The head can't tell; maps of one hand agree on a place, and the other's don't."""
+    size = predictions.joint_maps.shape[1:3]
+    peaked = jnp.repeat(logits((5.0, 5.0), size=size), 21, -1)
+    flat = jnp.zeros_like(peaked)
+
+    def presence(right: jax.Array, left: jax.Array, what: str = "maps") -> np.ndarray:
+        maps = jnp.repeat(jnp.concatenate((right, left), -1), 2, 0)
+        said = predictions.replace(joint_maps=maps, hand_logits=jnp.zeros((2, 2)))
+        return np.asarray(decode._hand_probability(said, dataclasses.replace(JOINTS, hand_presence=what)))[0]
+
+    for hands, likelier in (((peaked, flat), 0), ((flat, peaked), 1)):
+        assert presence(*hands)[likelier] > 0.9
+        assert presence(*hands).sum() == pytest.approx(1.0, abs=1e-5)
+    np.testing.assert_allclose(presence(peaked, peaked), 0.5, atol=1e-6)
+    np.testing.assert_allclose(presence(flat, peaked, "head"), 0.5, atol=1e-6)
 
 
 def test_the_finder_alone_says_what_it_says_in_the_network(predictions):
