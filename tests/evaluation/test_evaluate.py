@@ -38,6 +38,8 @@ from tests.support.fake_runs import tiny_experiment, write_run
 from tests.support.scored import result_of
 from tests.support.tiny import INPUT_SIZE_PX
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 MESH = make_mesh(MeshConfig())
 
 

@@ -31,6 +31,8 @@ from tests.support.fake_datasets import fake_example, stick_hand
 from tests.support.fake_runs import tiny_experiment, write_run
 from tests.support.tiny import INPUT_SIZE_PX
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 REPOSITORY = Path(__file__).parents[2]
 FOCAL_PX = 300.0
 PHOTO = np.zeros((120, 160, 3), np.uint8)

@@ -21,6 +21,8 @@ from occrobnet_jax.types import Keypoints, Predictions
 from tests.support.fake_runs import drawn_for
 from tests.support.tiny import LEAN_MODEL
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 JOINTS = dataclasses.replace(LEAN_MODEL, joint_maps_head=True, keypoints="joints", finder_head=True, ciet="off")
 SIZE_PX = 64
 IMAGE = jnp.asarray(np.random.default_rng(1).integers(0, 255, (2, SIZE_PX, SIZE_PX, 3), np.uint8))

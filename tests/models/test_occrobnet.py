@@ -17,6 +17,8 @@ from occrobnet_jax.types import Keypoints, Predictions
 from tests.support.fake_runs import drawn_for
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 KYPT = {
     "neck": "unet",
     "ciet": "off",
@@ -75,7 +77,7 @@ def images(count: int = 2) -> jax.Array:
 @functools.cache
 def forward(dtype: Any = jnp.float32) -> Callable[[jax.Array, Keypoints], Predictions]:
     """The tiny network, compiled once for all tests that give it its keypoints."""
-    _, variables = initialised(tiny_model())
+    _, variables = initialized(tiny_model())
     model = OccRobNet(tiny_model(), dtype)
     return jax.jit(lambda image, forced: model.apply(variables, image, train=False, forced=forced))
 
@@ -101,8 +103,8 @@ def initialized(config: ModelConfig) -> tuple[OccRobNet, dict]:
 def test_shapes_of_every_variant(changes: dict) -> None:
     config = tiny_model(**changes)
     model = OccRobNet(config)
-    variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images())
-    predictions = jax.eval_shape(functools.partial(model.apply, train=False), variables, images())
+    applied = functools.partial(model.init_with_output, train=False)
+    predictions, _ = jax.eval_shape(applied, jax.random.key(0), images())
     side = INPUT_SIZE_PX // config.heatmap_stride
     assert predictions.heatmap.shape == (2, side, side)
     slots = config.max_joint_keypoints + config.with_object * config.max_object_keypoints

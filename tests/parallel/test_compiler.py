@@ -1,6 +1,7 @@
 """Options of XLA's CPU compiler, and compilation beside other work."""
 
 import dataclasses
+import functools
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.restored import Restored
 from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
+
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
 
 YNN = "__ynn_fusion"
 
@@ -37,6 +40,7 @@ def tiny_experiment() -> Experiment:
     return Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
 
 
+@functools.cache
 def tiny_run() -> Run:
     return build(tiny_experiment(), jax.devices()[:1])
 
@@ -94,7 +98,7 @@ def test_training_evaluation_and_prediction_are_compiled_with_them(monkeypatch):
         return jit(function, **options)
 
     monkeypatch.setattr(jax, "jit", spy)
-    run = tiny_run()
+    run = build(tiny_experiment(), jax.devices()[:1])
     make_predict_step(run.experiment, run.model, run.mesh)
     monkeypatch.setattr(
         "occrobnet_jax.runs.restore.restore_for_inference", lambda *_: Restored(config_of(run.experiment), {}, 1, "")

@@ -13,6 +13,8 @@ from occrobnet_jax.training.setup import build
 from occrobnet_jax.training.utilization import forward_flops
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 
 def shape(*sizes: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(sizes, jnp.float32)

@@ -18,6 +18,8 @@ from occrobnet_jax.training.setup import build
 from occrobnet_jax.training.step import _draw_forced, _forward, _norms
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 EXPERIMENT = Experiment(
     model=LEAN_MODEL,
     data=DataConfig(input_size_px=INPUT_SIZE_PX),

@@ -10,6 +10,8 @@ from occrobnet_jax.training import utilization
 from occrobnet_jax.training.setup import build
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet18")
+
 EXPERIMENT = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
 
 
