@@ -14,7 +14,7 @@ EXPERIMENTS = ("interhand26m", "ho3d", "h2o3d", "synthetic")
 
 
 def get_config(experiment: str = "interhand26m") -> ConfigDict:
-    """Return the that experiment's config, smaller in everything that takes time.
+    """Return that experiment's config, smaller in everything that takes time.
 
     Raises:
         ValueError: there is no such experiment.
