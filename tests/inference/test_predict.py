@@ -72,7 +72,7 @@ def test_the_programs_get_the_flags_of_the_runs_config(tmp_path, monkeypatch):
     kept = Restored(config_of(experiment), {}, 7, "")
     monkeypatch.setattr("occrobnet_jax.runs.restore.restore_for_inference", lambda path, step: kept)
     monkeypatch.setattr("occrobnet_jax.inference.predictor.check_variables", lambda *_: None)
-    monkeypatch.setattr("occrobnet_jax.inference.predictor.fast_programs", lambda *asks: asked.append(asks))
+    monkeypatch.setattr("occrobnet_jax.parallel.compiler.fast_programs", lambda *asks: asked.append(asks))
     load_predictor(tmp_path)
     assert asked == [("cpu", "deterministic")]
 
