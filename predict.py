@@ -1,15 +1,19 @@
 """Predicts the hands in photos: python predict.py INPUT... --output=DIR [--checkpoint=WORKDIR] [--box=x0,y0,x1,y1].
 
-Inputs are images and folders of images. For each image it writes DIR/NAME.json (see occrobnet_jax/inference/results.py)
-and DIR/NAME.png, the overlay; and DIR/index.html with all of them.
+Inputs are images, folders of images, and videos. For each image it writes DIR/NAME.json (see
+occrobnet_jax/inference/results.py) and DIR/NAME.png, the overlay; for each video DIR/NAME.json
+(occrobnet_jax/inference/video.py) and DIR/NAME.mp4; and DIR/index.html with all of them. --smooth filters the hands of
+videos.
 """
 
 from occrobnet_jax import usage  # isort: split
 
 usage.answer_help(__name__)  # before all that takes seconds to load
 
+import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +25,22 @@ from occrobnet_jax.drawing.overlay import encode_png
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.files.readers import BLACK_BELOW, read_bytes
-from occrobnet_jax.inference.inputs import Box, check_focal_px, find_images, output_names, parse_box, printable
-from occrobnet_jax.inference.predictor import IN_THE_BOX, Photo, Predictor, load_predictor
+from occrobnet_jax.files.video import open_video, video_writer
+from occrobnet_jax.inference.inputs import (
+    VIDEOS,
+    Box,
+    check_focal_px,
+    find_images,
+    output_names,
+    parse_box,
+    printable,
+    read_boxes,
+)
+from occrobnet_jax.inference.network import IN_THE_BOX
+from occrobnet_jax.inference.one_euro import OneEuro
+from occrobnet_jax.inference.predictor import Photo, Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
+from occrobnet_jax.inference.video import Jitter, frame_json, hands_of_video, overlaid, video_json
 from occrobnet_jax.parallel import platforms
 from occrobnet_jax.progress import progress
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
@@ -33,32 +50,51 @@ from occrobnet_jax.runs.experiment import Experiment
 PAGE = "index.html"
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a user asks for."""
+
+    box: Box | None = None  # in every photo
+    boxes: AnyPath | None = None  # file with those of each
+    focal_px: float | None = None
+    gltf: bool = False
+    one_euro: OneEuro | None = None  # for videos
+
+    def __post_init__(self) -> None:
+        check_focal_px(self.focal_px)
+        if self.box is not None and self.boxes is not None:
+            raise ValueError("give --box for all photos or --boxes for each, not both")
+
+
 def predict(
     inputs: list[str],
     output: AnyPath,
     checkpoint: AnyPath,
-    step: int | None,
-    box: Box | None,
-    focal_px: float | None,
+    step: int | None = None,
+    asked: Asked = Asked(),
     hand_model: str = MANO_FOLDER,
 ) -> list[str]:
-    """Predict every input and write the results; return a sentence for each image that could not be predicted.
+    """Predict every input and write the results; return a sentence for each one that could not be predicted.
 
     Raises:
         ValueError: there is no such input or checkpoint.
         OSError: a result can't be written.
     """
-    check_focal_px(focal_px)
     images = find_images(inputs)
     if any(absolute(image.parent) == absolute(output) for image in images):
         raise ValueError(f"--output={output} holds the photos themselves; choose another folder for the results")
+    boxes = {} if asked.boxes is None else read_boxes(asked.boxes, images)
     prepare_output(output)
     predictor = load_predictor(checkpoint, step, hand_model)
     entries: list[dict[str, Any]] = []
     shown = progress(images, "predicting", len(images), unit="image", is_shown=len(images) > 1)
     for image, name in zip(shown, output_names(images), strict=True):
         try:
-            entries.append(predict_one(predictor, image, output / name, checkpoint, box, focal_px))
+            if image.suffix.lower() in VIDEOS:
+                entries.append(predict_video(predictor, image, output / name, checkpoint, asked))
+            else:
+                places = boxes.get(image.name, [asked.box])
+                entries.append(predict_one(predictor, image, output / name, checkpoint, places, asked))
         except ValueError as error:
             entries.append(failed_entry(printable(image), str(error)))
     write_atomically(output / PAGE, page_html(entries, printable(checkpoint), predictor.step))
@@ -82,18 +118,57 @@ def prepare_output(output: AnyPath) -> None:
 
 
 def predict_one(
-    predictor: Predictor, image: AnyPath, stem: AnyPath, checkpoint: AnyPath, box: Box | None, focal_px: float | None
+    predictor: Predictor,
+    image: AnyPath,
+    stem: AnyPath,
+    checkpoint: AnyPath,
+    boxes: Sequence[Box | None],
+    asked: Asked,
 ) -> dict[str, Any]:
-    """Predict one image, write its JSON and its overlay, and return what the page shows of it."""
+    """Predict one image, write its JSON, its overlay and its hands in 3D, and return what the page shows of it.
+
+    Where a box is None all hands that are found are predicted.
+    """
     shown = printable(image)
     photo = Photo.of(read_bytes(image), shown)
     refuse_blank(photo.pixels, shown)
-    predictions = predictor.predict_photo(photo, box, focal_px)
+    predictions = [said for box in boxes for said in predictor.predict_photo(photo, box, asked.focal_px)]
     picture = overlay(predictions, photo)
     content = prediction_json(predictions, photo, printable(checkpoint), predictor.step)
     write_atomically(stem.with_name(f"{stem.name}.json"), content)
     write_atomically(stem.with_name(f"{stem.name}.png"), encode_png(picture))
+    if asked.gltf and predictions:
+        from occrobnet_jax.inference.gltf import hands_glb  # trimesh takes a second to import
+
+        write_atomically(stem.with_name(f"{stem.name}.glb"), hands_glb(predictions))
     return page_entry(predictions, picture, shown)
+
+
+def predict_video(
+    predictor: Predictor, path: AnyPath, stem: AnyPath, checkpoint: AnyPath, asked: Asked
+) -> dict[str, Any]:
+    """Predict a video's frames, write its JSON and its overlay, and return what the page shows of it.
+
+    Raises:
+        ValueError: it isn't a video, or is damaged.
+    """
+    shown, frames, jitter, entry = printable(path), [], Jitter(), None
+    result = stem.with_name(f"{stem.name}.mp4")
+    with open_video(path) as video, video_writer(result, video.fps, video.width, video.height) as write:
+        seen = hands_of_video(predictor, video, shown, asked.focal_px, asked.one_euro)
+        for frame in progress(seen, "reading", video.num_frames, unit="frame"):
+            picture = overlaid(frame)
+            write(picture)
+            jitter.add(frame)
+            frames.append(frame_json(frame))
+            if entry is None or (frame.hands and not entry["crops"]):  # the first frame with a hand
+                entry = page_entry(frame.predictions, picture, shown)
+    if asked.one_euro is not None and (trembling := jitter.before_and_after_px()) is not None:
+        print(f"{shown}: joints tremble by {trembling[0]:.2f} px before and {trembling[1]:.2f} px after smoothing")
+    content = video_json(frames, video, shown, asked.one_euro, printable(checkpoint), predictor.step)
+    write_atomically(stem.with_name(f"{stem.name}.json"), content)
+    assert entry is not None  # a video without frames is refused
+    return entry
 
 
 def refuse_blank(photo: UInt8[np.ndarray, "h w 3"], name: str) -> None:
@@ -113,7 +188,10 @@ def main(inputs: list[str]) -> None:
     platforms.start_on(PLATFORM.value)
     use_compilation_cache(Experiment.compilation_cache_dir)  # never the checkpoint's: it holds programs that are run
     checkpoint = IN_THE_BOX if CHECKPOINT.value is None else path_of(CHECKPOINT.value)
-    errors = predict(inputs, output, checkpoint, STEP.value, box, FOCAL_PX.value, HAND_MODEL.value)
+    boxes = None if BOXES.value is None else path_of(BOXES.value)
+    one_euro = OneEuro(MIN_CUTOFF_HZ.value, BETA.value) if SMOOTH.value else None
+    asked = Asked(box, boxes, FOCAL_PX.value, GLTF.value, one_euro)
+    errors = predict(inputs, output, checkpoint, STEP.value, asked, HAND_MODEL.value)
     print(output / "index.html")
     if errors:
         sys.exit("predict.py: " + "\n".join(errors))
@@ -130,7 +208,12 @@ if __name__ == "__main__":
     STEP = flags.DEFINE_integer("step", None, "take this step's checkpoint instead of the newest", lower_bound=0)
     HAND_MODEL = flags.DEFINE_string("hand_model", MANO_FOLDER, "folder of MANO's files, for networks of its angles")
     BOX = flags.DEFINE_string("box", None, "x0,y0,x1,y1 around the hands in px of every photo; found by default")
+    BOXES = flags.DEFINE_string("boxes", None, 'JSON of boxes: {"photo.jpg": [[x0, y0, x1, y1], ...], ...}')
+    GLTF = flags.DEFINE_bool("gltf", False, "write the hands of each photo in 3D too, as NAME.glb")
     FOCAL_PX = flags.DEFINE_float(
         "focal_px", None, "focal length in px of the photo; a guess by default", lower_bound=1.0
     )
+    SMOOTH = flags.DEFINE_bool("smooth", False, "smooth the hands of videos by a one-euro filter")
+    MIN_CUTOFF_HZ = flags.DEFINE_float("min_cutoff_hz", OneEuro.min_cutoff_hz, "of --smooth: lower trembles less")
+    BETA = flags.DEFINE_float("beta", OneEuro.beta, "of --smooth: higher lags less behind fast hands")
     command_line.run(main)

@@ -1,5 +1,6 @@
 """Curves of metrics over the steps of a run, or over something else, as SVG to stand inside an HTML page."""
 
+import contextlib
 import dataclasses
 import io
 import re
@@ -37,11 +38,11 @@ def curves_svg(history: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) ->
     if not drawn:
         return ""
     rows = -(-len(drawn) // COLUMNS)
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "occrobnet", "font.size": 9}):
+    with svg_settings():
         figure = Figure(figsize=(4.1 * COLUMNS, 2.7 * rows), layout="constrained")
         for i, panel in enumerate(drawn):
             _draw_panel(figure.add_subplot(rows, COLUMNS, i + 1), panel, series)
-        return _inline_svg(figure)
+        return inline_svg(figure)
 
 
 def _points(history: Sequence[Mapping[str, Any]], name: str, axis: str) -> Points:
@@ -62,7 +63,12 @@ def _draw_panel(axes: Any, panel: Panel, series: Mapping[str, Points]) -> None:
     axes.legend(frameon=False, fontsize=7)
 
 
-def _inline_svg(figure: Figure) -> str:
+def svg_settings() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which matplotlib writes text as text, and the same bytes each time."""
+    return matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "occrobnet", "font.size": 9})
+
+
+def inline_svg(figure: Figure) -> str:
     """Return the figure without XML head, metadata and namespaces, none of which HTML needs."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})

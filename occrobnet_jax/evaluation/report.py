@@ -12,10 +12,12 @@ from markupsafe import Markup
 from occrobnet_jax.drawing.curves import Panel, curves_svg
 from occrobnet_jax.drawing.overlay import encode_jpeg, legend
 from occrobnet_jax.drawing.page import data_uri, render_page
+from occrobnet_jax.drawing.reliability import reliability_svg
 from occrobnet_jax.drawing.scene import scene_json
 from occrobnet_jax.evaluation import pictures
 from occrobnet_jax.evaluation.formats.records import Records, num_rows
 from occrobnet_jax.evaluation.formats.records_file import RecordsFile
+from occrobnet_jax.evaluation.metrics.calibration import Reliabilities
 from occrobnet_jax.evaluation.metrics.metrics import HIGH, LOW, PROTOCOL, Metrics, example_errors_mm, is_of_an_interval
 from occrobnet_jax.evaluation.metrics.occlusion import HIDDEN, HIDDEN_AREAS, SEEN
 from occrobnet_jax.runs.config import config_of
@@ -144,6 +146,7 @@ def report_html(
         "all_metrics": [(name, _figure(metrics, name)) for name in sorted(metrics) if not is_of_an_interval(name)],
         "curves": Markup(curves_svg(history, CURVES)),
         "areas": Markup(curves_svg(_by_area(metrics), AREA_CURVES)),
+        "reliability": Markup(_reliability(predictions)),
         "galleries": _galleries(predictions, experiment),
         "legend": legend(),
         "config": json.dumps(config_of(experiment), indent=1),
@@ -163,6 +166,15 @@ def _by_area(metrics: Metrics) -> list[dict[str, float]]:
         }
         for place, suffix in enumerate(HIDDEN_AREAS)
     ]
+
+
+def _reliability(predictions: RecordsFile) -> str:
+    found = Reliabilities()
+    for records in predictions.chunks():
+        found.add(records)
+    diagrams = [(name.replace("_", " "), *reliability.points()) for name, reliability in found.by_name.items()]
+    confidence = found.by_name.get("joint_confidence")
+    return reliability_svg(diagrams, None if confidence is None else confidence.risk_coverage())
 
 
 def _cards(metrics: Metrics) -> list[dict[str, str]]:

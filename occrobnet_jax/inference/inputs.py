@@ -4,8 +4,10 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from occrobnet_jax.files.paths import AnyPath, path_of
+from occrobnet_jax.files.readers import read_json
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 """Those of the last three can't be read; each is told instead of being passed over."""
@@ -15,6 +17,9 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
 
 MAX_NAME_BYTES = 180  # of 255, since temporary names are longer
 MAX_FOCAL_PX = 1e9
+MAX_BOX_PX = 1e9
+MAX_BOXES_BYTES = 50_000_000
+MOST_BOXES = 100  # of a photo
 LEAST_PX = 8  # of a box's sides, within the photo: less shows no hand
 
 Box = tuple[float, float, float, float]
@@ -24,7 +29,7 @@ def find_images(inputs: Sequence[str]) -> list[AnyPath]:
     """Return the named files, and the images in the named folders (not in folders inside them), sorted.
 
     Raises:
-        ValueError: nothing is named, an input doesn't exist, is a video, or is a folder without images.
+        ValueError: nothing is named, an input doesn't exist, or is a folder without images.
     """
     if not inputs:
         raise ValueError("name at least one image or folder: predict.py INPUT... --output=DIR --checkpoint=WORKDIR")
@@ -43,6 +48,35 @@ def parse_box(text: str) -> Box:
         raise ValueError(f"--box={text} must be four numbers, x0,y0,x1,y1, in px of the photo") from error
     if not (math.isfinite(x0 + y0 + x1 + y1) and x0 < x1 and y0 < y1):
         raise ValueError(f"--box={text} must have x0 < x1 and y0 < y1")
+    return x0, y0, x1, y1
+
+
+def read_boxes(path: AnyPath, images: Sequence[AnyPath]) -> dict[str, list[Box]]:
+    """Return the boxes of photos, by their files' names: a JSON object {"photo.jpg": [[x0, y0, x1, y1], ...], ...}.
+
+    Raises:
+        ValueError: the file isn't that, or names a photo that isn't among the images, or is among them twice.
+    """
+    content, names = read_json(path, MAX_BOXES_BYTES), [image.name for image in images]
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} must be an object, {{"photo.jpg": [[x0, y0, x1, y1], ...], ...}}, px of each photo')
+    for name in content:
+        if names.count(name) != 1:
+            raise ValueError(f"{path} names {name!r}, which is {names.count(name)} of the {len(names)} photos")
+    return {name: _boxes_of(boxes, f"{path}, {name!r}") for name, boxes in content.items()}
+
+
+def _boxes_of(boxes: Any, place: str) -> list[Box]:
+    if not isinstance(boxes, list) or not 0 < len(boxes) <= MOST_BOXES:
+        raise ValueError(f"{place} must have a list of 1 to {MOST_BOXES} boxes, each [x0, y0, x1, y1]")
+    return [_box_of(box, place) for box in boxes]
+
+
+def _box_of(box: Any, place: str) -> Box:
+    is_numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+    if not is_numbers or not all(abs(value) < MAX_BOX_PX for value in box) or box[0] >= box[2] or box[1] >= box[3]:
+        raise ValueError(f"{place} has a box {str(box)[:80]}; it must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+    x0, y0, x1, y1 = (float(value) for value in box)
     return x0, y0, x1, y1
 
 
@@ -110,8 +144,6 @@ def _images_of(path: AnyPath) -> list[AnyPath]:
         if not found:
             raise ValueError(f"the folder {path} holds no image ({', '.join(IMAGES)})")
         return found
-    if path.suffix.lower() in VIDEOS:
-        raise ValueError(f"{path} is a video, which predict.py can't read yet; save its frames as images first")
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     return [path]

@@ -4,10 +4,8 @@ import dataclasses
 import functools
 import math
 import os
-import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,19 +21,12 @@ from occrobnet_jax.files.readers import decode_image, read_bytes
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.finder import FoundHand, common_box, finder_view, found_hands, groups
 from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box, check_focal_px
-from occrobnet_jax.models.decode import decode
-from occrobnet_jax.models.finder import HandFinder
+from occrobnet_jax.inference.network import load_network
 from occrobnet_jax.parallel.compiler import fast_jit
-from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
+from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.runs.model_file import SUFFIX, read_model
-from occrobnet_jax.runs.network import make_model
-from occrobnet_jax.runs.restored import Restored, check_variables
 from occrobnet_jax.skeleton import HAND_NAMES, NUM_HANDS, NUM_JOINTS
-from occrobnet_jax.types import HandCells, Pose, Predictions
-
-IN_THE_BOX = Path(__file__).parent / "photo.safetensors"
-"""The network that comes with the package, of `configs/photo.py`."""
+from occrobnet_jax.types import HandCells, Pose
 
 GUESSED_FOCAL_LENGTH = 1.0
 """Of the photo's long side, where the user gives none: a field of view of 53 degrees, between a phone's main camera
@@ -191,31 +182,15 @@ def load_predictor(
     Raises:
         ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
-    source = IN_THE_BOX if checkpoint is None else path_of(checkpoint)
-    restored = _restored(source, step)
-    experiment = foreign_experiment(restored.config, hand_model)
-    model, size_px = make_model(experiment), experiment.data.input_size_px
-    check_variables(model, size_px, restored, source)
-    variables = jax.device_put(restored.variables)
-    compiled = functools.partial(fast_jit, platform=jax.default_backend(), xla_flags=experiment.xla_flags)
+    network = load_network(checkpoint, step, hand_model)
+    variables = jax.device_put(network.variables)
+    compiled = functools.partial(fast_jit, platform=jax.default_backend(), xla_flags=network.experiment.xla_flags)
 
-    @compiled
-    def run(variables: dict, image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]) -> Pose:
-        predictions = typing.cast(Predictions, model.apply(variables, image, train=False))
-        return decode(predictions, intrinsics, size_px, experiment.model)
+    def program(function: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.partial(compiled(function), variables)
 
-    find = None
-    if experiment.model.finder_head:
-        find = functools.partial(compiled(HandFinder(experiment.model, model.dtype).apply), variables)
-    return Predictor(experiment, restored.step, functools.partial(run, variables), find)
-
-
-def _restored(source: AnyPath, step: int | None) -> Restored:
-    if source.suffix.lower() == SUFFIX:
-        return read_model(source)
-    from occrobnet_jax.runs.restore import restore_for_inference  # orbax takes seconds to import
-
-    return restore_for_inference(source, step)
+    find = program(network.cells) if network.finds_hands else None
+    return Predictor(network.experiment, network.step, program(network.pose), find)
 
 
 def photo_example(

@@ -3,7 +3,7 @@
 The JSON of a photo (lengths in metres, pixels of the photo after its EXIF rotation, camera axes x right, y down,
 z away from the camera; what a network has no head for is null):
 
-    format, version     "occrobnet-jax/prediction", 1
+    format, version     "occrobnet-jax/prediction", 2
     image               the file; width, height
     checkpoint          path and step of the network
     joint_names         order of the 21 joints
@@ -17,8 +17,10 @@ z away from the camera; what a network has no head for is null):
             joints_cam_m        21 x 3, camera frame: joints_rel_m put under the network's own 2D points
             root_fit_error_px   mean 2D distance that this leaves
             joints_px           21 x 2
-            confidence          21 shares of a joint's own map that lie around its place
-            visibility          21 probabilities of being seen, not hidden
+            confidence          21 probabilities that joints_px is off by at most 0.2 of the longer side of the box
+                                around the hand's joints; of a file without a calibration the share of a joint's own
+                                map that lies around its place
+            visibility          21 probabilities of being seen, not hidden; calibrated likewise, as probability is
             pose                of a network of angles: axis-angle of the wrist (camera axes) and 15 finger joints in
                                 MANO's order, radians, fingers from the flat hand
             shape               of a network of angles: 10 shape numbers of the hand model
@@ -68,7 +70,7 @@ def prediction_json(predictions: Sequence[Prediction], photo: Photo, checkpoint:
         "joint_names": list(INTERHAND),
         "crops": [_crop(prediction) for prediction in predictions],
     }
-    return re.sub(NUMBERS, _on_one_line, json.dumps(content, indent=1, allow_nan=False)) + "\n"
+    return on_one_line(json.dumps(content, indent=1, allow_nan=False)) + "\n"
 
 
 def overlay(predictions: Sequence[Prediction], photo: Photo) -> UInt8[np.ndarray, "h w 3"]:
@@ -135,13 +137,14 @@ def _crop(prediction: Prediction) -> dict[str, Any]:
         "box_source": prediction.box_source,
         "intrinsics": _plain(prediction.intrinsics),
         "focal_source": guess if prediction.is_focal_guessed else "given",
-        "hands": [_hand(prediction, hand) for hand in range(len(HAND_NAMES))],
+        "hands": [hand_json(prediction, hand) for hand in range(len(HAND_NAMES))],
         "left_minus_right_wrist_m": _plain(prediction.relative_translation_m),
         "object": _object(prediction),
     }
 
 
-def _hand(prediction: Prediction, hand: int) -> dict[str, Any]:
+def hand_json(prediction: Prediction, hand: int) -> dict[str, Any]:
+    """Return what the JSON says of one hand."""
     probability = float(prediction.hand_probability[hand])
     visibility = prediction.visibility_probability[hand]
     return {
@@ -180,8 +183,9 @@ def _facts(prediction: Prediction, hand: int) -> list[tuple[str, str]]:
     return facts
 
 
-def _on_one_line(numbers: re.Match[str]) -> str:
-    return re.sub(r"\s+", "", numbers.group()).replace(",", ", ")
+def on_one_line(text: str) -> str:
+    """Return JSON in which each innermost array stands on one line."""
+    return re.sub(NUMBERS, lambda numbers: re.sub(r"\s+", "", numbers.group()).replace(",", ", "), text)
 
 
 def _plain(values: Float[np.ndarray, "..."]) -> list[Any]:

@@ -93,12 +93,12 @@ class QueryLayout:
         Where no slot holds a keypoint those for joints are let through, so that no softmax runs over nothing.
         """
         valid = attendable(keypoints)
-        mask = jnp.broadcast_to(valid[:, None], (valid.shape[0], self.size, valid.shape[1]))
         if not self.with_object:
-            return mask
+            return jnp.broadcast_to(valid[:, None], (valid.shape[0], self.size, valid.shape[1]))
         things = keypoints.valid & keypoints.is_object
         things = jnp.where(things.any(-1, keepdims=True), things, valid)
-        return mask.at[:, self.object_rotation].set(things)
+        is_rotation = jnp.arange(self.size)[None, :, None] == self.object_rotation
+        return jnp.where(is_rotation, things[:, None], valid[:, None])
 
 
 def attendable(keypoints: Keypoints) -> Bool[Array, "b t"]:

@@ -1,4 +1,5 @@
-"""A trained network in one file: the weights that it predicts with, as safetensors, and its config beside them.
+"""A trained network in one file: the weights that it predicts with, as safetensors, and beside them its config and,
+where it was given one, its calibration.
 
 A checkpoint is for going on with; such a file is for handing on. It has neither the optimizer's state nor a second set
 of weights, and half the precision: float16 keeps three digits of a weight. Running statistics stay in float32.
@@ -13,6 +14,7 @@ from safetensors.numpy import save
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.hashes import file_sha256
 from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.runs.calibration import calibration_from, calibration_json
 from occrobnet_jax.runs.restored import Restored
 from occrobnet_jax.runs.state import leaves_by_path
 from occrobnet_jax.weights.safetensors_file import read_safetensors
@@ -31,7 +33,13 @@ def write_model(path: AnyPath, restored: Restored) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that float16 can't")
-    metadata = {"format": FORMAT, "version": VERSION, "step": str(restored.step), "config": json.dumps(restored.config)}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "step": str(restored.step),
+        "config": json.dumps(restored.config),
+        "calibration": calibration_json(restored.calibration),
+    }
     write_atomically(path, save(arrays, metadata))
 
 
@@ -48,7 +56,8 @@ def read_model(path: AnyPath) -> Restored:
         config, step = json.loads(metadata["config"]), int(metadata["step"])
     except (KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} has no readable config and step in its metadata") from error
-    return Restored(config, _tree(arrays), step, file_sha256(path))
+    calibration = calibration_from(metadata.get("calibration", "{}"))
+    return Restored(config, _tree(arrays), step, file_sha256(path), calibration)
 
 
 def _halved(name: str, array: np.ndarray) -> np.ndarray:

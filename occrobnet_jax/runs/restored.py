@@ -1,10 +1,12 @@
 """A trained network as a prediction needs it, wherever it was kept."""
 
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from flax import linen as nn
 
 from occrobnet_jax.files.paths import AnyPath
+from occrobnet_jax.runs.calibration import Calibration
 from occrobnet_jax.runs.state import abstract_variables, leaves_by_path
 
 
@@ -15,6 +17,7 @@ class Restored(NamedTuple):
     variables: dict[str, Any]  # params (the averaged ones where there are any) and batch_stats
     step: int
     sha256: str  # over everything in the checkpoint
+    calibration: Calibration = MappingProxyType({})  # of a network's file that was given one
 
 
 def check_variables(model: nn.Module, input_size_px: int, restored: Restored, source: AnyPath) -> None:

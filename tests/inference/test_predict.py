@@ -18,7 +18,8 @@ from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.geometry.root_depth import fit_root
 from occrobnet_jax.inference.finder import FoundHand
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
-from occrobnet_jax.inference.predictor import IN_THE_BOX, OBJECT_CLASS, Photo, Predictor, load_predictor, photo_example
+from occrobnet_jax.inference.network import IN_THE_BOX
+from occrobnet_jax.inference.predictor import OBJECT_CLASS, Photo, Predictor, load_predictor, photo_example
 from occrobnet_jax.inference.results import overlay, page_entry, prediction_json
 from occrobnet_jax.runs.checksums import write_checksums
 from occrobnet_jax.runs.config import config_of
@@ -71,7 +72,7 @@ def test_the_programs_get_the_flags_of_the_runs_config(tmp_path, monkeypatch):
     experiment, asked = dataclasses.replace(tiny_experiment(tmp_path), xla_flags="deterministic"), []
     kept = Restored(config_of(experiment), {}, 7, "")
     monkeypatch.setattr("occrobnet_jax.runs.restore.restore_for_inference", lambda path, step: kept)
-    monkeypatch.setattr("occrobnet_jax.inference.predictor.check_variables", lambda *_: None)
+    monkeypatch.setattr("occrobnet_jax.inference.network.check_variables", lambda *_: None)
     monkeypatch.setattr("occrobnet_jax.parallel.compiler.fast_programs", lambda *asks: asked.append(asks))
     load_predictor(tmp_path)
     assert asked == [("cpu", "deterministic")]
@@ -236,7 +237,6 @@ def test_inputs(tmp_path: Path) -> None:
     for inputs, message in (
         ([], "at least one"),
         ([str(tmp_path / "none.jpg")], "does not exist"),
-        ([str(tmp_path / "clip.mp4")], "is a video"),
         ([str(tmp_path / "empty")], "holds no image"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -284,7 +284,7 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     (photos / "zero.png").write_bytes(b"")
     odd = photos / os.fsdecode(b"<b>\xff&.png")
     odd.write_bytes(fake_example(1)["image"])
-    errors = predict_script.predict([str(photos)], output, run, None, (5.0, 5.0, 90.0, 90.0), None)
+    errors = predict_script.predict([str(photos)], output, run, asked=predict_script.Asked((5.0, 5.0, 90.0, 90.0)))
     assert "programs" not in str(jax.config.jax_compilation_cache_dir)
     assert not (run / "programs").exists()
     (error,) = errors
@@ -309,13 +309,13 @@ def test_an_output_that_cannot_be_written_is_told_before_the_network_is_read(tmp
     for name in ("a.png", "file"):
         (tmp_path / name).write_bytes(fake_example(0)["image"])
     with pytest.raises(ValueError, match=r"--output=.*file can't be written \(File exists\); choose another"):
-        predict_script.predict([str(tmp_path / "a.png")], tmp_path / "file", tmp_path, None, None, None)
+        predict_script.predict([str(tmp_path / "a.png")], tmp_path / "file", tmp_path)
 
 
 def test_photos_are_never_overwritten(run: Path, tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(fake_example(0)["image"])
     with pytest.raises(ValueError, match="holds the photos themselves"):
-        predict_script.predict([str(tmp_path / "one.png")], tmp_path, run, None, None, None)
+        predict_script.predict([str(tmp_path / "one.png")], tmp_path, run)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_hands_that_are_found_get_a_crop_each(predictor: Predictor, monkeypatch:
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     write_run(tmp_path / "run", tiny_experiment(tmp_path), 3)
-    monkeypatch.setattr("occrobnet_jax.inference.predictor.IN_THE_BOX", tmp_path / "run")
+    monkeypatch.setattr("occrobnet_jax.inference.network.IN_THE_BOX", tmp_path / "run")
     (tmp_path / "photo.jpg").write_bytes(encoded(PHOTO, ".jpg"))
     monkeypatch.chdir(tmp_path)
     lines = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)[1]

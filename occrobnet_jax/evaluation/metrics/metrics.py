@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
+from occrobnet_jax.evaluation.metrics.calibration import RIGHT_WITHIN, Reliabilities
 from occrobnet_jax.evaluation.metrics.groups import EVERYTHING, JOINT_GROUPS, example_groups, grouped, joint_groups
 from occrobnet_jax.evaluation.metrics.joint_errors import (
     LEAST_JOINTS_OF_PROCRUSTES,
@@ -56,6 +57,10 @@ PROTOCOL = {
     "error_2d_px": "px of the crop, annotated joints inside it",
     "pck": "PCK_S: share of the annotated joints in the crop whose 2D error is at most S of the longer side of the box "
     "around their hand's joints",
+    "ece": "expected calibration error over 15 bins, of what the network itself says (a network's file may hold a "
+    f"calibration): joint_confidence, of a 2D error of at most {RIGHT_WITHIN} of the hand's box; hand_probability; "
+    "visibility_probability",
+    "risk_coverage_area": "share of such errors among the joints of most confidence, averaged over how many are kept",
     "token_recall": "joints inside the crop with a detected keypoint within 3/128 of the crop's side",
     "handedness_accuracy": "both hands' presence right at 0.5",
     "object": "relative to the right wrist, or the left where no right hand is; nearest of the symmetric poses",
@@ -81,14 +86,15 @@ def compute_metrics(chunks: Iterable[Records], setting: Setting, seed: int | Non
     Raises:
         FloatingPointError: a prediction isn't finite.
     """
-    tally, ranks, num_examples = Tally(), VisibilityRanks(), 0
+    tally, ranks, reliability, num_examples = Tally(), VisibilityRanks(), Reliabilities(), 0
     for records in chunks:
         check_finite(records)
         tally.add(own_measures(records, setting), records.get("sequence"))
         ranks.add(records)
+        reliability.add(records)
         num_examples += len(records["example_index"])
     scores = tally.scores(seed)
-    return _flat(num_examples, scores) | ranks.metrics() if num_examples else {}
+    return _flat(num_examples, scores) | ranks.metrics() | reliability.metrics() if num_examples else {}
 
 
 def own_measures(records: Records, setting: Setting) -> Measures:

@@ -16,7 +16,7 @@ def visibility_measures(records: Records) -> Measures:
 
     Nothing counts of a network without the visibility head.
     """
-    is_visible, known = _labels(records)
+    is_visible, known = visible_joints(records)
     probability = records["predicted_visibility_probability"]
     yield from grouped("visibility_accuracy", ((probability > 0.5) == is_visible).astype(float), known, EVERYTHING)
     yield from grouped("visible_joint_share", is_visible.astype(float), known, EVERYTHING)
@@ -34,7 +34,7 @@ class VisibilityRanks:
 
     def add(self, records: Records) -> None:
         """Add the joints of a chunk."""
-        is_visible, known = _labels(records)
+        is_visible, known = visible_joints(records)
         probability = records["predicted_visibility_probability"]
         for visible, parts in self._scores.items():
             parts.append(probability[known & (is_visible == visible)])
@@ -54,7 +54,7 @@ def area_under_roc(positives: Float[np.ndarray, " p"], negatives: Float[np.ndarr
     return above / 2 / (len(positives) * len(negatives))
 
 
-def _labels(records: Records) -> tuple[Bool[np.ndarray, "n 2 21"], Bool[np.ndarray, "n 2 21"]]:
+def visible_joints(records: Records) -> tuple[Bool[np.ndarray, "n 2 21"], Bool[np.ndarray, "n 2 21"]]:
     """Return which joints are visible, and of which it is known and predicted."""
     visibility = records["visibility"]
     is_visible = visibility == VISIBILITY.index("visible")

@@ -39,10 +39,11 @@ def greedy_peaks(
         smaller raster index.
     """
     limits = (threshold, radius, max_peaks, min_peaks)
+    on_accelerators = dict.fromkeys(("tpu", "cuda", "rocm"), lambda heatmap: in_rounds(heatmap, *limits))
     peaks: Peaks = jax.lax.platform_dependent(
         jax.lax.stop_gradient(heatmap).astype(jnp.float32),
-        cpu=lambda heatmap: one_by_one(heatmap, *limits),
-        default=lambda heatmap: in_rounds(heatmap, *limits),
+        **on_accelerators,
+        default=lambda heatmap: one_by_one(heatmap, *limits),
     )
     return peaks
 
@@ -51,22 +52,19 @@ def one_by_one(
     heatmap: Float[Array, "b hh ww"], threshold: float, radius: float, max_peaks: int, min_peaks: int
 ) -> Peaks:
     """Take the strongest pixel of every map and suppress its disc, `max_peaks` times."""
-    batch, height, width = heatmap.shape
-    y, x = jnp.mgrid[:height, :width]
+    height, width = heatmap.shape[1:]
+    y, x = np.mgrid[:height, :width].astype(np.int32)
 
-    def take_strongest(i: Int[Array, ""], carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        remaining, xy, valid = carry
+    def take_strongest(remaining: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
         strength, index = _first_maximum(remaining)
-        px, py = index % width, index // width
-        good = (strength > threshold) | ((i < min_peaks) & jnp.isfinite(strength))
-        disc = (x[None] - px[:, None, None]) ** 2 + (y[None] - py[:, None, None]) ** 2 <= radius**2
-        remaining = jnp.where(disc, -jnp.inf, remaining)
-        slot = jnp.where(good[:, None], jnp.stack([px, py], -1), 0).astype(jnp.float32)
-        return remaining, xy.at[:, i].set(slot), valid.at[:, i].set(good)
+        px, py = index[:, None, None] % width, index[:, None, None] // width
+        disc = (x[None] - px) ** 2 + (y[None] - py) ** 2 <= radius**2
+        return jnp.where(disc, -jnp.inf, remaining), (strength, index)
 
-    start = (heatmap, jnp.zeros((batch, max_peaks, 2)), jnp.zeros((batch, max_peaks), bool))
-    _, xy, valid = jax.lax.fori_loop(0, max_peaks, take_strongest, start)
-    return xy, valid
+    _, taken = jax.lax.scan(take_strongest, heatmap, length=max_peaks)
+    strength, index = (values.T for values in taken)
+    valid = (strength > threshold) | ((jnp.arange(max_peaks)[None] < min_peaks) & jnp.isfinite(strength))
+    return _places(index, width, valid), valid
 
 
 def in_rounds(
@@ -89,8 +87,13 @@ def in_rounds(
     found, index = jax.lax.top_k(slots, max_peaks)
     strengths = jnp.take_along_axis(strength, index, 1)
     valid = (found > 0) & ((strengths > threshold) | (jnp.arange(max_peaks)[None] < min_peaks))
+    return _places(index, width, valid), valid
+
+
+def _places(index: Int[Array, "b t"], width: int, valid: Bool[Array, "b t"]) -> Float[Array, "b t 2"]:
+    """Return (x, y) of raster indices, zeros where they aren't valid."""
     xy = jnp.stack([index % width, index // width], -1)
-    return jnp.where(valid[..., None], xy, 0).astype(jnp.float32), valid
+    return jnp.where(valid[..., None], xy, 0).astype(jnp.float32)
 
 
 def _priorities(strength: Float[Array, "b n"]) -> Int[Array, "b n"]:
