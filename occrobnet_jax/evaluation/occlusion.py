@@ -77,7 +77,7 @@ def _table(title: str, columns: Sequence[str], rows: Rows, metrics: Mapping[str,
     """Return a heading, and a line of each row that has a number."""
     known = {name: cells for name, cells in rows.items() if any(cell in metrics for cell in cells)}
     lines = [(title, columns), *((name, [_figure(metrics, cell) for cell in cells]) for name, cells in known.items())]
-    return [f"{first:28s}" + "".join(f"{cell:28s}" for cell in cells).rstrip() for first, cells in lines] + [""]
+    return [f"{first:30s}" + "".join(f"{cell:28s}" for cell in cells).rstrip() for first, cells in lines] + [""]
 
 
 def _figure(metrics: Mapping[str, Any], name: str) -> str:
