@@ -19,6 +19,7 @@ from occrobnet_jax.inference.predictor import Photo, Predictor
 from occrobnet_jax.models.ops.by_platform import by_platform
 from occrobnet_jax.models.ops.peaks import greedy_peaks
 from occrobnet_jax.skeleton import INTERHAND
+from tests.inference.test_predict import know_the_hands
 from tests.support.fake_runs import drawn_variables, tiny_experiment
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ PEAKS = Program(peaks_of_squares, {"heatmap": jax.ShapeDtypeStruct(MAP.shape, jn
 
 def test_a_program_is_written_out_for_platforms_without_a_form_of_their_own():
     plain = written_out(peaks_of_squares, *PEAKS.inputs.values())
-    found = plain(MAP)
+    found = jax.jit(plain)(MAP)
     xy, valid = greedy_peaks(jnp.asarray(MAP**2), 4.0, 1.5, 5)
     np.testing.assert_array_equal(found["xy"], xy)
     np.testing.assert_array_equal(found["valid"], valid)
@@ -78,38 +79,32 @@ def run_litert(content: bytes, **inputs: np.ndarray) -> dict[str, np.ndarray]:
     return Interpreter(model_content=content).get_signature_runner()(**inputs)
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
-    """With the parts of the one in the box."""
-    folder = tmp_path_factory.mktemp("data")
-    experiment = tiny_experiment(folder, joint_maps_head=True, finder_head=True, keypoints="joints")
-    return Network(experiment, 3, "0" * 64, drawn_variables(experiment))
-
-
-def test_a_network_without_a_finder_has_none_to_export(network, tmp_path):
-    without = Network(tiny_experiment(tmp_path), 3, "", {})
+def test_a_network_without_a_finder_has_none_to_export(tmp_path):
     with pytest.raises(ValueError, match=r"has no finder \(model.finder_head\); export --program=pose alone"):
-        finder_program(without)
-    assert list(finder_program(network).outputs) == ["center_px", "log_side", "logits"]
+        finder_program(Network(tiny_experiment(tmp_path), 3, "", {}))
 
 
-def test_the_description_says_what_goes_in_and_comes_out(network, tmp_path, monkeypatch):
+def test_the_description_says_what_goes_in_and_comes_out(tmp_path, monkeypatch):
     monkeypatch.setattr("occrobnet_jax.inference.export.FORMS", {"stablehlo": lambda _: b"program"})
+    monkeypatch.setattr(Network, "pose", lambda _, variables, image, intrinsics: know_the_hands(image, intrinsics))
+    network = Network(tiny_experiment(tmp_path), 3, "0" * 64, {})
     export(network, pose_program(network), "stablehlo", tmp_path / "hands.stablehlo")
     said = json.loads((tmp_path / "hands.stablehlo.json").read_text())
     assert said["file"] == {"format": "stablehlo", "sha256": hashlib.sha256(b"program").hexdigest()}
     assert said["network"] == {"step": 3, "sha256": "0" * 64}
     assert said["inputs"]["image"] == {"shape": [1, 64, 64, 3], "dtype": "uint8"}
     assert said["outputs"]["joints_px"] == {"shape": [1, 2, 21, 2], "dtype": "float32"}
-    assert said["outputs"]["joint_confidence"] == {"shape": [1, 2, 21], "dtype": "float32"}
-    assert "hand_pose" not in said["outputs"]  # which this network doesn't have
+    assert said["outputs"]["keypoint_valid"] == {"shape": [1, 3], "dtype": "bool"}
+    assert not {"hand_pose", "joint_confidence"} & said["outputs"].keys()  # which this network doesn't have
     assert (said["crop"]["size_px"], said["crop"]["box_scale"]) == (64, 1.25)
     assert tuple(said["joint_names"]) == INTERHAND
 
 
 @pytest.mark.long
-def test_the_lines_of_the_docs_give_the_predictor_s_joints_without_this_package(network, tmp_path, monkeypatch):
+def test_the_lines_of_the_docs_give_the_predictor_s_joints_without_this_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    experiment = tiny_experiment(tmp_path, joint_maps_head=True, keypoints="joints")
+    network = Network(experiment, 3, "0" * 64, drawn_variables(experiment))
     photo = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     cv2.imwrite("photo.png", photo[..., ::-1])
     program = pose_program(network)

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import re
+import types
 from pathlib import Path
 
 import cv2
@@ -18,9 +19,10 @@ from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.geometry.root_depth import fit_root
 from occrobnet_jax.inference.finder import FoundHand
 from occrobnet_jax.inference.inputs import find_images, output_names, parse_box
-from occrobnet_jax.inference.network import IN_THE_BOX
+from occrobnet_jax.inference.network import IN_THE_BOX, Network
 from occrobnet_jax.inference.predictor import OBJECT_CLASS, Photo, Predictor, load_predictor, photo_example
 from occrobnet_jax.inference.results import overlay, page_entry, prediction_json
+from occrobnet_jax.runs.calibration import Platt
 from occrobnet_jax.runs.checksums import write_checksums
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.model_file import FORMAT, VERSION, read_model, write_model
@@ -284,16 +286,20 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     (photos / "zero.png").write_bytes(b"")
     odd = photos / os.fsdecode(b"<b>\xff&.png")
     odd.write_bytes(fake_example(1)["image"])
-    errors = predict_script.predict([str(photos)], output, run, asked=predict_script.Asked((5.0, 5.0, 90.0, 90.0)))
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"one.png": [[5, 5, 90, 90], [5, 5, 60, 60]]}))
+    asked = predict_script.Asked(boxes=boxes, gltf=True)
+    errors = predict_script.predict([str(photos)], output, run, asked=asked)
     assert "programs" not in str(jax.config.jax_compilation_cache_dir)
     assert not (run / "programs").exists()
     (error,) = errors
     assert "zero.png" in error
-    expected = {"<b>\N{REPLACEMENT CHARACTER}&.json", "<b>\N{REPLACEMENT CHARACTER}&.png"}
-    expected |= {"index.html", "one.json", "one.png", "two.json", "two.png"}
+    names = ("<b>\N{REPLACEMENT CHARACTER}&", "one", "two")
+    expected = {"index.html"} | {f"{name}.{ending}" for name in names for ending in ("json", "png", "glb")}
     assert {path.name for path in output.iterdir()} == expected
     content = json.loads((output / "one.json").read_text())
-    (crop,) = content["crops"]
+    crop, other = content["crops"]
+    assert (crop["box_px"], other["box_px"]) == ([5, 5, 90, 90], [5, 5, 60, 60])
     assert np.isfinite(crop["hands"][0]["joints_cam_m"]).all()
     assert np.isfinite(crop["hands"][0]["visibility"]).all()
     assert content["checkpoint"]["step"] == 3
@@ -318,6 +324,11 @@ def test_photos_are_never_overwritten(run: Path, tmp_path: Path) -> None:
         predict_script.predict([str(tmp_path / "one.png")], tmp_path, run)
 
 
+def test_boxes_for_all_and_for_each_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give --box for all photos or --boxes for each, not both"):
+        predict_script.Asked((5.0, 5.0, 90.0, 90.0), tmp_path)
+
+
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no checkpoint in"):
         load_predictor(tmp_path)
@@ -338,13 +349,27 @@ def test_a_checkpoint_of_another_network_than_its_config_s_is_named(tmp_path: Pa
 
 
 def test_a_network_in_one_file_says_what_its_run_says(run: Path, tmp_path: Path) -> None:
-    restored = restore_for_inference(run)
+    maps = {"joint_confidence": Platt(1.5, -0.25)}
+    restored = restore_for_inference(run)._replace(calibration=maps)
     write_model(tmp_path / "a.safetensors", restored)
     again = read_model(tmp_path / "a.safetensors")
-    assert (again.config, again.step) == (restored.config, 3)
+    assert (again.config, again.step, again.calibration) == (restored.config, 3, maps)
     for ours, theirs in zip(jax.tree.leaves(again.variables), jax.tree.leaves(restored.variables), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
     assert load_predictor(tmp_path / "a.safetensors").step == 3
+
+
+def test_a_network_s_probabilities_go_through_its_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = jnp.zeros((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), jnp.uint8)
+    pose = know_the_hands(image, jnp.eye(3)[None])
+    model = types.SimpleNamespace(apply=lambda *_, **__: None)
+    monkeypatch.setattr("occrobnet_jax.inference.network.make_model", lambda _: model)
+    monkeypatch.setattr("occrobnet_jax.inference.network.decode", lambda *_: pose)
+    maps = {"hand_probability": Platt(2.0, 0.0), "joint_confidence": Platt(2.0, 0.0)}  # of which there is none here
+    said = Network(tiny_experiment(tmp_path), 3, "", {}, maps).pose({}, image, jnp.eye(3)[None])
+    np.testing.assert_allclose(said.hand_probability, [[0.81 / 0.82, 0.04 / 0.68]], rtol=1e-5)
+    assert said.joint_confidence is None
+    np.testing.assert_array_equal(said.joints_px, pose.joints_px)
 
 
 def test_there_is_a_network_in_the_box() -> None:
