@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from occrobnet_jax.evaluation.formats.records import Setting
 from occrobnet_jax.evaluation.metrics.measures import Tally
 from occrobnet_jax.models.ciet import Ciet
-from occrobnet_jax.skeleton import VISIBILITY
+from occrobnet_jax.runs.experiment import Experiment
+from occrobnet_jax.skeleton import ARMS, VISIBILITY
+from tests.support.fake_records import SIZE_PX, arm_records, spoiled
 from tests.support.tiny import tiny_model
+from tools import ciet_causes
 from tools.ciet_causes import CHANGES, attention_measures, changed_gates, exchanged, kept_weights
 
 CONFIG = tiny_model(ciet_gate="mean", ciet_init_std=1.0)
@@ -64,6 +68,41 @@ def test_mean_gates_are_the_mean_of_gates():
 def test_exchanged_gates_are_those_of_an_image_that_is_no_neighbor():
     logits = jnp.arange(8.0).reshape(8, 1, 1, 1)
     assert exchanged(logits)[:, 0, 0, 0].tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+
+
+def test_a_split_is_read_with_each_change_in_turn(monkeypatch):
+    """What stands for the whole network is off by what CIET alone returns, in mm."""
+
+    def errors_mm(change=None):
+        return 10 + 10 * float(np.abs(applied(change)).mean())
+
+    def make_predict(*_):
+        def predict(_):
+            error = errors_mm()
+            yield spoiled(arm_records(4), dict.fromkeys(ARMS[1:], error), dict.fromkeys(ARMS[1:], error))
+
+        return predict
+
+    monkeypatch.setattr(ciet_causes, "make_predict", make_predict)
+    monkeypatch.setattr(ciet_causes, "make_setting", lambda *_: lambda: Setting(SIZE_PX))
+    found = ciet_causes.tallies(Experiment(model=CONFIG, global_batch_size=4), {}, "test")
+    for name, change in {"learned": None, **CHANGES}.items():
+        assert found[name].scores(seed=None)["mpjpe_mm"].value == pytest.approx(errors_mm(change))
+    lines = "\n".join(ciet_causes.lines_of(found))
+    assert f"mpjpe_mm\n  learned           {errors_mm():10.3f}" in lines
+    assert f"  gates one         {errors_mm(CHANGES['gates one']) - errors_mm():+10.3f}" in lines
+
+
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        (Experiment(model=tiny_model(ciet="softmax")), "has no gates; only 'dual' has"),
+        (Experiment(model=CONFIG, global_batch_size=1), "set global_batch_size=2 or more"),
+    ],
+)
+def test_a_network_without_gates_is_refused(experiment, message):
+    with pytest.raises(ValueError, match=message):
+        ciet_causes.tallies(experiment, {}, "test")
 
 
 def test_weights_are_kept_of_each_query_over_all_keys():
