@@ -87,7 +87,7 @@ class Tally:
             seed: of the bootstrap; None leaves the intervals out.
         """
         sequences, tables = self.tables()
-        filled = {name: table for name, table in tables.items() if table[1].any()}
+        filled = {name: table for name, table in tables.items() if has_value(table)}
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in filled}
         for draws in drawn_sequences(len(sequences), seed):
             for name, (totals, counts) in filled.items():
@@ -108,6 +108,11 @@ class Tally:
             table = np.concatenate([table, np.zeros((2, room, table.shape[2]))], axis=1)
             self._tables[name] = table
         return table
+
+
+def has_value(table: Float[np.ndarray, "2 sequences cells"]) -> bool:
+    """Return whether a measure has a mean: counts that are differences, as those of a fraction, may come to nothing."""
+    return bool((table[1].sum(axis=0) > 0).any())
 
 
 def score(measure: Measure, sequences: Shaped[np.ndarray, " n"] | None = None, seed: int = 0) -> Score | None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from occrobnet_jax.evaluation.metrics.measures import Tally, drawn_sequences, interval, mean_of_means
+from occrobnet_jax.evaluation.metrics.measures import Tally, drawn_sequences, has_value, interval, mean_of_means
 
 
 class Difference(NamedTuple):
@@ -46,7 +46,7 @@ def differences(pairs: Sequence[tuple[Tally, Tally]], seed: int = 0) -> dict[str
     sequences = tables[0][0]
     if any(keys != sequences for keys, _ in tables):
         raise ValueError("the runs are of other sequences, so that they can't be paired")
-    names = [name for name in tables[0][1] if all(name in each and each[name][1].any() for _, each in tables)]
+    names = [name for name in tables[0][1] if all(name in each and has_value(each[name]) for _, each in tables)]
     return {name: _difference(np.stack([each[name] for _, each in tables]), sequences, seed) for name in names}
 
 

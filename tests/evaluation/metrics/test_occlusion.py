@@ -17,6 +17,7 @@ from tests.support.fake_datasets import fake_example
 from tests.support.fake_records import HIDDEN_MM, SIZE_PX, VISIBLE_MM, arm_records, perfect_records, spoiled
 
 SETTING = Setting(SIZE_PX)
+ESTIMAND = "mpjpe_mm/occluded_minus_free/hidden_minus_visible"
 
 
 def numbers(chunks, setting=SETTING):
@@ -99,6 +100,19 @@ def test_the_recovered_fraction_lies_between_prior_and_the_picture_without_occlu
     assert "recovered_fraction/hand_prior" not in metrics
 
 
+def test_a_network_that_is_worse_than_the_prior_even_without_occluder_recovers_no_fraction():
+    """There is no such number, rather than one that is not finite: metrics.json takes none."""
+    setting = Setting(SIZE_PX, np.zeros((2, 21, 3)))
+    records = spoiled(arm_records(4), dict.fromkeys(ARMS[1:], 500.0), dict.fromkeys(ARMS[1:], 500.0))
+    metrics = compute_metrics([records], setting)
+    assert "recovered_fraction/mean_pose" not in metrics
+    assert np.isfinite(list(metrics.values())).all()
+    tally = Tally()
+    measures = dict(occlusion_measures(records, setting))
+    tally.add([(name, measures[name]) for name in ("recovered_fraction/mean_pose", ESTIMAND)], records["sequence"])
+    assert differences([(tally, tally)]).keys() == {ESTIMAND}
+
+
 def test_records_without_arms_have_none_of_it():
     for records in (perfect_records(4), {k: v for k, v in perfect_records(4).items() if k != "arm"}):
         assert not any("arm_" in name or "recovered" in name for name in numbers([records]))
@@ -108,12 +122,11 @@ def test_a_variant_that_helps_hidden_joints_more_is_told_by_the_interaction():
     """The estimand of an ablation: the difference of differences between two networks on the same scenes."""
     first = spoiled(arm_records(8))
     second = spoiled(arm_records(8), HIDDEN_MM | {"occluded": 25.0}, VISIBLE_MM | {"occluded": 10.0})
-    name = "mpjpe_mm/occluded_minus_free/hidden_minus_visible"
     tallies = []
     for records in (first, second):
         tallies.append(Tally())
-        tallies[-1].add([(name, dict(occlusion_measures(records, SETTING))[name])], records["sequence"])
-    found = differences([(tallies[0], tallies[1])])[name]
+        tallies[-1].add([(ESTIMAND, dict(occlusion_measures(records, SETTING))[ESTIMAND])], records["sequence"])
+    found = differences([(tallies[0], tallies[1])])[ESTIMAND]
     assert found.value == pytest.approx(-4)
 
 
