@@ -315,6 +315,13 @@ def test_the_loop_saves_before_it_evaluates_and_does_both_at_the_end(tmp_path):
     ]
 
 
+def test_every_step_is_told_to_the_watchdog(tmp_path, monkeypatch):
+    beats: list[str] = []
+    monkeypatch.setattr("train.watchdog.beat", lambda: beats.append("beat"))
+    Loop(tmp_path, [1.0] * 4, log_every_steps=10, checkpoint_every_steps=10, eval_every_steps=0).run()
+    assert len(beats) == 4
+
+
 def test_pythons_collector_leaves_alone_what_is_there_when_the_steps_begin(tmp_path):
     gc.unfreeze()
     loop = Loop(tmp_path, [1.0], log_every_steps=1, checkpoint_every_steps=1, eval_every_steps=0)
