@@ -12,7 +12,7 @@ import pytest
 
 from input_pipeline.config import DataConfig
 from occrobnet_jax.evaluation.evaluate import make_predict_step
-from occrobnet_jax.inference import predictor
+from occrobnet_jax.inference import network, predictor
 from occrobnet_jax.parallel.compiler import CPU, fast_programs, quick_compilation
 from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
@@ -103,9 +103,9 @@ def test_training_evaluation_and_prediction_are_compiled_with_them(monkeypatch):
     monkeypatch.setattr(
         "occrobnet_jax.runs.restore.restore_for_inference", lambda *_: Restored(config_of(run.experiment), {}, 1, "")
     )
-    monkeypatch.setattr(predictor, "check_variables", lambda *_: None)  # of which there are none here
+    monkeypatch.setattr(network, "check_variables", lambda *_: None)  # of which there are none here
     predictor.load_predictor(Path("workdir"))
-    assert seen["train_step"] == seen["predict"] == seen["run"] == fast_programs("cpu")
+    assert seen["train_step"] == seen["predict"] == seen["pose"] == fast_programs("cpu")
     assert seen["create"] == quick_compilation("cpu")
 
 

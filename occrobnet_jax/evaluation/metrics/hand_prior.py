@@ -1,13 +1,9 @@
 """What is known of a hidden joint without looking: hands of the training split, and where the visible joints are."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float
 
-from input_pipeline.schema import Example
-from input_pipeline.splits import Split
-from occrobnet_jax.evaluation.metrics.mean_pose import MIRROR, MOST_EXAMPLES, equally_spaced
+from occrobnet_jax.evaluation.metrics.mean_pose import MIRROR, MOST_EXAMPLES, Examples, equally_spaced
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
@@ -16,7 +12,7 @@ RIDGE_M2 = 0.003**2
 
 
 def hand_covariance(
-    examples: Split | Sequence[Example], mean_rel_m: Float[np.ndarray, "2 21 3"], most: int = MOST_EXAMPLES
+    examples: Examples, mean_rel_m: Float[np.ndarray, "2 21 3"], most: int = MOST_EXAMPLES
 ) -> Float[np.ndarray, "2 60 60"]:
     """Return the covariance (m2) of the wrist-relative joints of the right and the left hand, the wrist left out.
 

@@ -1,12 +1,11 @@
 """The baseline every network must beat: the training split's mean hand."""
 
-from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from input_pipeline.schema import Example
-from input_pipeline.splits import Split
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.progress import progress
 from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
@@ -15,7 +14,18 @@ MOST_EXAMPLES = 20_000
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
-def mean_pose(examples: Split | Sequence[Example], most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
+@runtime_checkable
+class Examples(Protocol):
+    """A split of a dataset, or a list. Scoring imports this module and must start without the libraries of datasets."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, index: int, /) -> Example:
+        """Return one of them."""
+
+
+def mean_pose(examples: Examples, most: int = MOST_EXAMPLES) -> Float[np.ndarray, "2 21 3"] | None:
     """Return mean wrist-relative joints (m, camera axes) of the right and the left hand.
 
     A hand that never occurs gets the mirror image of the other.
