@@ -54,6 +54,7 @@ TEMPLATE = Path(__file__).parent / "page.html"
 AXIS_M = 0.05  # length of an object's drawn axes
 PAGE_WIDTH_PX = 800
 DIGITS = 6
+MOST_FIT_ERROR = 0.1  # of the longer side of the box around the 2D joints
 NUMBERS = r"\[[-\d.,e\s]*\]"  # the innermost arrays in JSON
 
 
@@ -154,6 +155,7 @@ def hand_json(prediction: Prediction, hand: int) -> dict[str, Any]:
         "joints_rel_m": _plain(prediction.joints_rel_m[hand]),
         "joints_cam_m": _plain(prediction.joints_cam_m[hand]),
         "root_fit_error_px": round(float(prediction.root_fit_error_px[hand]), DIGITS),
+        "is_3d_consistent": is_3d_consistent(prediction, hand),
         "joints_px": _plain(prediction.joints_px[hand]),
         "confidence": None if prediction.joint_confidence is None else _plain(prediction.joint_confidence[hand]),
         "visibility": None if np.isnan(visibility).any() else _plain(visibility),
@@ -179,8 +181,19 @@ def _facts(prediction: Prediction, hand: int) -> list[tuple[str, str]]:
     if predicted_hands(prediction.hand_probability)[hand]:
         guess = " (focal length guessed)" if prediction.is_focal_guessed else ""
         facts.append((f"{name} wrist's distance", f"{depth_m:.2f} m{guess}"))
-        facts.append((f"{name} fit", f"{prediction.root_fit_error_px[hand]:.1f} px"))
+        doubt = "" if is_3d_consistent(prediction, hand) else ": its 3D contradicts its own 2D joints, don't use it"
+        facts.append((f"{name} fit", f"{prediction.root_fit_error_px[hand]:.1f} px{doubt}"))
     return facts
+
+
+def is_3d_consistent(prediction: Prediction, hand: int) -> bool:
+    """Tell whether the 3D hand, put where it fits best, meets the 2D joints of the same network [ours].
+
+    A network whose 3D was hardly taught says metres all the same; this is what shows it without labels.
+    """
+    joints_px = prediction.joints_px[hand]
+    side_px = (joints_px.max(0) - joints_px.min(0)).max()
+    return bool(prediction.root_fit_error_px[hand] <= MOST_FIT_ERROR * side_px)
 
 
 def on_one_line(text: str) -> str:
