@@ -6,9 +6,9 @@ Hidden joints are hollow. The default output is docs/DATASET.jpg.
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from input_pipeline.convert.first_examples import picture_of
 from input_pipeline.schema import Example
 from input_pipeline.synthetic.photos import SyntheticPhotos
 from input_pipeline.synthetic.source import SyntheticHands
@@ -41,10 +41,7 @@ def main() -> None:
 
 def tile(example: Example, with_skeleton: bool = True) -> Canvas:
     """Return one example's picture with the skeletons of its hands."""
-    picture = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"the image of example {example['key']} can't be decoded")
-    rgb = np.ascontiguousarray(picture[..., ::-1])
+    rgb = picture_of(example)
     if not with_skeleton:
         return rgb
     joints_px = project(example["joints_cam_m"], example["intrinsics"])

@@ -47,17 +47,26 @@ def _sheet(examples: Split, split: str) -> Canvas:
 
 def example_tile(example: Example, *, with_labels: bool = True) -> Canvas:
     """Return what lies around an example's box, above it the hands that are said to be there, with all labels drawn."""
-    picture = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"the image of example {example['key']} can't be decoded")
     box = _box(example)
     geometry = crop_geometry(box, TILE_PX, AROUND)
-    tile = crop_image(np.ascontiguousarray(picture[..., ::-1]), geometry)
+    tile = crop_image(picture_of(example), geometry)
     if with_labels:
         corners = transform_points(geometry.crop_from_image, box.reshape(2, 2))
         tile = draw_figure(draw_rectangle(tile, corners.reshape(4)), _labels(example, geometry))
     hands = [name for name, present in zip(HAND_NAMES, example["hand_present"], strict=True) if present]
     return np.concatenate([_line(" and ".join(hands) or "no hand", TILE_PX), tile])
+
+
+def picture_of(example: Example) -> Canvas:
+    """Return an example's picture, RGB.
+
+    Raises:
+        ValueError: it can't be decoded.
+    """
+    picture = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"the image of example {example['key']} can't be decoded")
+    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def _box(example: Example) -> np.ndarray:
