@@ -10,9 +10,9 @@ from absl import flags
 
 from occrobnet_jax import command_line
 from occrobnet_jax.files.paths import path_of
-from occrobnet_jax.inference.network import restored_from
 from occrobnet_jax.runs.calibration import read_calibration
 from occrobnet_jax.runs.model_file import SUFFIX, write_model
+from occrobnet_jax.runs.trained import read_trained
 
 
 def main(arguments: list[str]) -> None:
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     output = path_of(OUTPUT.value)
     if output.suffix != SUFFIX:
         raise ValueError(f"--output={output} must end in {SUFFIX}")
-    restored = restored_from(path_of(arguments[0]), STEP.value)
+    restored = read_trained(path_of(arguments[0]), STEP.value)
     if CALIBRATION.value:
         restored = restored._replace(calibration=read_calibration(path_of(CALIBRATION.value)))
     write_model(output, restored)

@@ -47,9 +47,13 @@ def _embedded(kind: type[SyntheticHands], words: str) -> Dataset:
             parser.add_argument(f"--{split}", type=positive, default=count, help=f"number of {split} examples")
         parser.add_argument("--image_size_px", type=positive, default=source.image_size_px)
         parser.add_argument("--seed", type=int, default=source.seed)
+        kinds = tuple(dict.fromkeys(source.kinds))
+        parser.add_argument("--kinds", nargs="+", choices=kinds, help=f"of the scenes, by turns; {' '.join(kinds)}")
 
     def source(options: argparse.Namespace) -> Source:
-        return kind({split: getattr(options, split) for split in SPLITS}, options.image_size_px, options.seed)
+        counts = {split: getattr(options, split) for split in SPLITS}
+        kinds = {"kinds": tuple(options.kinds)} if options.kinds else {}
+        return kind(counts, options.image_size_px, options.seed, **kinds)
 
     return Dataset(words, add_options, source)
 

@@ -108,7 +108,7 @@ class SyntheticOcclusion(SyntheticHands):
             arm = str(rng.choice(list(TRAINING_SHARES), p=list(TRAINING_SHARES.values())))
             return self.arms(split, index, (arm,))[arm]
         number, place = divmod(index, len(TESTED_ARMS))
-        return dict(_arms(self.seed, self.image_size_px, split, number)[TESTED_ARMS[place]])
+        return dict(_arms(self.seed, self.image_size_px, self.kinds, split, number)[TESTED_ARMS[place]])
 
     def arms(self, split: str, number: int, names: Sequence[str]) -> dict[str, Example]:
         """Return some arms of a scene of a split."""
@@ -152,8 +152,8 @@ class SyntheticOcclusion(SyntheticHands):
 
 
 @functools.lru_cache(maxsize=1)  # the arms of a scene are asked for one after the other
-def _arms(seed: int, image_size_px: int, split: str, number: int) -> dict[str, Example]:
-    return SyntheticOcclusion(image_size_px=image_size_px, seed=seed).arms(split, number, TESTED_ARMS)
+def _arms(seed: int, image_size_px: int, kinds: tuple[str, ...], split: str, number: int) -> dict[str, Example]:
+    return SyntheticOcclusion(image_size_px=image_size_px, seed=seed, kinds=kinds).arms(split, number, TESTED_ARMS)
 
 
 def _posed(kind: str, subject: Subject, solid: Solid, size: int, rng: np.random.Generator) -> Pose | None:

@@ -1,7 +1,6 @@
 """The dataset `synthetic_hands_v2`: hands as photos show them, as a function of (seed, split, index) alone."""
 
 import dataclasses
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -39,7 +38,7 @@ class SyntheticPhotos(SyntheticHands):
 
     name: str = "synthetic_hands_v2"
     version: str = VERSION_2
-    kinds: ClassVar[tuple[str, ...]] = (
+    kinds: tuple[str, ...] = (
         *("one_hand", NO_HAND, "two_hands", "one_hand", NO_HAND, "hand_object"),
         *("one_hand", NO_HAND, "two_hands", "one_hand", NO_HAND, "two_hands_object"),
     )

@@ -1,7 +1,7 @@
 """The dataset `synthetic_hands`: examples as a function of (seed, split, index) alone."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,19 +41,23 @@ class SyntheticHands:
     seed: int = 0
     name: str = "synthetic_hands"
     version: str = VERSION
-    kinds: ClassVar[tuple[str, ...]] = SCENE_KINDS
-    """Kinds of the examples, over and over."""
+    kinds: tuple[str, ...] = SCENE_KINDS  # of the examples, over and over
 
     @property
-    def settings(self) -> dict[str, int]:
-        """What the examples depend on besides split and index."""
-        return {"seed": self.seed, "image_size_px": self.image_size_px}
+    def settings(self) -> dict[str, Any]:
+        """What the examples depend on besides split and index. The usual kinds are left out: so are they in datasets
+        that were made when there were no others.
+        """
+        kinds = {} if self.kinds == type(self).kinds else {"kinds": self.kinds}
+        return {"seed": self.seed, "image_size_px": self.image_size_px, **kinds}
 
     def __post_init__(self) -> None:
         """Check the settings."""
         unknown = set(self.splits) - set(SPLITS)
         if unknown:
             raise ValueError(f"splits {sorted(unknown)} do not exist; {self.name} has {SPLITS}")
+        if not self.kinds or set(self.kinds) - set(type(self).kinds):
+            raise ValueError(f"kinds={self.kinds} must be some of those that {self.name} has: {type(self).kinds}")
         if not 32 <= self.image_size_px <= 2048:
             raise ValueError(f"image_size_px={self.image_size_px} must lie between 32 and 2048")
 

@@ -13,9 +13,9 @@ from occrobnet_jax.models.finder import HandFinder
 from occrobnet_jax.runs.calibration import Calibration, calibrated
 from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
 from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.runs.model_file import SUFFIX, read_model
 from occrobnet_jax.runs.network import make_model
-from occrobnet_jax.runs.restored import Restored, check_variables
+from occrobnet_jax.runs.restored import check_variables
+from occrobnet_jax.runs.trained import read_trained
 from occrobnet_jax.types import HandCells, Pose, Predictions
 
 IN_THE_BOX = Path(__file__).parent / "photo.safetensors"
@@ -66,20 +66,7 @@ def load_network(
         ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
     source = IN_THE_BOX if checkpoint is None else path_of(checkpoint)
-    restored = restored_from(source, step)
+    restored = read_trained(source, step)
     experiment = foreign_experiment(restored.config, hand_model)
     check_variables(make_model(experiment), experiment.data.input_size_px, restored, source)
     return Network(experiment, restored.step, restored.sha256, restored.variables, restored.calibration)
-
-
-def restored_from(source: AnyPath, step: int | None) -> Restored:
-    """Return what a run's checkpoint or a network's file holds.
-
-    Raises:
-        ValueError: there is none, or it is damaged.
-    """
-    if source.suffix.lower() == SUFFIX:
-        return read_model(source)
-    from occrobnet_jax.runs.restore import restore_for_inference  # orbax takes seconds to import
-
-    return restore_for_inference(source, step)

@@ -1,4 +1,4 @@
-"""The weights that a new run starts with: drawn ones, a pretrained backbone, or those of another checkpoint."""
+"""The weights that a new run starts with: drawn ones, a pretrained backbone, or those of another network."""
 
 import dataclasses
 from collections import Counter
@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from occrobnet_jax.files.hashes import file_sha256
-from occrobnet_jax.files.paths import AnyPath, local_path_of
+from occrobnet_jax.files.paths import AnyPath, local_path_of, path_of
 from occrobnet_jax.runs.experiment import Experiment
-from occrobnet_jax.runs.restore import restore_for_inference
 from occrobnet_jax.runs.state import TrainState, leaves_by_path
+from occrobnet_jax.runs.trained import read_trained
 from occrobnet_jax.weights.pretrained import load_backbone
 
 BACKBONE = "backbone"
@@ -52,7 +52,7 @@ def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[st
     them.
 
     Args:
-        path: workdir, or the folder of one checkpoint.
+        path: workdir, the folder of one checkpoint, or a network's file.
         state: the new run's, freshly drawn.
         may_differ: parts of the network, such as "decoder/queries" or "class_head", whose arrays stay as they were
             drawn where the checkpoint's have another shape.
@@ -64,7 +64,7 @@ def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[st
         ValueError: there is no such checkpoint, it is damaged, it has nothing that the network could take, or an
             array has another shape and is not in a part that may differ; all of these are listed.
     """
-    restored = restore_for_inference(path)
+    restored = read_trained(path_of(path))
     weights = restored.variables
     new = leaves_by_path({"params": state.params, "batch_stats": state.batch_stats})
     stored = leaves_by_path(weights)

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from occrobnet_jax.runs.restore import checkpoint_sha256
+from occrobnet_jax.runs.model_file import write_model
+from occrobnet_jax.runs.restore import checkpoint_sha256, restore_for_inference
 from occrobnet_jax.runs.state import TrainState
 from occrobnet_jax.training.initialize import initialize_from
 from tests.runs.test_checkpoint import new_state, save
@@ -28,6 +29,15 @@ def test_the_same_network_takes_everything(run):
     np.testing.assert_array_equal(state.batch_stats["mean"], expected.batch_stats["mean"])
     assert int(state.step) == 0
     assert f"3 of 3 arrays taken, of step 20 (SHA-256 {checkpoint_sha256(run, 20)})" in report
+
+
+def test_a_networks_file_will_do(run, tmp_path):
+    file = tmp_path / "network.safetensors"
+    write_model(file, restore_for_inference(run))
+    state, report = initialize_from(file, new_state(5))
+    kernel = new_state(20).averaged["backbone"]["kernel"]
+    np.testing.assert_array_equal(state.params["backbone"]["kernel"], kernel.astype(np.float16))
+    assert f"init_from={file}: 3 of 3 arrays taken, of step 20" in report
 
 
 def other_network() -> TrainState:

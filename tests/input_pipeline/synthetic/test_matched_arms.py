@@ -166,6 +166,20 @@ def test_prepare_makes_it():
     assert make_source(options).name in OF_EMBEDDED_HAND
 
 
+def test_some_kinds_alone_can_be_asked_for():
+    options = parse_options(["synthetic_occlusion", "--data_dir=data", "--kinds", "hand_object", "one_hand"])
+    source = make_source(options)
+    assert source.kinds == ("hand_object", "one_hand")
+    assert source.settings == {**SyntheticOcclusion().settings, "kinds": source.kinds}, "the usual ones are not named"
+    small = SyntheticOcclusion(image_size_px=SIZE_PX, kinds=source.kinds)
+    assert [small.example("test", 4 * scene)["sequence"] for scene in (0, 1)] == [
+        "hand_object/000000",
+        "one_hand/000001",
+    ]
+    with pytest.raises(ValueError, match="no_hand"):
+        SyntheticOcclusion(kinds=("no_hand",))
+
+
 def test_records_have_the_fields_of_arms_where_there_are_any():
     example = SyntheticOcclusion(image_size_px=SIZE_PX).example("test", 1)
     validate_example(example)
