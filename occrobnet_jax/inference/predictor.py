@@ -63,6 +63,7 @@ class Prediction:
     hand_pose: Float[np.ndarray, "2 48"] | None = None  # of a network of angles: axis-angle, flat mean
     hand_shape: Float[np.ndarray, "10"] | None = None
     joint_confidence: Float[np.ndarray, "2 21"] | None = None  # of a network with a map of each joint
+    finder_probability: Float[np.ndarray, "2"] | None = None  # of a crop that was found; NaN of a hand that wasn't
 
     def __repr__(self) -> str:
         """Say which hands there are, in one line."""
@@ -136,10 +137,15 @@ class Predictor:
 
     def _predict_found(self, photo: "Photo", hands: Sequence[FoundHand], focal_px: float | None) -> Prediction:
         prediction = self.predict(photo, common_box(hands), focal_px)
-        probability = prediction.hand_probability
-        if len(hands) == 1:
-            probability = np.where(np.arange(NUM_HANDS) == probability.argmax(), probability, 0.0)
-        return dataclasses.replace(prediction, box_source="found", hand_probability=probability)
+        probability, found = prediction.hand_probability, np.full(NUM_HANDS, np.nan)
+        if len(hands) == 1:  # the crop tells its side better than the finder
+            found[probability.argmax()] = hands[0].probability
+            probability = np.where(np.isnan(found), 0.0, probability)
+        else:
+            found[[hand.hand for hand in hands]] = [hand.probability for hand in hands]
+        return dataclasses.replace(
+            prediction, box_source="found", hand_probability=probability, finder_probability=found
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 The JSON of a photo (lengths in metres, pixels of the photo after its EXIF rotation, camera axes x right, y down,
 z away from the camera; what a network has no head for is null):
 
-    format, version     "occrobnet-jax/prediction", 2
+    format, version     "occrobnet-jax/prediction", 3: it counts what changed in here, new fields too
     image               the file; width, height
     checkpoint          path and step of the network
     joint_names         order of the 21 joints
@@ -13,9 +13,12 @@ z away from the camera; what a network has no head for is null):
                             for these intrinsics: their depth is proportional to the focal length
         hands               right and left, each with
             hand, probability, is_present (probability above 0.5). A crop around one found hand speaks of that one
+            finder_probability  with which the finder saw a hand there, before this look at it, and not calibrated; null
+                                where the box was not found, or no hand of this side in it
             joints_rel_m        21 x 3, relative to the own wrist
             joints_cam_m        21 x 3, camera frame: joints_rel_m put under the network's own 2D points
             root_fit_error_px   mean 2D distance that this leaves
+            is_3d_consistent    whether that is at most a tenth of the hand: if not, don't use its 3D
             joints_px           21 x 2
             confidence          21 probabilities that joints_px is off by at most 0.2 of the longer side of the box
                                 around the hand's joints; of a file without a calibration the share of a joint's own
@@ -49,7 +52,7 @@ from occrobnet_jax.geometry.cameras import project
 from occrobnet_jax.inference.predictor import GUESSED_FOCAL_LENGTH, Photo, Prediction
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, NUM_JOINTS
 
-FORMAT, VERSION = "occrobnet-jax/prediction", 2
+FORMAT, VERSION = "occrobnet-jax/prediction", 3
 TEMPLATE = Path(__file__).parent / "page.html"
 AXIS_M = 0.05  # length of an object's drawn axes
 PAGE_WIDTH_PX = 800
@@ -152,6 +155,7 @@ def hand_json(prediction: Prediction, hand: int) -> dict[str, Any]:
         "hand": HAND_NAMES[hand],
         "probability": round(probability, DIGITS),
         "is_present": probability > 0.5,
+        "finder_probability": _finder_probability(prediction, hand),
         "joints_rel_m": _plain(prediction.joints_rel_m[hand]),
         "joints_cam_m": _plain(prediction.joints_cam_m[hand]),
         "root_fit_error_px": round(float(prediction.root_fit_error_px[hand]), DIGITS),
@@ -162,6 +166,11 @@ def hand_json(prediction: Prediction, hand: int) -> dict[str, Any]:
         "pose": None if prediction.hand_pose is None else _plain(prediction.hand_pose[hand]),
         "shape": None if prediction.hand_shape is None else _plain(prediction.hand_shape),
     }
+
+
+def _finder_probability(prediction: Prediction, hand: int) -> float | None:
+    found = prediction.finder_probability
+    return None if found is None or np.isnan(found[hand]) else round(float(found[hand]), DIGITS)
 
 
 def _object(prediction: Prediction) -> dict[str, Any] | None:
@@ -177,7 +186,9 @@ def _object(prediction: Prediction) -> dict[str, Any] | None:
 
 def _facts(prediction: Prediction, hand: int) -> list[tuple[str, str]]:
     name, depth_m = HAND_NAMES[hand], prediction.joints_cam_m[hand, -1, 2]
-    facts = [(f"{name} hand", f"{prediction.hand_probability[hand]:.2f}")]
+    found = _finder_probability(prediction, hand)
+    told = "" if found is None else f" (found at {found:.2f})"
+    facts = [(f"{name} hand", f"{prediction.hand_probability[hand]:.2f}{told}")]
     if predicted_hands(prediction.hand_probability)[hand]:
         guess = " (focal length guessed)" if prediction.is_focal_guessed else ""
         facts.append((f"{name} wrist's distance", f"{depth_m:.2f} m{guess}"))

@@ -2,7 +2,7 @@
 
 The JSON of a video (units and frames as in `results`):
 
-    format, version     "occrobnet-jax/video", 1
+    format, version     "occrobnet-jax/video", 2
     video               the file; width, height, frames_per_s
     checkpoint          path and step of the network
     joint_names         order of the 21 joints
@@ -11,7 +11,7 @@ The JSON of a video (units and frames as in `results`):
         hands               each with
             track               its identity: the same number is the same hand in other frames
             hand                right or left, as this frame shows it
-            probability, joints_px, joints_rel_m, joints_cam_m, confidence, visibility
+            the other fields of a hand, as for a photo
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from occrobnet_jax.inference.results import hand_json, on_one_line, overlay
 from occrobnet_jax.inference.tracks import SeenHand, Tracker
 from occrobnet_jax.skeleton import INTERHAND, NUM_HANDS
 
-FORMAT, VERSION = "occrobnet-jax/video", 1
+FORMAT, VERSION = "occrobnet-jax/video", 2
 
 
 @dataclasses.dataclass(frozen=True)

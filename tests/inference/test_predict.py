@@ -131,7 +131,7 @@ def test_json_says_what_is_documented(predictor: Predictor) -> None:
     photo = Photo.of(encoded(PHOTO), "dir/a.png")
     prediction = predictor.predict(photo)
     content = json.loads(prediction_json([prediction], photo, "runs/x", 7))
-    assert content["format"] == "occrobnet-jax/prediction"
+    assert (content["format"], content["version"]) == ("occrobnet-jax/prediction", 3)
     assert (content["width"], content["height"]) == (160, 120)
     assert content["checkpoint"] == {"path": "runs/x", "step": 7}
     assert content["joint_names"] == list(INTERHAND)
@@ -397,10 +397,16 @@ def test_hands_that_are_found_get_a_crop_each(predictor: Predictor, monkeypatch:
     np.testing.assert_allclose(second.box_px, found[1].box_px)
     assert first.hand_probability.tolist() == pytest.approx([0.9, 0.0])  # the likelier one, as `know_the_hands` has it
     assert first.box_source == "found"
+    np.testing.assert_array_equal(first.finder_probability, [0.9, np.nan])  # it saw a left one: the crop decides
+    pair = [dataclasses.replace(hand, box_px=found[0].box_px) for hand in found]
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.found_hands", lambda *_: pair)
+    (both,) = finding(PHOTO)
+    np.testing.assert_array_equal(both.finder_probability, [0.8, 0.9])
     monkeypatch.setattr("occrobnet_jax.inference.predictor.found_hands", lambda *_: [])
     assert finding(PHOTO) == []
     (given,) = finding.predict_photo(Photo.of(PHOTO), (5.0, 5.0, 90.0, 90.0))
     assert given.hand_probability.tolist() == pytest.approx([0.9, 0.2])
+    assert given.finder_probability is None
 
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):

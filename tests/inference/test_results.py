@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from occrobnet_jax.inference.results import MOST_FIT_ERROR, hand_json, is_3d_consistent
-from occrobnet_jax.skeleton import LEFT
+from occrobnet_jax.inference.results import MOST_FIT_ERROR, hand_json, is_3d_consistent, page_entry
+from occrobnet_jax.skeleton import LEFT, RIGHT
 from tests.inference.test_video import HAND_PX, prediction
 
 SIDE_PX = (HAND_PX.max(0) - HAND_PX.min(0)).max()
@@ -18,3 +18,12 @@ def test_a_3d_hand_that_misses_its_own_2d_joints_is_not_to_be_used(share, is_con
     said = dataclasses.replace(prediction(LEFT, HAND_PX), root_fit_error_px=error_px)
     assert is_3d_consistent(said, LEFT) is is_consistent
     assert hand_json(said, LEFT)["is_3d_consistent"] is is_consistent
+
+
+def test_json_and_page_tell_how_sure_the_finder_was():
+    found = dataclasses.replace(prediction(LEFT, HAND_PX), finder_probability=np.array([np.nan, 0.625]))
+    assert [hand_json(found, hand)["finder_probability"] for hand in (RIGHT, LEFT)] == [None, 0.625]
+    assert hand_json(prediction(LEFT, HAND_PX), LEFT)["finder_probability"] is None  # a box that was given
+    (crop,) = page_entry([found], found.photo, "a")["crops"]
+    said = dict(crop["facts"])
+    assert (said["right hand"], said["left hand"]) == ("0.00", "0.90 (found at 0.62)")

@@ -74,7 +74,7 @@ def test_a_video_becomes_json_and_overlay_and_trembles_less(clip, tmp_path, caps
     )
     assert len(entry["crops"]) == 2
     content = json.loads((tmp_path / "clip.json").read_text())
-    assert (content["format"], content["version"]) == ("occrobnet-jax/video", 1)
+    assert (content["format"], content["version"]) == ("occrobnet-jax/video", 2)
     assert (content["width"], content["height"], content["frames_per_s"]) == (WIDTH, HEIGHT, FPS)
     assert content["one_euro"] == {"min_cutoff_hz": 1.0, "beta": 10.0}
     assert [frame["index"] for frame in content["frames"]] == list(range(FRAMES))
