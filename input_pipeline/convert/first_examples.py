@@ -45,14 +45,13 @@ def _sheet(examples: Split, split: str) -> Canvas:
     return np.concatenate([_line(f"{split}: {count} of {len(examples):,}", rows[0].shape[1]), *rows])
 
 
-def example_tile(example: Example, *, with_labels: bool = True) -> Canvas:
+def example_tile(example: Example) -> Canvas:
     """Return what lies around an example's box, above it the hands that are said to be there, with all labels drawn."""
     box = _box(example)
     geometry = crop_geometry(box, TILE_PX, AROUND)
     tile = crop_image(picture_of(example), geometry)
-    if with_labels:
-        corners = transform_points(geometry.crop_from_image, box.reshape(2, 2))
-        tile = draw_figure(draw_rectangle(tile, corners.reshape(4)), _labels(example, geometry))
+    corners = transform_points(geometry.crop_from_image, box.reshape(2, 2))
+    tile = draw_figure(draw_rectangle(tile, corners.reshape(4)), _labels(example, geometry))
     hands = [name for name, present in zip(HAND_NAMES, example["hand_present"], strict=True) if present]
     return np.concatenate([_line(" and ".join(hands) or "no hand", TILE_PX), tile])
 

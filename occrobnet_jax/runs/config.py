@@ -6,6 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, Literal
 
 from occrobnet_jax.files.shown import shown
@@ -55,9 +56,8 @@ def foreign_experiment(config: Mapping[str, Any], hand_model: str = MANO_FOLDER)
 def places_of(experiment: Experiment) -> list[str]:
     """Return the flags that give a foreign experiment back the places that an evaluation reads."""
     foreign = foreign_experiment(config_of(experiment))
-    flags = {"data.data_dir": experiment.data.data_dir, "model.hand_model": experiment.model.hand_model}
-    taken = {"data.data_dir": foreign.data.data_dir, "model.hand_model": foreign.model.hand_model}
-    return [f"--config.{name}={place}" for name, place in flags.items() if place != taken[name]]
+    places = {name: attrgetter(name) for name in ("data.data_dir", "model.hand_model")}
+    return [f"--config.{name}={of(experiment)}" for name, of in places.items() if of(experiment) != of(foreign)]
 
 
 def config_of(experiment: Experiment) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from occrobnet_jax.inference.predictor import Photo
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html
 from occrobnet_jax.skeleton import RIGHT
-from tests.inference.test_video import HAND_PX, prediction
+from tests.support.seen_hands import HAND_PX, prediction
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NAME = "<img src=x onerror=document.title='run'>.png"

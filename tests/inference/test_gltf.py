@@ -7,7 +7,7 @@ import trimesh
 
 from occrobnet_jax.inference.gltf import BALL_M, hands_glb
 from occrobnet_jax.skeleton import LEFT, RIGHT
-from tests.inference.test_video import HAND_PX, prediction
+from tests.support.seen_hands import HAND_PX, prediction
 
 
 def test_each_hand_is_a_mesh_where_the_camera_has_it_with_y_up():

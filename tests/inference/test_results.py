@@ -7,7 +7,7 @@ import pytest
 
 from occrobnet_jax.inference.results import MOST_FIT_ERROR, hand_json, is_3d_consistent, page_entry
 from occrobnet_jax.skeleton import LEFT, RIGHT
-from tests.inference.test_video import HAND_PX, prediction
+from tests.support.seen_hands import HAND_PX, prediction
 
 SIDE_PX = (HAND_PX.max(0) - HAND_PX.min(0)).max()
 

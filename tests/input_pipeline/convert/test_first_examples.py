@@ -12,8 +12,10 @@ from input_pipeline.convert.first_examples import (
     ROWS,
     TILE_PX,
     example_tile,
+    picture_of,
     write_first_examples,
 )
+from input_pipeline.crop import crop_geometry, crop_image
 from occrobnet_jax.drawing.colors import joint_color
 from occrobnet_jax.skeleton import LEFT, RIGHT, VISIBILITY
 from tests.support.fake_datasets import fake_example, write_fake_dataset
@@ -35,12 +37,13 @@ def example_with_one_joint(hand: int) -> dict:
 
 @pytest.mark.parametrize("hand", [RIGHT, LEFT])
 def test_a_label_is_drawn_at_its_place_in_the_color_of_its_hand_and_finger(hand):
-    tile = example_tile(example_with_one_joint(hand))
+    example = example_with_one_joint(hand)
+    tile = example_tile(example)
     assert tile.shape == (MARGIN_PX + TILE_PX, TILE_PX, 3)
     middle = tile[MARGIN_PX + TILE_PX // 2, TILE_PX // 2]
     np.testing.assert_array_equal(middle, joint_color(hand, 4))
-    plain = example_tile(example_with_one_joint(hand), with_labels=False)
-    changed = np.argwhere((tile != plain).any(-1)) - (MARGIN_PX, 0)
+    plain = crop_image(picture_of(example), crop_geometry(example["box_px"], TILE_PX, AROUND))
+    changed = np.argwhere((tile[MARGIN_PX:] != plain).any(-1))
     half_box = TILE_PX / AROUND / 2  # the dashed box is the farthest of what is drawn
     np.testing.assert_allclose(np.abs(changed - TILE_PX / 2).max(), half_box, atol=2)
 
