@@ -13,13 +13,14 @@ from occrobnet_jax import command_line
 from occrobnet_jax.command_line import _reason
 from occrobnet_jax.files.readers import read_bytes
 from occrobnet_jax.parallel.mesh import MeshConfig
+from tests.support.limits import HANG_S
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def start_training(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "train.py", "--config=configs/synthetic_tiny.py", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, timeout=HANG_S)
 
 
 def test_a_misspelt_config_name_stops_the_start_with_one_sentence(tmp_path):

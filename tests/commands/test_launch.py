@@ -16,6 +16,7 @@ import yaml
 from occrobnet_jax.parallel import hosts
 from occrobnet_jax.runs.config import config_names
 from occrobnet_jax.runs.experiment import Experiment
+from tests.support.limits import HANG_S
 
 REPOSITORY = Path(__file__).parents[2]
 LAUNCH = REPOSITORY / "launch"
@@ -66,7 +67,7 @@ def started(script: str, *arguments: str, folder: Path, **variables: str) -> Ite
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(path: Path, limit_s: float = 30.0) -> None:
+def wait_for(path: Path, limit_s: float = HANG_S) -> None:
     end_s = time.monotonic() + limit_s
     while not path.exists():
         assert time.monotonic() < end_s, f"{path.name} didn't come"
@@ -93,7 +94,7 @@ def test_slurm_s_time_limit_lets_the_tasks_save_and_requeues(tmp_path):
     with slurm_job(tmp_path, "--config=c.py", saves="10", status=ASKED) as job:
         wait_for(tmp_path / "started")
         job.send_signal(signal.SIGUSR1)
-        said, _ = job.communicate(timeout=30)
+        said, _ = job.communicate(timeout=HANG_S)
     assert job.returncode == ASKED
     assert f"srun ended with status {ASKED}; newest checkpoint: 9 before, 10 after" in said
     assert (tmp_path / "requeued").read_text() == "requeue 42\n"
@@ -106,7 +107,7 @@ def test_slurm_does_not_requeue_at_the_time_limit_what_made_no_progress(tmp_path
     with slurm_job(tmp_path, status=ASKED) as job:
         wait_for(tmp_path / "started")
         job.send_signal(signal.SIGUSR1)
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert not (tmp_path / "requeued").exists()
 
 
@@ -115,7 +116,7 @@ def test_slurm_takes_a_bucket_that_is_lost_for_no_progress(tmp_path):
         wait_for(tmp_path / "started")
         (tmp_path / "lost").touch()
         (tmp_path / "asked").touch()
-        said, _ = job.communicate(timeout=30)
+        said, _ = job.communicate(timeout=HANG_S)
     assert "newest checkpoint: 9 before, 9 after" in said
     assert not (tmp_path / "requeued").exists()
 
@@ -125,7 +126,7 @@ def test_slurm_takes_a_bucket_that_is_lost_for_no_progress(tmp_path):
 def test_slurm_requeues_a_preempted_job_in_any_case(tmp_path, preempted, saves):
     with slurm_job(tmp_path, saves=saves, status=ASKED, preempted=preempted) as job:
         (tmp_path / "asked").touch()
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert (tmp_path / "requeued").exists() == preempted
 
 
@@ -133,7 +134,7 @@ def test_slurm_requeues_a_preempted_job_in_any_case(tmp_path, preempted, saves):
 def test_slurm_starts_a_task_a_gpu(tmp_path, gpus, tasks, cores):
     with slurm_job(tmp_path, SLURM_GPUS_ON_NODE=gpus, SLURM_CPUS_PER_GPU="6") as job:
         (tmp_path / "asked").touch()
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert f"--ntasks-per-node={tasks} --cpus-per-task={cores} " in (tmp_path / "srun_arguments").read_text()
 
 
@@ -142,7 +143,7 @@ def test_slurm_starts_a_task_a_gpu(tmp_path, gpus, tasks, cores):
 def test_slurm_requeues_after_a_lost_host_what_made_progress(tmp_path, saves, status):
     with slurm_job(tmp_path, saves=saves, status=status) as job:
         (tmp_path / "asked").touch()
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert job.returncode == status
     assert (tmp_path / "requeued").exists() == bool(saves)
 
@@ -151,7 +152,7 @@ def test_slurm_requeues_after_a_lost_host_what_made_progress(tmp_path, saves, st
 def test_slurm_does_not_requeue_a_finished_run_or_an_error(tmp_path, status):
     with slurm_job(tmp_path, saves="10", status=status) as job:
         (tmp_path / "asked").touch()
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert job.returncode == status
     assert not (tmp_path / "requeued").exists()
 
@@ -164,7 +165,7 @@ def test_slurm_s_scancel_is_waited_for_and_not_answered_with_a_requeue(tmp_path,
         time.sleep(0.2)
         assert job.poll() is None
         (tmp_path / "asked").touch()  # SLURM sends the same to the tasks
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert job.returncode == status
     assert not (tmp_path / "requeued").exists()
 
@@ -172,7 +173,7 @@ def test_slurm_s_scancel_is_waited_for_and_not_answered_with_a_requeue(tmp_path,
 def test_slurm_runs_another_program_too(tmp_path):
     with slurm_job(tmp_path, "eval.py", "--split=test") as job:
         (tmp_path / "asked").touch()
-        job.communicate(timeout=30)
+        job.communicate(timeout=HANG_S)
     assert f"--asked_status={ASKED} eval.py --split=test" in (tmp_path / "srun_arguments").read_text()
 
 
@@ -189,7 +190,7 @@ def test_local_waits_for_all_hosts_after_a_signal_and_ends_with_their_status(tmp
         for host in range(2):
             wait_for(tmp_path / f"started{host}")
         process.terminate()
-        status = process.wait(30)
+        status = process.wait(HANG_S)
         saved = {path.name for path in tmp_path.glob("saved*")}
     assert (status, saved) == (0, {"saved0", "saved1"})
 
@@ -197,7 +198,7 @@ def test_local_waits_for_all_hosts_after_a_signal_and_ends_with_their_status(tmp
 def test_local_ends_with_the_status_of_the_host_that_failed(tmp_path):
     stand_in(tmp_path / "bin/host", "exit $((3 * JAX_PROCESS_ID))")
     with started("local.sh", "2", "train.py", folder=tmp_path, PYTHON="host") as process:
-        assert process.wait(30) == 3
+        assert process.wait(HANG_S) == 3
 
 
 @contextlib.contextmanager
@@ -215,7 +216,7 @@ def test_a_tpu_run_is_shown_and_ends_with_its_status(tmp_path):
     log.parent.mkdir(parents=True)
     log.write_text("an earlier run\n")
     with tpu_run(tmp_path, "eval.py", "--x=a b", code='echo "ran $4 $5 $6"; echo error >&2; exit 3') as process:
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 3
     assert said == "ran eval.py --coordinator=auto --x=a b\nerror\n"
     assert log.read_text() == f"an earlier run\n{said}"
@@ -228,7 +229,7 @@ def test_a_tpu_run_goes_on_without_the_connection(tmp_path):
         assert process.stdout is not None
         assert process.stdout.readline() == "train.py\n"
         os.killpg(process.pid, signal.SIGKILL)  # a hangup may be ignored here, as under nohup
-        process.wait(30)
+        process.wait(HANG_S)
     (tmp_path / "here/go").touch()
     wait_for(tmp_path / "here/finished")
     assert (tmp_path / "here/runs/hosts/host0.log").read_text() == "train.py\nfinished\n"
@@ -342,7 +343,7 @@ def test_a_tpu_vm_gets_the_newest_commit_and_its_locked_environment(tmp_path):
     stand_in(tmp_path / "bin/uv", UV)
     for _ in range(2):
         with started("tpu_vm_setup.sh", folder=tmp_path, TPU="t", ZONE="z", HOME=str(tmp_path)) as process:
-            said, _ = process.communicate(timeout=60)
+            said, _ = process.communicate(timeout=HANG_S)
         assert (process.returncode, said) == (0, "16 TPU\n")
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=REPOSITORY)
     assert subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tmp_path / "occrobnet-jax") == head

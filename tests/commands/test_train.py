@@ -33,6 +33,7 @@ from occrobnet_jax.types import Batch
 from tests.faults.stand_in import StandIn, train_step_of
 from tests.runs.test_wandb_run import as_dict, read_run
 from tests.support.fake_datasets import write_fake_dataset
+from tests.support.limits import HANG_S
 from tests.support.tiny import INPUT_SIZE_PX, LEAN_MODEL
 from train import make_up_evaluation, make_validate, measure, prepare, take_steps, train
 
@@ -98,7 +99,7 @@ def resumed(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         file.writelines(json.dumps(line) + "\n" for line in lines(undisturbed)[:2])
         file.write('{"step": 3, "loss": 0.0}\n{"step": 4, "lo')  # it was killed later than it was saved
     command = [sys.executable, "-c", NEW_PROCESS, str(workdir)]
-    subprocess.run(command, cwd=REPOSITORY, env=os.environ, check=True, timeout=300)
+    subprocess.run(command, cwd=REPOSITORY, env=os.environ, check=True, timeout=HANG_S)
     return workdir
 
 

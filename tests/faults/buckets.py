@@ -11,9 +11,10 @@ from occrobnet_jax.files.paths import path_of
 from occrobnet_jax.files.readers import read_json
 from occrobnet_jax.runs.checkpoint_folders import checkpoint_steps
 from occrobnet_jax.runs.summary import SUMMARY_FILE
-from tests.faults.experiments import LIMIT_S, Finding, Lab, summary
+from tests.faults.experiments import Finding, Lab, summary
 from tests.faults.processes import ending, start
 from tests.support import buckets
+from tests.support.limits import HANG_S
 
 
 class Trap:
@@ -92,4 +93,4 @@ def _killed(lab: Lab, name: str, flags: tuple[str, ...], url: str, trap: Trap) -
     workdir = lab.workdir(name)
     with ending(start(lab.command(workdir, *flags, f"workdir={url}"), workdir)) as (host,):
         trap.victim = host.process.pid or 0
-        return host.wait(LIMIT_S) == -signal.SIGKILL
+        return host.wait(HANG_S) == -signal.SIGKILL

@@ -22,12 +22,12 @@ from tests.faults.machines import Machines
 from tests.faults.processes import Host, ending, run_supervised, start, wait_until
 from tests.faults.wandb_servers import server
 from tests.support.fake_datasets import write_fake_dataset
+from tests.support.limits import HANG_S
 from tests.support.tiny import INPUT_SIZE_PX
 
 EXAMPLES = 52  # seven batches of 8 less 4: no epoch ends with a batch
 BATCH = 8
 HEARTBEAT_S = 10
-LIMIT_S = 600.0  # for what takes seconds on an idle machine
 MOMENTS = 5  # tries to hit a run, or a save, before it ends
 
 
@@ -89,7 +89,7 @@ class Lab:
         command = self.command(workdir, *flags, program=program, config=config)
         return start(command, workdir, machines=machines, **topology)
 
-    def run(self, workdir: Path, *flags: str, limit_s: float = LIMIT_S, **how: Any) -> list[int]:
+    def run(self, workdir: Path, *flags: str, limit_s: float = HANG_S, **how: Any) -> list[int]:
         """Runs to the end; the exit statuses of all hosts."""
         with ending(self.start(workdir, *flags, **how)) as hosts:
             return [host.wait(limit_s) for host in hosts]
@@ -131,7 +131,7 @@ def newest(workdir: Path) -> int:
 
 def wait_for_checkpoint(workdir: Path, step: int) -> None:
     """Until one as new is there."""
-    wait_until(lambda: newest(workdir) >= step, LIMIT_S, f"checkpoint {step}")
+    wait_until(lambda: newest(workdir) >= step, HANG_S, f"checkpoint {step}")
 
 
 def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, steps: int = 20) -> Finding:
@@ -140,7 +140,7 @@ def topologies(lab: Lab, layouts: tuple[tuple[int, int], ...], network: str, ste
     for number, (hosts, devices) in enumerate([*layouts, layouts[0]]):
         workdir = lab.workdir(f"topology_{number}")
         flags = (f"config.stop_after_steps={steps}", f"config.checkpoint_every_steps={steps}")
-        limit_s = 10 * LIMIT_S if network == "paper" else LIMIT_S
+        limit_s = 10 * HANG_S if network == "paper" else HANG_S
         statuses = lab.run(workdir, *flags, hosts=hosts, devices=devices, limit_s=limit_s, **NETWORKS[network])
         if any(statuses):
             return Finding(f"{hosts} x {devices} ended with {statuses}", False)
@@ -194,7 +194,7 @@ def kill(lab: Lab, workdir: Path, flags: tuple[str, ...], rng: random.Random, *,
         with ending(lab.start(workdir, *flags)) as hosts:
             wait_for_moment(workdir, hosts[0], rng, during_save=during_save, steps=steps)
             hosts[0].send(signal.SIGKILL)
-            status = hosts[0].wait(LIMIT_S)
+            status = hosts[0].wait(HANG_S)
         if status == -signal.SIGKILL and (unfinished_saves(workdir) or not during_save):
             return True
     return False
@@ -209,16 +209,14 @@ def wait_for_moment(workdir: Path, host: Host, rng: random.Random, *, during_sav
     """Waits for a random moment of a run, or of a random save of it, or for its end."""
     record, after_steps = workdir / "metrics.jsonl", rng.randrange(0, steps - 6)
     ended = lambda: not host.process.is_alive()  # noqa: E731
-    wait_until(
-        lambda: ended() or (record.exists() and record.read_text().count("\n") >= after_steps), LIMIT_S, "a step"
-    )
+    wait_until(lambda: ended() or (record.exists() and record.read_text().count("\n") >= after_steps), HANG_S, "a step")
     if during_save:
-        wait_until(lambda: ended() or unfinished_saves(workdir), LIMIT_S, "a save")
+        wait_until(lambda: ended() or unfinished_saves(workdir), HANG_S, "a save")
     else:
         time.sleep(rng.uniform(0.0, 0.2))
 
 
-def lost_host(lab: Lab, how: str) -> Finding:
+def lost_host(lab: Lab, how: str, within_s: float = 30.0) -> Finding:
     """One of two hosts is lost; then the run is started again.
 
     The second is "killed" or "stopped", or its cable is "cut", or the first is killed ("lead").
@@ -226,7 +224,7 @@ def lost_host(lab: Lab, how: str) -> Finding:
     workdir = lab.workdir(f"lost_{how}")
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=10", "config.log_every_steps=5")
     with ending(lab.start(workdir, *flags, hosts=2)) as hosts:
-        wait_until(lambda: checkpoint_steps(workdir) or not hosts[0].process.is_alive(), LIMIT_S, "a checkpoint")
+        wait_until(lambda: checkpoint_steps(workdir) or not hosts[0].process.is_alive(), HANG_S, "a checkpoint")
         began = time.monotonic()
         match how:
             case "killed":
@@ -239,7 +237,7 @@ def lost_host(lab: Lab, how: str) -> Finding:
                 assert lab.machines is not None
                 lab.machines.cut(1)
         survivors = {"cut": hosts, "lead": hosts[1:]}.get(how, hosts[:1])
-        ends = [(host.wait(LIMIT_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
+        ends = [(host.wait(HANG_S), time.monotonic() - began, host.diagnosis()) for host in survivors]
     for status, took_s, (said, out, _) in ends:
         lab.tell(f"status {status} after {took_s:.1f} s: {said}; supervise exits with {out}")
     saved = max(checkpoint_steps(workdir))
@@ -248,7 +246,7 @@ def lost_host(lab: Lab, how: str) -> Finding:
     named = all(" lost host " in said and out == LOST_STATUS and status != 0 for status, _, (said, out, _) in ends)
     slowest_s = max(took_s for _, took_s, _ in ends)
     verdict = f"host {how}: every survivor named it and left within {slowest_s:.1f} s: {named}; started again: {again}"
-    return Finding(verdict, named and slowest_s <= 30 and again == [0])
+    return Finding(verdict, named and slowest_s <= within_s and again == [0])
 
 
 def hung(lab: Lab, limit_s: float = 10.0) -> Finding:
@@ -256,7 +254,7 @@ def hung(lab: Lab, limit_s: float = 10.0) -> Finding:
     workdir = lab.workdir("hung")
     flags = ("config.total_steps=12", "config.checkpoint_every_steps=2")
     command = lab.command(workdir, *flags, f"config.hosts.watchdog_minutes={limit_s / 60}")
-    status, said = run_supervised(command, {"HANG_AFTER": "40"}, LIMIT_S)
+    status, said = run_supervised(command, {"HANG_AFTER": "40"}, HANG_S)
     sentence, saved = said.splitlines()[-1], max(checkpoint_steps(workdir), default=0)
     shown = all(f" in {function}" in said for function in ("take_steps", "source_that_hangs"))
     lab.tell(f"status {status}: {sentence}")
@@ -270,7 +268,7 @@ def hung(lab: Lab, limit_s: float = 10.0) -> Finding:
     return Finding(verdict, status == LOST_STATUS and shown and told and saved > 0 and again == [0])
 
 
-def sigterm(lab: Lab, host: int = 1) -> Finding:
+def sigterm(lab: Lab, host: int = 1, within_s: float = 30.0) -> Finding:
     """SIGTERM to one of two hosts that save all the time, in the first start and in the second, which counts anew."""
     workdir, took_s, ends, holds = lab.workdir("sigterm"), [], [], True
     flags = ("config.total_steps=100000", "config.checkpoint_every_steps=1")
@@ -279,11 +277,11 @@ def sigterm(lab: Lab, host: int = 1) -> Finding:
             wait_for_checkpoint(workdir, max(ends, default=0) + 3 + 5 * turn)
             began = time.monotonic()
             hosts[host].send(signal.SIGTERM)
-            statuses = [one.wait(LIMIT_S) for one in hosts]
+            statuses = [one.wait(HANG_S) for one in hosts]
             took_s.append(time.monotonic() - began)
         saved, end = newest(workdir), summary(workdir)["step"]
         lab.tell(f"statuses {statuses} after {took_s[-1]:.1f} s; newest checkpoint {saved}; ended at step {end}")
-        holds = holds and statuses == [0, 0] and saved == end and took_s[-1] <= 30
+        holds = holds and statuses == [0, 0] and saved == end and took_s[-1] <= within_s
         ends.append(end)
     again = lab.run(workdir, f"config.total_steps={ends[-1] + 2}")
     lab.tell(f"started again: statuses {again}, from step {ends[-1]} to {summary(workdir)['step']}")
@@ -299,10 +297,10 @@ def evaluating(lab: Lab, host: int = 1, slow_s: float = 2.0) -> Finding:
     slow = {"SLOW_EVALUATION": f"{slow_s}"}
     with ending(lab.start(workdir, *flags, hosts=2, network="occrobnet", environment=slow)) as hosts:
         log = hosts[0].log
-        wait_until(lambda: log.exists() and "evaluating" in log.read_text(), LIMIT_S, "an evaluation")
+        wait_until(lambda: log.exists() and "evaluating" in log.read_text(), HANG_S, "an evaluation")
         began = time.monotonic()
         hosts[host].send(signal.SIGTERM)
-        statuses = [one.wait(LIMIT_S) for one in hosts]
+        statuses = [one.wait(HANG_S) for one in hosts]
         took_s = time.monotonic() - began
     saved, left_out = checkpoint_steps(workdir), "asked to end during the evaluation of step 2" in log.read_text()
     lab.tell(f"statuses {statuses} after {took_s:.1f} s; checkpoints {saved}; evaluation left out: {left_out}")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults import damage, experiments, machines
 from tests.faults.experiments import Lab
+from tests.support.limits import HANG_S
 
 NO_MACHINES = machines.why_not()
 
@@ -33,16 +34,16 @@ def test_the_layout_changes_neither_batches_nor_losses(lab):
 
 @pytest.mark.long
 def test_a_host_that_stops_is_named_by_the_other(lab):
-    assert_holds(experiments.lost_host(lab, "stopped"))
+    assert_holds(experiments.lost_host(lab, "stopped", within_s=HANG_S))
 
 
 @pytest.mark.long
 def test_a_run_whose_data_source_hangs_shows_where_ends_and_can_go_on(lab):
-    assert_holds(experiments.hung(lab))
+    assert_holds(experiments.hung(lab, limit_s=30.0))
 
 
 def test_sigterm_to_one_of_two_hosts_saves_on_both_and_the_epoch_goes_on_with_one(lab):
-    assert_holds(experiments.sigterm(lab))
+    assert_holds(experiments.sigterm(lab, within_s=HANG_S))
 
 
 @pytest.mark.long

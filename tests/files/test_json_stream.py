@@ -45,10 +45,10 @@ def test_files_larger_than_the_buffer_are_followed_through_their_strings(file):
 )
 def test_deep_nesting_is_refused_at_once(file, content):
     file.write_text(content)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=rf"file.json is nested more than {MAX_DEPTH} levels deep"):
         list(json_items(file, "images"))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

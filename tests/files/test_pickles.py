@@ -137,10 +137,10 @@ HOSTILE = {
 def test_what_plain_data_does_not_need_is_refused_without_memory(tmp_path, name):
     (tmp_path / "meta.pkl").write_bytes(HOSTILE[name])
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"meta.pkl"):
         read_pickle(tmp_path / "meta.pkl")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
 

@@ -12,6 +12,7 @@ import pytest
 from occrobnet_jax.inference.predictor import Photo
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html
 from occrobnet_jax.skeleton import RIGHT
+from tests.support.limits import HANG_S
 from tests.support.seen_hands import HAND_PX, prediction
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -47,4 +48,4 @@ def _loaded(page: Path, profile: Path) -> subprocess.CompletedProcess[str]:
     """Load a page and return what it has become, with the console's messages on standard error."""
     options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--log-level=0")
     command = [str(BROWSER), *options, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=True)

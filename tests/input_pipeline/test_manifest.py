@@ -23,6 +23,7 @@ from tests.input_pipeline.convert.test_shards import Numbers
 from tests.official_ho3d import write_h2o3d, write_ho3d
 from tests.official_interhand import write_interhand
 from tests.support.fake_datasets import write_fake_dataset
+from tests.support.limits import HANG_S
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +222,7 @@ def _start(raw: Path, data: Path) -> subprocess.Popen:
 def _wait_for_a_part(process: subprocess.Popen, data: Path, number: int) -> None:
     """Until tables or a shard are being written; then a little longer each time."""
     wanted = ("*.index", "*/*/settings.json", "*/*/*.incomplete-*", "*/*/*.facts.json", "*/*/*val*.array_record-*")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     while process.poll() is None and time.monotonic() < deadline:
         if list(data.glob(wanted[number % len(wanted)])):
             break

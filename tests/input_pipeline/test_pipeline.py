@@ -23,6 +23,7 @@ from input_pipeline.config import DataConfig
 from input_pipeline.pipeline import crop_example, eval_batches, open_split, split_size, train_batches
 from occrobnet_jax.types import Batch
 from tests.support.fake_datasets import fake_example, write_examples, write_fake_dataset
+from tests.support.limits import HANG_S
 
 REPOSITORY = Path(__file__).parents[2]
 STRIDE = 2
@@ -140,7 +141,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_workers_end_with_a_main_process_that_is_killed(data):
     """They share its standard output, which ends with the last of them; where they live on this waits in vain."""
     killed = [sys.executable, "-c", KILLED_WITH_WORKERS, data.data_dir]
-    done = subprocess.run(killed, stdout=subprocess.PIPE, cwd=REPOSITORY, timeout=60, check=False)
+    done = subprocess.run(killed, stdout=subprocess.PIPE, cwd=REPOSITORY, timeout=HANG_S, check=False)
     assert done.returncode == -signal.SIGKILL
 
 

@@ -18,6 +18,7 @@ from occrobnet_jax.runs.config import config_of
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.restored import Restored
 from occrobnet_jax.training.setup import Run, build, compiled_meanwhile
+from tests.support.limits import HANG_S
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
 pytestmark = pytest.mark.usefixtures("shallow_resnet18")
@@ -148,7 +149,7 @@ def test_an_error_of_the_compiler_comes_when_the_body_is_done():
 def test_an_error_of_the_body_does_not_wait_for_the_compiler():
     told = threading.Event()
     step = StandIn()
-    step.compile = lambda: told.wait(60)
+    step.compile = lambda: told.wait(HANG_S)
     with pytest.raises(KeyError), compiled_meanwhile(dataclasses.replace(tiny_run(), train_step=step)):
         raise KeyError
     assert "compile_0" in [thread.name for thread in threading.enumerate()]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from occrobnet_jax.parallel.preemption import Preemption
+from tests.support.limits import HANG_S
 
 
 def test_sigterm_is_noted_within_the_block_and_does_again_what_it_did_after_it():
@@ -43,7 +44,7 @@ def interrupted(how: str, times: int) -> tuple[int, str, str]:
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         said += "" if said else process.stderr.readline() + process.stderr.readline()
-    out, more = process.communicate(timeout=60)
+    out, more = process.communicate(timeout=HANG_S)
     return process.returncode, out, said + more
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from occrobnet_jax.parallel.supervise import HOSTS_FILE_VARIABLE, LOST_STATUS, START_STATUS, EndRequest, diagnose
 from tests.faults.processes import free_port
+from tests.support.limits import HANG_S
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = ["node0, process 10", "node1, process 11", "node2, process 12"]
@@ -103,7 +104,7 @@ def test_a_start_to_which_not_all_hosts_came_is_no_lost_host():
 def test_jax_says_so_where_a_host_does_not_come(tmp_path):
     start = f"jax.distributed.initialize('localhost:{free_port()}', 2, 0, initialization_timeout=1)"
     parent = supervised(tmp_path, f"import jax\n{start}", "--restarts=2")
-    _, said = parent.communicate(timeout=60)
+    _, said = parent.communicate(timeout=HANG_S)
     assert parent.returncode == START_STATUS
     assert "supervise: not all hosts came within 300 s" in said.splitlines()[-1]
 
@@ -123,7 +124,7 @@ def test_the_child_is_named_as_it_named_itself_and_its_words_are_passed_on(tmp_p
         f"open(os.environ['{HOSTS_FILE_VARIABLE}'], 'w').write(json.dumps({{'host': 2, 'names': {NAMES}}}))\n"
         f"sys.stderr.write({STOPPED!r}); sys.stderr.flush(); os.abort()",
     )
-    _, said = parent.communicate(timeout=60)
+    _, said = parent.communicate(timeout=HANG_S)
     assert parent.returncode == LOST_STATUS
     assert STOPPED in said
     assert "supervise: host 2 (node2, process 12) lost host 1 (node1, process 11)" in said.splitlines()[-1]
@@ -141,11 +142,11 @@ def test_the_child_is_named_as_it_named_itself_and_its_words_are_passed_on(tmp_p
 )
 def test_what_a_restart_may_help_is_started_again(tmp_path, code, flags, status, starts):
     parent = supervised(tmp_path, code, "--pause_s=0.01", *flags)
-    parent.communicate(timeout=60)
+    parent.communicate(timeout=HANG_S)
     assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, starts)
 
 
-def wait_for(condition, limit_s: float = 60.0) -> None:
+def wait_for(condition, limit_s: float = HANG_S) -> None:
     end_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end_s, "it didn't come"
@@ -162,11 +163,11 @@ def wait_for(condition, limit_s: float = 60.0) -> None:
     ],
 )
 def test_a_request_to_end_reaches_the_child_and_is_not_answered_with_a_restart(tmp_path, number, ends, flags, status):
-    code = f"signal.signal({number:d}, lambda *_: {ends})\nopen('ready', 'w')\ntime.sleep(60)"
+    code = f"signal.signal({number:d}, lambda *_: {ends})\nopen('ready', 'w')\ntime.sleep(600)"
     parent = supervised(tmp_path, code, "--restarts=3", "--pause_s=0.01", *flags)
     wait_for((tmp_path / "ready").exists)
     parent.send_signal(number)
-    parent.communicate(timeout=60)
+    parent.communicate(timeout=HANG_S)
     assert (parent.returncode, len((tmp_path / "count").read_text())) == (status, 1)
 
 
@@ -176,7 +177,7 @@ def test_a_request_to_end_between_two_starts_is_the_end(tmp_path):
     while "started again in 600 s" not in parent.stderr.readline():
         pass
     parent.send_signal(signal.SIGTERM)
-    parent.communicate(timeout=60)
+    parent.communicate(timeout=HANG_S)
     assert (parent.returncode, len((tmp_path / "count").read_text())) == (137, 1)
 
 
@@ -218,25 +219,25 @@ time.sleep(1.0)
     )
     wait_for((tmp_path / "ready").exists)
     os.write(keyboard, b"\x03")
-    assert (parent.wait(60), (tmp_path / "asked").read_text()) == (0, "x")
+    assert (parent.wait(HANG_S), (tmp_path / "asked").read_text()) == (0, "x")
     os.close(keyboard)
     os.close(terminal)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told on Linux only")
 def test_a_child_whose_parent_is_killed_is_asked_to_end(tmp_path):
-    code = "signal.signal(15, lambda *_: (open('asked', 'w'), sys.exit(0)))\nopen('ready', 'w')\ntime.sleep(60)"
+    code = "signal.signal(15, lambda *_: (open('asked', 'w'), sys.exit(0)))\nopen('ready', 'w')\ntime.sleep(600)"
     parent = supervised(tmp_path, code)
     wait_for((tmp_path / "ready").exists)
     parent.kill()
-    parent.communicate(timeout=60)
+    parent.communicate(timeout=HANG_S)
     wait_for((tmp_path / "asked").exists)
 
 
 def test_a_watchdog_s_stacks_may_be_long(tmp_path):
     said = "sys.stderr.write('Timeout (0:30:00)!\\n' + 9_000 * '  File \"a.py\", line 1 in f\\n')"
     parent = supervised(tmp_path, f"{said}\nsys.exit(1)")
-    _, passed_on = parent.communicate(timeout=60)
+    _, passed_on = parent.communicate(timeout=HANG_S)
     assert parent.returncode == LOST_STATUS
     assert "supervise: this process hung: no step ended for 0:30:00" in passed_on.splitlines()[-1]
 
@@ -245,7 +246,7 @@ def test_a_watchdog_s_stacks_may_be_long(tmp_path):
 def test_no_file_is_left(tmp_path, monkeypatch, status):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     parent = supervised(tmp_path, f"sys.exit({status})")
-    parent.communicate(timeout=60)
+    parent.communicate(timeout=HANG_S)
     assert parent.returncode == status
     assert {path.name for path in tmp_path.iterdir()} == {"child.py", "count"}
 
@@ -258,9 +259,9 @@ def test_a_child_goes_on_where_nobody_reads_what_it_says(tmp_path):
     ends = "os.kill(os.getpid(), 9) if os.path.getsize(count) == 1 else sys.exit(3)"
     parent = supervised(tmp_path, says + ends, "--restarts=1", "--pause_s=0.01", stderr=writer)
     os.close(writer)
-    assert (parent.wait(60), (tmp_path / "count").read_text()) == (3, "xx")
+    assert (parent.wait(HANG_S), (tmp_path / "count").read_text()) == (3, "xx")
 
 
 def test_the_parent_imports_no_jax():
     code = "import sys, occrobnet_jax.parallel.supervise; sys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=HANG_S)

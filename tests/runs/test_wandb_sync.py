@@ -16,6 +16,7 @@ from occrobnet_jax.runs.sync import lacking, last_values
 from occrobnet_jax.runs.wandb_run import workdir_of
 from tests.faults.processes import REPOSITORY
 from tests.faults.wandb_servers import Taking, taking
+from tests.support.limits import HANG_S
 
 ACTS = """
 import json, sys
@@ -46,7 +47,7 @@ def act(server: Taking, *acts: list[Any], **environment: str) -> list[Any]:
     ours = {"WANDB_BASE_URL": server.address, "WANDB_API_KEY": "0" * 40, "WANDB_ERROR_REPORTING": "false"}
     command = [sys.executable, "-c", ACTS, json.dumps(acts)]
     said = subprocess.run(
-        command, cwd=REPOSITORY, env=os.environ | ours | environment, text=True, capture_output=True, timeout=300
+        command, cwd=REPOSITORY, env=os.environ | ours | environment, text=True, capture_output=True, timeout=HANG_S
     )
     assert said.returncode == 0, said.stderr
     return json.loads(said.stdout.splitlines()[-1])

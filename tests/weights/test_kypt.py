@@ -24,6 +24,7 @@ from occrobnet_jax.runs.state import abstract_variables, leaves_by_path
 from occrobnet_jax.weights import kypt
 from tests.support.fake_batches import fake_batch, perfect_predictions
 from tests.support.kypt_names import DEAD_IN_3D, KINDS, kypt_shapes
+from tests.support.limits import HANG_S
 from tests.support.mano_hand import write_mano_hands
 from tests.support.marks import find_dot, marked_example
 from tests.support.tiny import INPUT_SIZE_PX, tiny_model
@@ -190,7 +191,7 @@ def test_a_file_that_can_not_be_imported_leaves_nothing(snapshot, tmp_path):
     cut = tmp_path / "cut.pth.tar"
     cut.write_bytes(snapshot.read_bytes()[:1_000_000])
     command = [sys.executable, "tools/import_kypt.py", str(cut), "--workdir", str(tmp_path / "kypt")]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {cut} is damaged, perhaps an incomplete download")
     assert not (tmp_path / "kypt").exists()

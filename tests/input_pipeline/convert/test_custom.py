@@ -30,6 +30,7 @@ from occrobnet_jax.models.keypoints import teacher_keypoints
 from occrobnet_jax.skeleton import HO3D, INTERHAND, OPENPOSE, permutation
 from occrobnet_jax.training import targets
 from occrobnet_jax.types import Batch
+from tests.support.limits import HANG_S
 
 REPOSITORY = Path(__file__).parents[3]
 PAGE = REPOSITORY / "docs" / "custom_dataset.md"
@@ -393,7 +394,7 @@ def test_the_walk_through_works_as_written(tmp_path):
     lines += [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
     assert [line[1].split(".")[0] for line in lines] == ["-c", "-m", "train", "eval"]
     for line in lines:
-        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 0, f"{shlex.join(line)}\n{done.stderr}"
     metrics = json.loads((tmp_path / "runs/my_hands/eval/val/metrics.json").read_text())
     assert (metrics["num_examples"], metrics["num_joints"]) == (4, 4 * 20)
