@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 DEMO := $(RUNS)/demo
 DEMO_DATA := $(RUNS)/demo_data
+DEMO_PHOTOS := $(RUNS)/demo_photos
 export PYTHONUNBUFFERED := 1
 
 DEVICE ?= cpu
@@ -35,7 +36,9 @@ $(STAMP): requirements.txt requirements/dev.txt Makefile
 install: $(STAMP) ## the environment; PLATFORM=cuda13, cuda12 or tpu: with JAX for that accelerator
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements/$(PLATFORM).txt
 
-demo: $(STAMP) ## synthetic data, training, evaluation and report, in runs/demo
+demo: $(STAMP) ## three rendered photos are read; then synthetic data, training, evaluation and report, in runs/demo
+	$(BIN)/python -m tools.demo_photos $(DEMO_PHOTOS)
+	$(BIN)/python predict.py $(DEMO_PHOTOS) --output=$(DEMO_PHOTOS)/read
 	$(BIN)/python -m input_pipeline.prepare synthetic_hands --data_dir $(DEMO_DATA) \
 	    --train 4400 --val 300 --test 100 --image_size_px 112
 	$(BIN)/python train.py --config=configs/synthetic_tiny.py --workdir=$(DEMO) --config.data.data_dir=$(DEMO_DATA)
