@@ -1,9 +1,11 @@
 """Predicts the hands in photos: python predict.py INPUT... --output=DIR [--checkpoint=WORKDIR] [--box=x0,y0,x1,y1].
 
+python predict.py --webcam=0 [--output=DIR] shows those that a camera sees, until q in its window or Ctrl-C.
+
 Inputs are images, folders of images, and videos. For each image it writes DIR/NAME.json (see
 occrobnet_jax/inference/results.py) and DIR/NAME.png, the overlay; for each video DIR/NAME.json
 (occrobnet_jax/inference/video.py) and DIR/NAME.mp4; and DIR/index.html with all of them. --smooth filters the hands of
-videos.
+videos. What a camera shows is recorded as a video is.
 """
 
 from occrobnet_jax import usage  # isort: split
@@ -13,7 +15,7 @@ usage.answer_help(__name__)  # before all that takes seconds to load
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from occrobnet_jax.drawing.overlay import encode_png
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.files.readers import BLACK_BELOW, read_bytes
-from occrobnet_jax.files.video import open_video, video_writer
+from occrobnet_jax.files.video import Frame, Video, open_video, video_writer
 from occrobnet_jax.inference.inputs import (
     VIDEOS,
     Box,
@@ -41,6 +43,7 @@ from occrobnet_jax.inference.one_euro import OneEuro
 from occrobnet_jax.inference.predictor import Photo, Predictor, load_predictor
 from occrobnet_jax.inference.results import failed_entry, overlay, page_entry, page_html, prediction_json
 from occrobnet_jax.inference.video import Jitter, frame_json, hands_of_video, overlaid, video_json
+from occrobnet_jax.inference.webcam import watched_camera
 from occrobnet_jax.parallel import platforms
 from occrobnet_jax.progress import progress
 from occrobnet_jax.runs.compilation_cache import use_compilation_cache
@@ -152,23 +155,76 @@ def predict_video(
     Raises:
         ValueError: it isn't a video, or is damaged.
     """
-    shown, frames, jitter, entry = printable(path), [], Jitter(), None
+    with open_video(path) as video:
+        return read_video(predictor, video, printable(path), stem, checkpoint, asked)
+
+
+def read_video(
+    predictor: Predictor,
+    video: Video,
+    name: str,
+    stem: AnyPath,
+    checkpoint: AnyPath,
+    asked: Asked,
+    show: Callable[[Frame], None] = lambda picture: None,
+) -> dict[str, Any]:
+    """Predict the frames of a video that is open; write and return what `predict_video` does.
+
+    Args:
+        predictor: reads each frame.
+        video: of a file or a camera.
+        name: for people.
+        stem: of the results' files.
+        checkpoint: of the predictor.
+        asked: by the user.
+        show: is given each overlay as soon as it is drawn.
+    """
+    frames, jitter, entry = [], Jitter(), None
     result = stem.with_name(f"{stem.name}.mp4")
-    with open_video(path) as video, video_writer(result, video.fps, video.width, video.height) as write:
-        seen = hands_of_video(predictor, video, shown, asked.focal_px, asked.one_euro)
+    with video_writer(result, video.fps, video.width, video.height) as write:
+        seen = hands_of_video(predictor, video, name, asked.focal_px, asked.one_euro)
         for frame in progress(seen, "reading", video.num_frames, unit="frame"):
             picture = overlaid(frame)
-            write(picture)
+            write(frame.time_s, picture)
+            show(picture)
             jitter.add(frame)
             frames.append(frame_json(frame))
             if entry is None or (frame.hands and not entry["crops"]):  # the first frame with a hand
-                entry = page_entry(frame.predictions, picture, shown)
+                entry = page_entry(frame.predictions, picture, name)
     if asked.one_euro is not None and (trembling := jitter.before_and_after_px()) is not None:
-        print(f"{shown}: joints tremble by {trembling[0]:.2f} px before and {trembling[1]:.2f} px after smoothing")
-    content = video_json(frames, video, shown, asked.one_euro, printable(checkpoint), predictor.step)
+        print(f"{name}: joints tremble by {trembling[0]:.2f} px before and {trembling[1]:.2f} px after smoothing")
+    content = video_json(frames, video, name, asked.one_euro, printable(checkpoint), predictor.step)
     write_atomically(stem.with_name(f"{stem.name}.json"), content)
     assert entry is not None  # a video without frames is refused
     return entry
+
+
+def predict_webcam(
+    predictor: Predictor, number: int, output: AnyPath | None, checkpoint: AnyPath, asked: Asked
+) -> None:
+    """Show the hands that a camera sees until q or Ctrl-C, and record them where a folder is named.
+
+    Raises:
+        ValueError: there is no such camera; or neither a window can be opened nor a folder is named.
+    """
+    name = f"camera {number}"
+    if output is not None:
+        prepare_output(output)
+    _compile(predictor)
+    with watched_camera(number, name, is_recorded=output is not None) as (video, show):
+        if output is None:
+            for frame in hands_of_video(predictor, video, name, asked.focal_px, asked.one_euro):
+                show(overlaid(frame))
+            return
+        entry = read_video(predictor, video, name, output / f"camera-{number}", checkpoint, asked, show)
+    write_atomically(output / PAGE, page_html([entry], printable(checkpoint), predictor.step))
+
+
+def _compile(predictor: Predictor) -> None:
+    """Compile all that frames need, before time runs."""
+    blank = Photo(np.zeros((64, 64, 3), np.uint8), "a blank picture")
+    for box in (None, (0.0, 0.0, 63.0, 63.0)):
+        predictor.predict_photo(blank, box)
 
 
 def refuse_blank(photo: UInt8[np.ndarray, "h w 3"], name: str) -> None:
@@ -184,13 +240,21 @@ def refuse_blank(photo: UInt8[np.ndarray, "h w 3"], name: str) -> None:
 def main(inputs: list[str]) -> None:
     """Predict what the command line says."""
     box = None if BOX.value is None else parse_box(BOX.value)
-    output = path_of(OUTPUT.value)
+    output = None if OUTPUT.value is None else path_of(OUTPUT.value)
+    if WEBCAM.value is not None and inputs:
+        raise ValueError(f"name either files or --webcam={WEBCAM.value}, not both")
+    if WEBCAM.value is None and output is None:
+        raise ValueError("--output is missing: name a folder for the results")
     platforms.start_on(PLATFORM.value)
     use_compilation_cache(Experiment.compilation_cache_dir)  # never the checkpoint's: it holds programs that are run
     checkpoint = IN_THE_BOX if CHECKPOINT.value is None else path_of(CHECKPOINT.value)
     boxes = None if BOXES.value is None else path_of(BOXES.value)
     one_euro = OneEuro(MIN_CUTOFF_HZ.value, BETA.value) if SMOOTH.value else None
     asked = Asked(box, boxes, FOCAL_PX.value, GLTF.value, one_euro)
+    if WEBCAM.value is not None:
+        predictor = load_predictor(checkpoint, STEP.value, HAND_MODEL.value)
+        predict_webcam(predictor, WEBCAM.value, output, checkpoint, asked)
+        return
     errors = predict(inputs, output, checkpoint, STEP.value, asked, HAND_MODEL.value)
     print(output / "index.html")
     if errors:
@@ -199,7 +263,8 @@ def main(inputs: list[str]) -> None:
 
 if __name__ == "__main__":
     PLATFORM = command_line.define_platform_flag()
-    OUTPUT = flags.DEFINE_string("output", None, "folder for the results", required=True)
+    OUTPUT = flags.DEFINE_string("output", None, "folder for the results; a camera needs none")
+    WEBCAM = flags.DEFINE_integer("webcam", None, "number of a camera to look through instead of files", lower_bound=0)
     CHECKPOINT = flags.DEFINE_string(
         "checkpoint",
         None,

@@ -1,4 +1,4 @@
-"""Videos, read and written frame by frame.
+"""Videos, read and written frame by frame, from files and cameras.
 
 What a video file may make its reader open is looked at first: playlists and lists of files, which name other places,
 are refused, and so are patterns of file names.
@@ -7,9 +7,10 @@ are refused, and so are patterns of file names.
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ class Video(NamedTuple):
     height: int
     fps: float
     num_frames: int  # as the file says, 0 where it doesn't
-    frames: Iterator[Frame]
+    frames: Iterator[tuple[float, Frame]]  # each with its time from the first one, s
 
 
 @contextlib.contextmanager
@@ -64,10 +65,44 @@ def open_video(path: AnyPath) -> Iterator[Video]:
         if max(width, height) > MAX_SIDE_PX:
             raise ValueError(f"{path} has frames of {width} x {height} px; at most {MAX_SIDE_PX} on a side are read")
         fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        frames = _frames(capture, count, path)
-        yield Video(width, height, fps if 0 < fps <= MAX_FPS else USUAL_FPS, max(count, 0), frames)
+        fps = fps if 0 < fps <= MAX_FPS else USUAL_FPS
+        frames = ((index / fps, frame) for index, frame in enumerate(_frames(capture, count, path)))
+        yield Video(width, height, fps, max(count, 0), frames)
     finally:
         capture.release()
+
+
+@contextlib.contextmanager
+def open_camera(number: int) -> Iterator[Video]:
+    """Yield what a camera shows, as a video that doesn't end by itself, unless the camera is unplugged.
+
+    Args:
+        number: of the camera, as the system counts them.
+
+    Raises:
+        ValueError: there is no such camera.
+    """
+    capture = cv2.VideoCapture(number)
+    try:
+        if not capture.isOpened():
+            raise ValueError(f"there is no camera {number}, or another program has it, or this one may not use it")
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # what is new, not what has piled up
+        more, first = capture.read()
+        if not more:
+            raise ValueError(f"camera {number} gives no picture")
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        yield Video(first.shape[1], first.shape[0], fps if 0 < fps <= MAX_FPS else USUAL_FPS, 0, _live(capture.read))
+    finally:
+        capture.release()
+
+
+def _live(read: Callable[[], tuple[bool, Any]]) -> Iterator[tuple[float, Frame]]:
+    """Yield what a camera shows until it is gone."""
+    more, frame = read()
+    start_s = time.monotonic()
+    while more:
+        yield time.monotonic() - start_s, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        more, frame = read()
 
 
 def _frames(capture: cv2.VideoCapture, count: int, path: AnyPath) -> Iterator[Frame]:
@@ -88,8 +123,10 @@ def _frames(capture: cv2.VideoCapture, count: int, path: AnyPath) -> Iterator[Fr
 
 
 @contextlib.contextmanager
-def video_writer(path: AnyPath, fps: float, width: int, height: int) -> Iterator[Callable[[Frame], None]]:
-    """Yield what takes the frames of an MP4, which gets its name when the block ends.
+def video_writer(path: AnyPath, fps: float, width: int, height: int) -> Iterator[Callable[[float, Frame], None]]:
+    """Yield what takes times and frames of an MP4, which gets its name when the block ends.
+
+    A frame that comes late is written as often as it takes to be at its time, one that comes early not at all.
 
     Raises:
         OSError: it can't be written.
@@ -101,8 +138,13 @@ def video_writer(path: AnyPath, fps: float, width: int, height: int) -> Iterator
             if not writer.isOpened():
                 raise OSError(f"{path} can't be written: OpenCV has no encoder for MPEG-4 here")
 
-            def write(frame: Frame) -> None:
-                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            count = 0
+
+            def write(time_s: float, frame: Frame) -> None:
+                nonlocal count
+                while count <= round(time_s * fps):
+                    writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+                    count += 1
 
             yield write
         finally:

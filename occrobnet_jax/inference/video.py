@@ -57,8 +57,8 @@ def hands_of_video(
         ValueError: a frame can't be read or predicted.
     """
     tracker = Tracker(one_euro)
-    for index, frame in enumerate(video.frames):
-        photo, time_s = Photo(frame, f"frame {index} of {name}"), index / video.fps
+    for index, (time_s, frame) in enumerate(video.frames):
+        photo = Photo(frame, f"frame {index} of {name}")
         raw = seen_hands(predictor, photo, focal_px)
         yield FrameHands(index, time_s, photo, raw, tracker.add(raw, time_s))
 
