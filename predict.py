@@ -138,13 +138,15 @@ def predict_one(
     predictions = [said for box in boxes for said in predictor.predict_photo(photo, box, asked.focal_px)]
     picture = overlay(predictions, photo)
     content = prediction_json(predictions, photo, printable(checkpoint), predictor.step)
-    write_atomically(stem.with_name(f"{stem.name}.json"), content)
-    write_atomically(stem.with_name(f"{stem.name}.png"), encode_png(picture))
+    results: dict[str, bytes | str] = {"json": content, "png": encode_png(picture)}
     if asked.gltf and predictions:
         from occrobnet_jax.inference.gltf import hands_glb  # trimesh takes a second to import
 
-        write_atomically(stem.with_name(f"{stem.name}.glb"), hands_glb(predictions))
-    return page_entry(predictions, picture, shown)
+        results["glb"] = hands_glb(predictions)
+    entry = page_entry(predictions, picture, shown)
+    for ending, result in results.items():  # once there are all of them
+        write_atomically(stem.with_name(f"{stem.name}.{ending}"), result)
+    return entry
 
 
 def predict_video(
