@@ -245,8 +245,6 @@ def main(inputs: list[str]) -> None:
     output = None if OUTPUT.value is None else path_of(OUTPUT.value)
     if WEBCAM.value is not None and inputs:
         raise ValueError(f"name either files or --webcam={WEBCAM.value}, not both")
-    if WEBCAM.value is None and output is None:
-        raise ValueError("--output is missing: name a folder for the results")
     platforms.start_on(PLATFORM.value)
     use_compilation_cache(Experiment.compilation_cache_dir)  # never the checkpoint's: it holds programs that are run
     checkpoint = IN_THE_BOX if CHECKPOINT.value is None else path_of(CHECKPOINT.value)
@@ -257,8 +255,10 @@ def main(inputs: list[str]) -> None:
         predictor = load_predictor(checkpoint, STEP.value, HAND_MODEL.value)
         predict_webcam(predictor, WEBCAM.value, output, checkpoint, asked)
         return
+    if output is None:
+        raise ValueError("--output is missing: name a folder for the results")
     errors = predict(inputs, output, checkpoint, STEP.value, asked, HAND_MODEL.value)
-    print(output / "index.html")
+    print(output / PAGE)
     if errors:
         sys.exit("predict.py: " + "\n".join(errors))
 
