@@ -52,8 +52,8 @@ def _embedded(kind: type[SyntheticHands], words: str) -> Dataset:
 
     def source(options: argparse.Namespace) -> Source:
         counts = {split: getattr(options, split) for split in SPLITS}
-        kinds = {"kinds": tuple(options.kinds)} if options.kinds else {}
-        return kind(counts, options.image_size_px, options.seed, **kinds)
+        kinds = tuple(options.kinds or kind().kinds)
+        return kind(counts, options.image_size_px, options.seed, kinds=kinds)
 
     return Dataset(words, add_options, source)
 

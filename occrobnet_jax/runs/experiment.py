@@ -117,6 +117,7 @@ class Experiment:
     total_steps: int = ranged(100_000, at_least=1)  # the schedule is laid out over these
     stop_after_steps: int = ranged(0, at_least=0)  # end here, with the schedule unchanged; 0 is total_steps
     init_from: str = ""  # workdir, checkpoint or network's file whose weights to start with, as far as both have them
+    init_parts: tuple[str, ...] = ()  # of the network that take them: ("backbone", "fpn"); () is all
     init_may_differ: tuple[str, ...] = ()  # parts that start anew where its shapes differ: ("decoder/queries",)
     global_batch_size: int = ranged(32, at_least=1)  # over all devices of all hosts
     accumulation_steps: int = ranged(1, at_least=1)  # microbatches of a batch, one after another, to save memory

@@ -31,7 +31,7 @@ def with_weights(state: TrainState, experiment: Experiment) -> tuple[TrainState,
         state = with_backbone(state, path)
         began_with = f"backbone of {file} (SHA-256 {file_sha256(path)}), the rest {began_with}"
     if experiment.init_from:
-        state, report = initialize_from(experiment.init_from, state, experiment.init_may_differ)
+        state, report = initialize_from(experiment.init_from, state, experiment.init_may_differ, experiment.init_parts)
         began_with = f"{report}\n  before that: {began_with}"
     return state, began_with
 
@@ -47,7 +47,9 @@ def with_backbone(state: TrainState, path: Path) -> TrainState:
     return _with_leaves(state, {f"{kind}/{BACKBONE}/{name}": leaf for kind, name, leaf in _by_kind(loaded)})
 
 
-def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[str, ...] = ()) -> tuple[TrainState, str]:
+def initialize_from(
+    path: AnyPath | str, state: TrainState, may_differ: tuple[str, ...] = (), parts: tuple[str, ...] = ()
+) -> tuple[TrainState, str]:
     """Return a new run's state with the weights and batch statistics of another run's checkpoint, as far as both have
     them.
 
@@ -56,6 +58,7 @@ def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[st
         state: the new run's, freshly drawn.
         may_differ: parts of the network, such as "decoder/queries" or "class_head", whose arrays stay as they were
             drawn where the checkpoint's have another shape.
+        parts: those that take the checkpoint's weights, where not all do.
 
     Returns:
         The state, and what was taken and what was not, in words.
@@ -68,7 +71,7 @@ def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[st
     weights = restored.variables
     new = leaves_by_path({"params": state.params, "batch_stats": state.batch_stats})
     stored = leaves_by_path(weights)
-    common = [name for name in new if name in stored]
+    common = [name for name in new if name in stored and (not parts or _is_in(name, parts))]
     reshaped = [name for name in common if new[name].shape != stored[name].shape]
     refused = [name for name in reshaped if not _is_in(name, may_differ)]
     if refused:
@@ -80,7 +83,7 @@ def initialize_from(path: AnyPath | str, state: TrainState, may_differ: tuple[st
     taken = {name: stored[name] for name in common if name not in reshaped}
     if not taken:
         raise ValueError(
-            f"init_from={path} has no array that this network has; it is the checkpoint of another network"
+            f"init_from={path} has no array that this network has{_in(parts)}; it is the checkpoint of another network"
         )
     left_new = [name for name in new if name not in taken]
     unused = [name for name in stored if name not in taken]
@@ -117,6 +120,10 @@ def _is_in(name: str, parts: tuple[str, ...]) -> bool:
     """Return whether an array, such as "params/decoder/queries", belongs to one of the parts."""
     module = name.split("/", 1)[1]
     return any(module == part or module.startswith(f"{part}/") for part in parts)
+
+
+def _in(parts: tuple[str, ...]) -> str:
+    return f" in init_parts={parts}" if parts else ""
 
 
 def _listed(names: Any) -> str:

@@ -38,26 +38,27 @@ def make_optimizer(config: OptimizerConfig, model: ModelConfig, total_steps: int
 
     return optax.chain(
         clip_by_norm(config.clip_norm) if config.clip_norm else optax.identity(),
-        _preconditioner(config),
+        _preconditioner(config, model),
         optax.add_decayed_weights(config.weight_decay),
         optax.stateless(scale_groups),
         optax.scale_by_learning_rate(lambda step: schedule(config, total_steps, step)),
     )
 
 
-def _preconditioner(config: OptimizerConfig) -> optax.GradientTransformation:
+def _preconditioner(config: OptimizerConfig, model: ModelConfig) -> optax.GradientTransformation:
     """Return the direction of a step. Muon's has the same size for every shape, so that rates mean what they do for
     Adam.
 
     Vectors, more than half of all arrays, are Adam's as one: fewer operations in a program, fewer arrays in a state. No
-    device holds slices of them (`parallel.mesh`), which would have to be gathered.
+    device holds slices of them (`parallel.mesh`), which would have to be gathered. What is frozen has no state.
 
     Source: Jordan et al., Muon (2024); Liu et al., arXiv 2502.16982, for the size.
     """
     is_muon = config.preconditioner == "muon"
     adam = optax.scale_by_adam(config.beta1, config.beta2, nesterov=is_muon)  # as beside optax's Muon
     rest = _without_empty_nodes(_muon(config) if is_muon else adam)
-    return optax.partition({"vectors": optax.flatten(adam), "rest": rest}, _kinds)
+    kinds = {"vectors": optax.flatten(adam), "rest": rest, "frozen": optax.set_to_zero()}
+    return optax.partition(kinds, functools.partial(_kinds, config, model))
 
 
 def _without_empty_nodes(inner: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -91,8 +92,13 @@ def _muon(config: OptimizerConfig) -> optax.GradientTransformation:
     )
 
 
-def _kinds(params: PyTree[Any]) -> PyTree[str]:
-    return jax.tree.map(lambda leaf: "vectors" if leaf.ndim == 1 else "rest", params)
+def _kinds(config: OptimizerConfig, model: ModelConfig, params: PyTree[Any]) -> PyTree[str]:
+    def kind(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> str:
+        if group_rate(config, model, _names(path)) == 0:
+            return "frozen"
+        return "vectors" if leaf.ndim == 1 else "rest"
+
+    return jax.tree_util.tree_map_with_path(kind, params)
 
 
 def matrices(params: PyTree[Any], most_elements: int = 0) -> PyTree[optax.contrib.MuonDimensionNumbers | None]:

@@ -40,6 +40,15 @@ def test_a_networks_file_will_do(run, tmp_path):
     assert f"init_from={file}: 3 of 3 arrays taken, of step 20" in report
 
 
+def test_only_the_named_parts_take_weights(run):
+    state, report = initialize_from(run, new_state(5), parts=("backbone",))
+    np.testing.assert_array_equal(state.params["backbone"]["kernel"], new_state(20).averaged["backbone"]["kernel"])
+    np.testing.assert_array_equal(state.params["head"]["bias"], new_state(5).params["head"]["bias"])
+    assert "in it, not used: " in report
+    with pytest.raises(ValueError, match=r"no array that this network has in init_parts=\('neck',\)"):
+        initialize_from(run, new_state(5), parts=("neck",))
+
+
 def other_network() -> TrainState:
     """The head is missing, a neck is new, the kernel is wider."""
     state = new_state(5, width=24)

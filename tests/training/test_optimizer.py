@@ -108,6 +108,15 @@ def test_frozen_stages_have_no_gradient_and_do_not_decay_and_the_others_do(backb
     assert min(path.split("/")[0] for path in kernels) == first_learning[backbone]
 
 
+def test_what_is_frozen_takes_no_memory_in_the_optimizer():
+    def size(model):
+        state = make_optimizer(OptimizerConfig(preconditioner="muon"), model, 10).init(PARAMS)
+        return sum(leaf.size for leaf in jax.tree.leaves(state) if leaf.ndim)
+
+    scale = PARAMS["backbone"]["bn1"]["bn"]["scale"].size
+    assert size(ModelConfig()) - size(ModelConfig(batch_norm="frozen")) == 2 * scale  # two moments
+
+
 def test_frozen_stages_need_frozen_statistics():
     with pytest.raises(ValueError, match="needs their statistics frozen"):
         ModelConfig(frozen_stages=2)
