@@ -25,6 +25,8 @@ from occrobnet_jax.models.remat import apply_block
 
 SATURATED_LOGIT = 6.0  # beyond it a gate passes less than 0.25 % of its gradient
 
+NEAR_ZERO = 1e-9  # far below the mean square of projections as they are drawn
+
 
 @struct.dataclass
 class Enhanced:
@@ -96,7 +98,7 @@ class InjectionBlock(nn.Module):
     ) -> tuple[Float[Array, "b n d"], Float[Array, ""]]:
         """Return the new query map and the share of saturated gates; only `valid` positions, or all, are drawn on."""
         queries, keys = self._placed("query", query_map), self._placed("key", source)
-        q, k = self._heads("query", queries), self._heads("key", keys)
+        q, k = self._compared("query", queries), self._compared("key", keys)
         gate_logits = self._gate_logits(queries, keys, valid) if self.kind == "dual" else None
         mixed = self._attend(q, k, self._heads("value", source), gate_logits, valid)
         y = mixed.reshape(query_map.shape) + (query_map if self.residual else 0.0)
@@ -116,6 +118,11 @@ class InjectionBlock(nn.Module):
         features = (heads, x.shape[-1] // heads)
         return nn.DenseGeneral(features, kernel_init=init, dtype=self.dtype, dot_general=row_products, name=name)(x)
 
+    def _compared(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
+        """Return heads that products are taken of; see `ciet_qk_norm`."""
+        heads = self._heads(name, x)
+        return unit_rms(heads) if self.config.ciet_qk_norm else heads
+
     def _gate_logits(
         self, queries: Float[Array, "b n d"], keys: Float[Array, "b n d"], valid: Bool[Array, "b n"] | None
     ) -> Float[Array, "b heads n _"]:
@@ -124,13 +131,16 @@ class InjectionBlock(nn.Module):
         """
         heads, init = self.config.ciet_heads, initializers.normal(self.config.ciet_init_std)
         if self.config.ciet_gate == "elementwise":
-            q, k = self._heads("gate_query", queries), self._heads("gate_key", keys)
+            q, k = self._compared("gate_query", queries), self._compared("gate_key", keys)
             return scaled_products(q.astype(jnp.float32), k.astype(jnp.float32))
         # The sum of linear functions is the function of the sum, so that one row an image goes through the layer.
         features = (heads, keys.shape[-1] // heads)
         layer = nn.DenseGeneral(features, kernel_init=init, precision="highest", name="gate_key")
         where = None if valid is None else valid[..., None]
         pooled = layer(keys.mean(1, dtype=jnp.float32, where=where))
+        if self.config.ciet_qk_norm:
+            q, k = self._compared("gate_query", queries).astype(jnp.float32), unit_rms(pooled)
+            return jnp.einsum("bnhd,bhd->bhn", q, k)[..., None] / math.sqrt(q.shape[-1])
         if self.config.ciet_gate == "sum":
             pooled = _count(keys, valid)[..., None] * pooled
         return ProjectedProducts(init, name="gate_query")(queries, pooled)[..., None]
@@ -232,6 +242,12 @@ class TokenCiet(nn.Module):
         deep = nn.relu(dense(width, init, self.dtype, "merge1")(merged))
         deep = dense(width, init, self.dtype, "merge2")(deep)
         return deep + dense(width, init, self.dtype, "merge_shortcut")(merged), jnp.stack(saturated).mean()
+
+
+def unit_rms(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+    """Scale vectors to a root mean square of 1, so that no scaled product of two of them exceeds sqrt(d)."""
+    x_f32 = x.astype(jnp.float32)
+    return (x_f32 * jax.lax.rsqrt(jnp.square(x_f32).mean(-1, keepdims=True) + NEAR_ZERO)).astype(x.dtype)
 
 
 def _count(keys: Float[Array, "b n ..."], valid: Bool[Array, "b n"] | None) -> Float[Array, "b 1"]:

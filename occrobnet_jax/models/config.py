@@ -51,6 +51,8 @@ class ModelConfig:
     ciet: Literal["dual", "softmax", "sigmoid", "off"] = "dual"
     ciet_on: Literal["map", "tokens"] = "map"  # of the pyramid, before localisation; or the tokens that it took [ours]
     ciet_gate: Literal["sum", "mean", "elementwise"] = "sum"  # over keys, before the sigmoid [FIT: sum]
+    ciet_qk_norm: bool = False  # whether queries and keys, of softmax and gate, have one length (ViT-22B, arXiv
+    # 2302.05442), so that logits stay within +-sqrt(head's width) [ours]; without it Muon saturates every gate
     ciet_blocks: int = 2  # [FIT]
     ciet_query_block: int = 0  # queries whose weights are held at a time; 0: as suits the platform
     ciet_heads: int = 4  # [FIT]
@@ -124,6 +126,11 @@ class ModelConfig:
             raise ValueError(
                 "model.localise_from='ciet' needs the enhanced map, which model.ciet_on='tokens' doesn't make; set "
                 "model.localise_from='fpn'"
+            )
+        if self.ciet_qk_norm and self.ciet_gate == "sum":
+            raise ValueError(
+                "model.ciet_qk_norm=True bounds the product with one key, and model.ciet_gate='sum' adds up those with "
+                "all of them; set model.ciet_gate to 'mean' or 'elementwise'"
             )
         if self.ciet_query_block < 0:
             raise ValueError(f"model.ciet_query_block={self.ciet_query_block} must be 0 (automatic) or more")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from occrobnet_jax.models.ciet import Ciet
+from occrobnet_jax.models.ciet import Ciet, InjectionBlock
 from occrobnet_jax.runs.state import leaves_by_path
 from tests.support.tiny import tiny_model
 
@@ -50,3 +50,45 @@ def test_context_is_taught_by_evidence_and_not_the_other_way_round():
         for taught in [ciet(gate, reads="context")]
     }
     assert changes[EVERYTHING] > 100 * changes[NOTHING]
+
+
+def loud(gate: str, *, qk_norm: bool):
+    """A block whose projections have become large, as Muon makes them, as a function of queries and keys."""
+    model = InjectionBlock(tiny_model(ciet_gate=gate, ciet_qk_norm=qk_norm), "dual", has_positions=False)
+    tokens = jnp.ones((1, 16, CHANNELS))
+    drawn = model.init(jax.random.key(0), tokens, tokens, train=False)
+    keys = iter(jax.random.split(jax.random.key(1), 100))
+    variables = jax.tree.map(lambda leaf: 5.0 * jax.random.normal(next(keys), leaf.shape), drawn)
+    return jax.jit(lambda tokens, source: model.apply(variables, tokens, source, train=False))
+
+
+@pytest.mark.parametrize("gate", ["mean", "elementwise"])
+def test_gates_never_saturate_where_queries_and_keys_have_one_length(gate):
+    tokens, source = (features(seed).reshape(1, 16, CHANNELS) for seed in (1, 2))
+    assert loud(gate, qk_norm=False)(tokens, source)[1] > 0.5
+    assert loud(gate, qk_norm=True)(tokens, source)[1] == 0
+
+
+def test_among_equal_keys_the_gate_of_their_mean_is_that_of_each():
+    tokens, key = features(1).reshape(1, 16, CHANNELS), features(2).reshape(1, 16, CHANNELS)[:, :1]
+    source = jnp.tile(key, (1, 16, 1))
+    of_mean, of_each = (loud(gate, qk_norm=True)(tokens, source)[0] for gate in ("mean", "elementwise"))
+    np.testing.assert_allclose(of_mean, of_each, rtol=2e-4, atol=2e-4)
+
+
+def test_lengths_are_no_parameters():
+    like = [
+        jax.tree.map(
+            jnp.shape,
+            InjectionBlock(tiny_model(ciet_gate="mean", ciet_qk_norm=norm), "dual").init(
+                jax.random.key(0), jnp.ones((1, 4, CHANNELS)), jnp.ones((1, 4, CHANNELS)), train=False
+            ),
+        )
+        for norm in (False, True)
+    ]
+    assert like[0] == like[1]
+
+
+def test_a_sum_over_keys_has_no_bound():
+    with pytest.raises(ValueError, match=r"set model\.ciet_gate to 'mean' or 'elementwise'"):
+        tiny_model(ciet_gate="sum", ciet_qk_norm=True)
