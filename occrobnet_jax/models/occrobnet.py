@@ -109,6 +109,8 @@ class OccRobNet(nn.Module):
 
     def _enhance(self, pyramid: Pyramid, *, train: bool) -> Enhanced:
         features = average_pool(pyramid.p2, self.config.ciet_stride // 4)
+        if self.config.ciet_on == "tokens":
+            return Enhanced(features, jnp.zeros(()))
         return Ciet(self.config, self.dtype, name="ciet")(features, train=train)
 
     def _maps(self, finest: Float[Array, "b hh ww c"], *, train: bool) -> dict[str, Any]:

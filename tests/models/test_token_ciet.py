@@ -1,5 +1,7 @@
 """CIET on tokens against a plain NumPy form, and what empty slots and the order of tokens may change: nothing."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ from scipy import special
 
 from occrobnet_jax.models.ciet import TokenCiet
 from occrobnet_jax.models.config import ModelConfig
-from tests.support.tiny import tiny_model
+from occrobnet_jax.models.occrobnet import OccRobNet
+from tests.support.tiny import INPUT_SIZE_PX, tiny_model
 
 BATCH, TOKENS, WIDTH = 2, 9, 32
 VALID = np.array([[True] * 6 + [False] * 3, [True] * 9])
@@ -85,6 +88,14 @@ def test_empty_slots_give_nothing_and_the_order_does_not_matter(change, tokens):
 def test_off_returns_the_tokens(tokens):
     config = tiny_model(ciet="off", ciet_on="tokens")
     np.testing.assert_array_equal(applied(config, {}, tokens), tokens)
+
+
+@pytest.mark.parametrize(("ciet_on", "parameters"), [("tokens", {"merge1"}), ("map", {"merge_conv1"})])
+def test_the_network_has_one_ciet_where_the_config_wants_it(ciet_on, parameters):
+    network = OccRobNet(tiny_model(ciet_on=ciet_on))
+    image = jax.ShapeDtypeStruct((1, INPUT_SIZE_PX, INPUT_SIZE_PX, 3), jnp.uint8)
+    made = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), image)
+    assert {"merge1", "merge_conv1"} & made["params"]["ciet"].keys() == parameters
 
 
 def test_maps_can_not_be_localized_from_ciet_on_tokens():
