@@ -98,9 +98,13 @@ class InjectionBlock(nn.Module):
     ) -> tuple[Float[Array, "b n d"], Float[Array, ""]]:
         """Return the new query map and the share of saturated gates; only `valid` positions, or all, are drawn on."""
         queries, keys = self._placed("query", query_map), self._placed("key", source)
-        q, k = self._compared("query", queries), self._compared("key", keys)
-        gate_logits = self._gate_logits(queries, keys, valid) if self.kind == "dual" else None
-        mixed = self._attend(q, k, self._heads("value", source), gate_logits, valid)
+        gate_logits: Array | None
+        if self.kind == "pointwise":
+            mixed, gate_logits = self._alone(queries, keys, source)
+        else:
+            q, k = self._compared("query", queries), self._compared("key", keys)
+            gate_logits = self._gate_logits(queries, keys, valid) if self.kind == "dual" else None
+            mixed = self._attend(q, k, self._heads("value", source), gate_logits, valid)
         y = mixed.reshape(query_map.shape) + (query_map if self.residual else 0.0)
         saturated = jnp.zeros(()) if gate_logits is None else jnp.mean(jnp.abs(gate_logits) > SATURATED_LOGIT)
         return y + self._mlp(layer_norm("norm", self.dtype)(y)), saturated.astype(jnp.float32)
@@ -112,11 +116,30 @@ class InjectionBlock(nn.Module):
         positions = self.param(f"{name}_position", init, (1, *x.shape[1:]), jnp.float32)
         return x + for_each_example(positions[0], len(x), self.dtype)
 
+    def _alone(
+        self, queries: Float[Array, "b n d"], keys: Float[Array, "b n d"], source: Float[Array, "b n d"]
+    ) -> tuple[Float[Array, "b n heads dh"], Float[Array, "b heads n 1"]]:
+        """Return what each position makes of itself, and the logits of its gates: a control of parameters and FLOPs.
+
+        Attention to oneself alone is the gated value, whatever query and key are. So these are added to the value,
+        whose layer then refines the sum as often as attention to all positions would cost.
+        """
+        value = self._projection("value", source.shape[-1])
+        x = value(source) + self._heads("query", queries) + self._heads("key", keys)
+        for _ in range(_refinements(*source.shape[1:])):
+            x = x + value(gelu(x.reshape(source.shape)))
+        q, k = self._compared("gate_query", queries), self._compared("gate_key", keys)
+        logits = jnp.einsum("bnhk,bnhk->bhn", q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
+        return x * jnp.swapaxes(nn.sigmoid(logits), 1, 2)[..., None].astype(self.dtype), logits[..., None]
+
     def _heads(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
+        return self._projection(name, x.shape[-1])(x)
+
+    def _projection(self, name: str, width: int) -> nn.DenseGeneral:
         heads = self.config.ciet_heads
         init = initializers.normal(self.config.ciet_init_std)
-        features = (heads, x.shape[-1] // heads)
-        return nn.DenseGeneral(features, kernel_init=init, dtype=self.dtype, dot_general=row_products, name=name)(x)
+        features = (heads, width // heads)
+        return nn.DenseGeneral(features, kernel_init=init, dtype=self.dtype, dot_general=row_products, name=name)
 
     def _compared(self, name: str, x: Float[Array, "b n d"]) -> Float[Array, "b n heads dh"]:
         """Return heads that products are taken of; see `ciet_qk_norm`."""
@@ -182,7 +205,7 @@ class Ciet(nn.Module):
     @nn.compact
     def __call__(self, features: Float[Array, "b h w c"], *, train: bool) -> Enhanced:
         """Enhance one map; width and height of the map stay."""
-        if self.config.ciet == "off" or self.config.ciet_on == "tokens":
+        if self.config.ciet == "off":
             return Enhanced(features, jnp.zeros(()))
         mask = SpatialGate(self.dtype, name="spatial_gate")(features, train=train).astype(self.dtype)
         primary, secondary = features * mask, features * (1 - mask)
@@ -248,6 +271,11 @@ def unit_rms(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
     """Scale vectors to a root mean square of 1, so that no scaled product of two of them exceeds sqrt(d)."""
     x_f32 = x.astype(jnp.float32)
     return (x_f32 * jax.lax.rsqrt(jnp.square(x_f32).mean(-1, keepdims=True) + NEAR_ZERO)).astype(x.dtype)
+
+
+def _refinements(positions: int, width: int) -> int:
+    """Return how many linear layers cost what attention does, less the two that the gates of all positions take."""
+    return max(round(2 * positions / width) - 2, 0)
 
 
 def _count(keys: Float[Array, "b n ..."], valid: Bool[Array, "b n"] | None) -> Float[Array, "b 1"]:

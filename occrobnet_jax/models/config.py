@@ -48,7 +48,8 @@ class ModelConfig:
     localise_from: Literal["fpn", "ciet"] = "fpn"  # whether heatmaps see the features before or after CIET [ours]
 
     # --- Contextual Information Enhancement Transformer
-    ciet: Literal["dual", "softmax", "sigmoid", "off"] = "dual"
+    ciet: Literal["dual", "softmax", "sigmoid", "pointwise", "off"] = "dual"  # "pointwise": dual's parameters and
+    # FLOPs, but each position is by itself, a control [ours]
     ciet_on: Literal["map", "tokens"] = "map"  # of the pyramid, before localisation; or the tokens that it took [ours]
     ciet_gate: Literal["sum", "mean", "elementwise"] = "sum"  # over keys, before the sigmoid [FIT: sum]
     ciet_qk_norm: bool = False  # whether queries and keys, of softmax and gate, have one length (ViT-22B, arXiv
@@ -120,6 +121,10 @@ class ModelConfig:
         self._check_keypoints()
         if self.neck != "fpn" and self.ciet != "off":
             raise ValueError(f"model.neck={self.neck!r} (Keypoint Transformer's) has no CIET; set model.ciet='off'")
+        if self.ciet == "pointwise" and self.ciet_self_enhancing_blocks:
+            raise ValueError(
+                "model.ciet='pointwise' leaves each position by itself; set model.ciet_self_enhancing_blocks=0"
+            )
         if self.neck != "fpn" and self.heatmap_stride != 2:
             raise ValueError(f"model.neck={self.neck!r} makes heatmaps of stride 2, not {self.heatmap_stride}")
         if self.ciet_on == "tokens" and self.localise_from == "ciet":

@@ -162,7 +162,7 @@ def test_an_open_gate_is_plain_attention() -> None:
     np.testing.assert_allclose(gated, plain.apply({"params": kept}, x, source, train=False)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["dual", "softmax", "sigmoid", "off"])
+@pytest.mark.parametrize("kind", ["dual", "softmax", "sigmoid", "pointwise", "off"])
 def test_ciet_keeps_the_shape_and_off_is_the_identity(kind: str) -> None:
     config = tiny_model(ciet=kind)
     x = random(2, 4, 4, 16)
