@@ -50,6 +50,9 @@ def _areas() -> Rows:
 
 
 _CURVE = ("occluded", "free", f"occluded{HIDDEN}", f"free{HIDDEN}")
+_ARMS = {arm: f"arm_{arm}" for arm in ARMS[1:]} | {
+    f"{arm} minus free": f"{arm}_minus_free" for arm in ARMS[1:] if arm != "free"
+}
 _TABLES: tuple[tuple[str, Sequence[str], Rows], ...] = (
     (
         "MPJPE in the arm, mm",
@@ -62,6 +65,14 @@ _TABLES: tuple[tuple[str, Sequence[str], Rows], ...] = (
         {
             arm: [f"mpjpe_mm/{arm}_minus_free{part}" for part in (HIDDEN, SEEN, f"{HIDDEN}_minus_visible")]
             for arm in ("occluded", "shadowed", "aside")
+        },
+    ),
+    (
+        "PA-MPJPE and MRRPE, mm",
+        ("PA, hidden joints", "PA, visible joints", "MRRPE"),
+        {
+            name: [*(f"pa_mpjpe_mm/{arm}{part}" for part in (HIDDEN, SEEN)), f"mrrpe_mm/{arm}"]
+            for name, arm in _ARMS.items()
         },
     ),
     (

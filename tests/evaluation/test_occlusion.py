@@ -8,6 +8,11 @@ from occrobnet_jax.evaluation.occlusion import main
 from occrobnet_jax.evaluation.report import AREA_CURVES, HIDDEN_AREA, _by_area, _sections
 from tests.support.fake_records import SIZE_PX, arm_records, perfect_records, spoiled
 
+PA_AND_MRRPE = (
+    *(f"pa_mpjpe_mm/occluded_minus_free/{part}" for part in ("hidden", "visible")),
+    "mrrpe_mm/occluded_minus_free",
+)
+
 
 def numbers(records):
     return compute_metrics([records], Setting(SIZE_PX), seed=None)
@@ -23,6 +28,8 @@ def test_the_tables_hold_each_number_of_metrics_json(tmp_path, capsys):
     assert "occluded 30.00 11.00" in lines
     assert "occluded 18.00 [17.00, 19.50] 1.00 17.00" in lines
     assert "hand_prior 0.25 -" in lines
+    figures = [f"{metrics[name]:.2f}" for name in PA_AND_MRRPE]
+    assert f"occluded minus free {' '.join(figures)}" in lines
     assert any(line.startswith("10 to 20 %") and line.endswith("30.00 12.00") for line in lines)
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records
 from occrobnet_jax.geometry.alignment import procrustes_align, root_relative
-from occrobnet_jax.skeleton import WRIST
+from occrobnet_jax.skeleton import LEFT, RIGHT, WRIST
 
 MM_PER_M = 1000.0
 LEAST_JOINTS_OF_PROCRUSTES = 4
@@ -27,6 +27,25 @@ def root_relative_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Re
     return _distances_mm(difference), valid
 
 
+def both_hands(valid: Bool[np.ndarray, "n 2 21"]) -> Bool[np.ndarray, "n 2 21"]:
+    """Return the joints of examples in which joints of either hand count."""
+    return valid & valid.any(axis=2).all(axis=1)[:, None, None]
+
+
+def best_assignment_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:
+    """Return `root_relative_errors_mm` after the better assignment of the predicted hands to the true ones.
+
+    Each example with two hands has the assignment with the lower mean: as the network named them, or exchanged. Other
+    examples don't count.
+    """
+    (named, valid), (exchanged, _) = (
+        root_relative_errors_mm(hands, records) for hands in (joints_m, joints_m[:, ::-1])
+    )
+    counted = both_hands(valid)
+    totals = [np.where(counted, errors, 0.0).sum(axis=(1, 2)) for errors in (named, exchanged)]
+    return np.where((totals[1] < totals[0])[:, None, None], exchanged, named), counted
+
+
 def procrustes_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:
     """Return distances after each hand is aligned by the similarity of least squares over its annotated joints.
 
@@ -43,6 +62,15 @@ def absolute_errors_mm(records: Records) -> Errors:
     """Return distances in the camera frame, without any alignment, of all annotated joints."""
     difference = records["predicted_joints_cam_m"].astype(np.float64) - _truth(records)
     return _distances_mm(difference), records["joint_annotated"]
+
+
+def relative_root_errors_mm(
+    step_m: Float[np.ndarray, "n 3"], records: Records
+) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Return the error of steps from the right to the left wrist, where both are known: MRRPE."""
+    root = records["root_cam_m"].astype(np.float64)
+    known: Bool[np.ndarray, " n"] = np.asarray(records["root_known"].all(axis=1))
+    return _distances_mm(step_m.astype(np.float64) - (root[:, LEFT] - root[:, RIGHT])), known
 
 
 def image_errors_px(records: Records) -> Errors:

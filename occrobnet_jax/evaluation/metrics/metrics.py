@@ -17,8 +17,11 @@ from occrobnet_jax.evaluation.metrics.joint_errors import (
     LEAST_JOINTS_OF_PROCRUSTES,
     MM_PER_M,
     absolute_errors_mm,
+    best_assignment_errors_mm,
+    both_hands,
     image_errors_px,
     procrustes_errors_mm,
+    relative_root_errors_mm,
     root_relative_errors_mm,
     within_box_share,
 )
@@ -50,6 +53,8 @@ PROTOCOL = {
     "ci95": "the 95 % interval of a bootstrap over sequences; none where there is one sequence only",
     "mpjpe_mm/interhand_all_42": "InterHand2.6M's average: per joint over samples, then over 42 joints, wrists "
     "included with error 0",
+    "mpjpe_mm/both_hands": "the same, of examples in which joints of both hands count; /best_assignment: after the better "
+    "of the two assignments of predicted to true hands, example by example: what is left where hands are only exchanged",
     "mrrpe_mm": "left wrist minus right wrist from the network's own head, where both are known",
     "absolute_error_mm": "camera frame, no alignment; a wrist is where the network's skeleton fits its own 2D points",
     "root_depth": "of a hand in 2.5D, which scales it and so enters MPJPE. own: where its bones have ordinary lengths, "
@@ -103,6 +108,9 @@ def own_measures(records: Records, setting: Setting) -> Measures:
     errors = root_relative_errors_mm(records["predicted_joints_rel_m"], records)
     yield from grouped("mpjpe_mm", *errors, groups)
     yield from interhand_measures(*errors, records)
+    yield from grouped("mpjpe_mm/both_hands", errors[0], both_hands(errors[1]), EVERYTHING)
+    best = best_assignment_errors_mm(records["predicted_joints_rel_m"], records)
+    yield from grouped("mpjpe_mm/both_hands/best_assignment", *best, EVERYTHING)
     yield from grouped("pa_mpjpe_mm", *procrustes_errors_mm(records["predicted_joints_rel_m"], records), groups)
     if setting.mean_pose_rel_m is not None:
         guess = np.broadcast_to(setting.mean_pose_rel_m, records["joints_cam_m"].shape)
@@ -170,14 +178,12 @@ def _root_measures(records: Records) -> Measures:
     predicted = records["predicted_root_cam_m"].astype(np.float64)
     groups = example_groups(records)
     by_hand = {suffix: mask[:, None] for suffix, mask in groups.items()}
-    both: np.ndarray = np.asarray(known.all(axis=1))
-    true_step = root[:, LEFT] - root[:, RIGHT]
     own_step = predicted[:, LEFT] - predicted[:, RIGHT]
-    head_step = records["predicted_relative_translation_m"].astype(np.float64)
+    head_step = records["predicted_relative_translation_m"]
     yield from grouped("root_error_mm", _length_mm(predicted - root), known, by_hand)
     yield from grouped("root_depth_error_mm", MM_PER_M * np.abs((predicted - root)[..., 2]), known, by_hand)
-    yield from grouped("mrrpe_mm", _length_mm(head_step - true_step), both, groups)
-    yield from grouped("mrrpe_mm/from_absolute_roots", _length_mm(own_step - true_step), both, EVERYTHING)
+    yield from grouped("mrrpe_mm", *relative_root_errors_mm(head_step, records), groups)
+    yield from grouped("mrrpe_mm/from_absolute_roots", *relative_root_errors_mm(own_step, records), EVERYTHING)
 
 
 def _handedness_measures(records: Records) -> Measures:

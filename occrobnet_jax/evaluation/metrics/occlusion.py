@@ -10,9 +10,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occrobnet_jax.evaluation.formats.records import Records, Setting
-from occrobnet_jax.evaluation.metrics.groups import Groups, grouped
+from occrobnet_jax.evaluation.metrics.groups import EVERYTHING, Groups, grouped
 from occrobnet_jax.evaluation.metrics.hand_prior import completed
-from occrobnet_jax.evaluation.metrics.joint_errors import Errors, image_errors_px, root_relative_errors_mm
+from occrobnet_jax.evaluation.metrics.joint_errors import (
+    Errors,
+    image_errors_px,
+    procrustes_errors_mm,
+    relative_root_errors_mm,
+    root_relative_errors_mm,
+)
 from occrobnet_jax.evaluation.metrics.measures import Measure, Measures, pooled
 from occrobnet_jax.geometry.alignment import root_relative
 from occrobnet_jax.skeleton import ARMS, SCENE_KINDS, VISIBILITY
@@ -22,7 +28,9 @@ HIDDEN_AREAS = tuple(f"/hidden_area_{low:02d}_{low + 10}" for low in range(0, 10
 HIDDEN, SEEN = "/hidden", "/visible"
 
 Rows = Bool[np.ndarray, " n"]
-Joints = Bool[np.ndarray, "n 2 21"]
+Joints = Bool[np.ndarray, "n _ _"]
+Values = Float[np.ndarray, "n _ _"]
+"""By hand and joint, or one of an example."""
 
 
 def occlusion_measures(records: Records, setting: Setting) -> Measures:
@@ -39,7 +47,10 @@ def occlusion_measures(records: Records, setting: Setting) -> Measures:
     errors = root_relative_errors_mm(records["predicted_joints_rel_m"], records)
     groups = parts | _by_scene(records, parts)
     yield from _by_arm("mpjpe_mm", errors, rows, groups)
+    yield from _by_arm("pa_mpjpe_mm", procrustes_errors_mm(records["predicted_joints_rel_m"], records), rows, parts)
     yield from _by_arm("error_2d_px", image_errors_px(records), rows, parts)
+    steps, known = relative_root_errors_mm(records["predicted_relative_translation_m"], records)
+    yield from _by_arm("mrrpe_mm", (steps[:, None, None], known[:, None, None]), rows, EVERYTHING)
     yield from _by_area(errors, records, rows, parts)
     yield from _recovered_fractions(errors, records, setting, rows, parts[HIDDEN])
 
@@ -61,28 +72,28 @@ def _by_scene(records: Records, parts: Mapping[str, Joints]) -> Groups:
     }
 
 
-def _by_arm(name: str, errors: Errors, rows: Mapping[str, Rows], groups: Groups) -> Measures:
+def _by_arm(name: str, errors: tuple[Values, Joints], rows: Mapping[str, Rows], groups: Groups) -> Measures:
     """Yield the error in each arm, and how much larger it is than without the occluder."""
     values, valid = errors
     for arm, shown in rows.items():
         yield from grouped(f"{name}/arm_{arm}", values, valid & shown[:, None, None], groups)
-        if arm != "free":
-            for suffix, joints in groups.items():
-                difference = _difference(values, valid & joints, shown, rows["free"])
-                yield f"{name}/{arm}_minus_free{suffix}", difference
+        if arm == "free":
+            continue
+        for suffix, joints in groups.items():
+            difference = _difference(values, valid & joints, shown, rows["free"])
+            yield f"{name}/{arm}_minus_free{suffix}", difference
+        if HIDDEN in groups:
             more = _hidden_minus_visible(values, valid, groups, shown, rows["free"])
             yield f"{name}/{arm}_minus_free/hidden_minus_visible", more
 
 
-def _difference(values: Float[np.ndarray, "n 2 21"], joints: Joints, arm: Rows, other: Rows) -> Measure:
+def _difference(values: Values, joints: Joints, arm: Rows, other: Rows) -> Measure:
     """Return the mean of the joints in an arm minus that of the same joints in the other."""
     totals, counts = pooled(values, joints)
     return Measure(totals * (arm.astype(float) - other)[:, None], counts * arm[:, None])
 
 
-def _hidden_minus_visible(
-    values: Float[np.ndarray, "n 2 21"], valid: Joints, groups: Groups, arm: Rows, other: Rows
-) -> Measure:
+def _hidden_minus_visible(values: Values, valid: Joints, groups: Groups, arm: Rows, other: Rows) -> Measure:
     """Return the difference of hidden joints minus that of visible ones, over the scenes that have both."""
     hidden, seen = valid & groups[HIDDEN], valid & groups[SEEN]
     both: np.ndarray = np.asarray(hidden.any(axis=(1, 2)) & seen.any(axis=(1, 2)))[:, None, None]

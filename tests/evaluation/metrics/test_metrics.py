@@ -61,6 +61,33 @@ def test_mpjpe_by_hand(records: Records) -> None:
     assert example_errors_mm(records)[0] == pytest.approx(8 / 20, abs=1e-4)
 
 
+def exchanged(records: Records, rows: np.ndarray) -> Records:
+    """Records in which the network takes the right hand for the left one and the left for the right, in some rows."""
+    hands = records["predicted_joints_rel_m"].copy()
+    hands[rows] = hands[rows, ::-1]
+    return records | {"predicted_joints_rel_m": hands}
+
+
+def test_exchanged_hands_have_no_error_after_the_better_assignment(records: Records) -> None:
+    both = np.flatnonzero(records["joint_annotated"][:, :, :WRIST].any(2).all(1))
+    metrics = compute_metrics([exchanged(records, both[:1])], SETTING)
+    assert len(both) == 2
+    assert metrics["mpjpe_mm/both_hands"] > 10
+    assert metrics["mpjpe_mm/both_hands/best_assignment"] == pytest.approx(0, abs=1e-4)
+
+
+def test_each_example_has_its_better_assignment_and_one_hand_alone_has_none(records: Records) -> None:
+    both = records["joint_annotated"][:, :, :WRIST].any(2).all(1)
+    shift(records, (0.008, 0, 0), np.s_[:, :, :WRIST])
+    metrics = compute_metrics([exchanged(records, np.arange(6))], SETTING)
+    assert metrics["mpjpe_mm/both_hands/best_assignment"] == pytest.approx(8, abs=1e-3)
+    metrics = compute_metrics([records], SETTING)
+    assert metrics["mpjpe_mm/both_hands/best_assignment"] == pytest.approx(metrics["mpjpe_mm/both_hands"])
+    alone = compute_metrics([records_of.select(records, ~both)], SETTING)
+    assert "mpjpe_mm/one_hand" in alone
+    assert not any("both_hands" in name for name in alone)
+
+
 def test_pck_by_hand(records: Records) -> None:
     """One joint of the 8 hands is off by 0.15 of its hand's box, another one by 0.3."""
     joints_px = records["joints_px"][0, RIGHT].astype(np.float64)

@@ -47,6 +47,27 @@ def test_arms_are_compared_with_the_one_without_occluder(metrics):
     assert "mpjpe_mm/free_minus_free/hidden" not in metrics
 
 
+def test_pa_mpjpe_and_mrrpe_have_arms_too():
+    records = arm_records(8)
+    occluded = records["arm"] == ARMS.index("occluded")
+    turned = np.where(occluded[:, None, None, None], records["predicted_joints_rel_m"][..., [1, 2, 0]], 0)
+    joints_m = np.where(occluded[:, None, None, None], 1.5 * turned, records["predicted_joints_rel_m"])
+    step_m = records["predicted_relative_translation_m"] + np.where(occluded[:, None], [0.007, 0, 0], [0, 0.003, 0])
+    changed = {"predicted_joints_rel_m": joints_m, "predicted_relative_translation_m": step_m}
+    metrics = numbers([records | changed])
+    assert metrics["mpjpe_mm/occluded_minus_free/hidden"] > 10
+    assert metrics["pa_mpjpe_mm/occluded_minus_free/hidden"] == pytest.approx(0, abs=1e-3)  # a similarity is forgiven
+    assert metrics["mrrpe_mm/arm_occluded"] == pytest.approx(7, abs=1e-3)
+    assert metrics["mrrpe_mm/occluded_minus_free"] == pytest.approx(4, abs=1e-3)
+    assert "mrrpe_mm/occluded_minus_free/hidden_minus_visible" not in metrics
+    bent = numbers([spoiled(records)])
+    assert 0 < bent["pa_mpjpe_mm/arm_free/hidden"] < bent["pa_mpjpe_mm/arm_occluded/hidden"]
+
+
+def test_one_hand_alone_has_no_mrrpe_in_any_arm():
+    assert not any(name.startswith("mrrpe") for name in numbers([spoiled(select(arm_records(4), slice(0, 4)))]))
+
+
 def test_the_interval_of_a_difference_is_that_of_pairs():
     """What makes a scene hard is in both arms and falls out; alone it is centimetres."""
     records = spoiled(arm_records(16))
