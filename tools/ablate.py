@@ -5,7 +5,7 @@ evaluated there; what is finished is skipped, what was interrupted goes on. DIR/
 mean, its spread over seeds, and its difference from the reference's, paired by scene and seed.
 
     python -m tools.ablate STUDY --folder=DIR --processes=2                      # two at a time, on this machine
-    sbatch --array=0-34 --wrap="python -m tools.ablate STUDY --folder=DIR --only=\\$SLURM_ARRAY_TASK_ID"
+    sbatch --array=0-44 --wrap="python -m tools.ablate STUDY --folder=DIR --only=\\$SLURM_ARRAY_TASK_ID"
     python -m tools.ablate STUDY --folder=DIR --table                            # of what is there, trains nothing
 """
 

@@ -15,9 +15,11 @@ SPLIT = "test"
 SEEDS = (0, 1, 2, 3, 4)
 
 REFERENCE = "off"
-VARIANTS: dict[str, dict[str, str | float]] = {
+VARIANTS: dict[str, dict[str, str | float | bool]] = {
     "off": {"model.ciet": "off"},
     "dual": {"model.ciet": "dual"},
+    "dual, one length": {"model.ciet": "dual", "model.ciet_qk_norm": True},
+    "pointwise": {"model.ciet": "pointwise"},
     "softmax": {"model.ciet": "softmax"},
     "sigmoid": {"model.ciet": "sigmoid"},
     "dual on tokens": {"model.ciet": "dual", "model.ciet_on": "tokens"},
