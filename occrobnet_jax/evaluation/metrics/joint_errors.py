@@ -29,7 +29,8 @@ def root_relative_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Re
 
 def both_hands(valid: Bool[np.ndarray, "n 2 21"]) -> Bool[np.ndarray, "n 2 21"]:
     """Return the joints of examples in which joints of either hand count."""
-    return valid & valid.any(axis=2).all(axis=1)[:, None, None]
+    has_joints: Bool[np.ndarray, "n 2"] = np.asarray(valid.any(axis=2))
+    return valid & (has_joints[:, RIGHT] & has_joints[:, LEFT])[:, None, None]
 
 
 def best_assignment_errors_mm(joints_m: Float[np.ndarray, "n 2 21 3"], records: Records) -> Errors:

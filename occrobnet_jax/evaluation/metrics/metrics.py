@@ -53,8 +53,8 @@ PROTOCOL = {
     "ci95": "the 95 % interval of a bootstrap over sequences; none where there is one sequence only",
     "mpjpe_mm/interhand_all_42": "InterHand2.6M's average: per joint over samples, then over 42 joints, wrists "
     "included with error 0",
-    "mpjpe_mm/both_hands": "the same, of examples in which joints of both hands count; /best_assignment: after the better "
-    "of the two assignments of predicted to true hands, example by example: what is left where hands are only exchanged",
+    "mpjpe_mm/both_hands": "MPJPE of the examples in which joints of both hands count; /best_assignment: after the "
+    "better of the two assignments of predicted to true hands, example by example: what exchanged hands don't explain",
     "mrrpe_mm": "left wrist minus right wrist from the network's own head, where both are known",
     "absolute_error_mm": "camera frame, no alignment; a wrist is where the network's skeleton fits its own 2D points",
     "root_depth": "of a hand in 2.5D, which scales it and so enters MPJPE. own: where its bones have ordinary lengths, "
