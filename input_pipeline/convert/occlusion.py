@@ -99,7 +99,11 @@ class Occlusion:
         nothing.
 
         The segmentation has hands and object; where the example has one of its authors' already, see `with_object`.
+
+        Raises:
+            ValueError: the object's mesh is much larger or smaller than its box; `check` sees some frames only.
         """
+        self._check_object(example)
         present = np.flatnonzero(example["hand_present"])
         solid_file = self._objects.get(int(example["object_id"]))
         lacks_object = bool(example["object_known"]) and solid_file is None

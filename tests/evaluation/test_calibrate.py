@@ -49,6 +49,14 @@ def test_a_fit_finds_the_map_and_mends_the_error():
         fit(Answers(np.full(3, 0.5), np.ones(3, bool)))
 
 
+def test_answers_that_are_quite_sure_do_not_spoil_a_fit():
+    given = drawn(0.5, -0.7)
+    sure = Answers(np.repeat([0.0, 1.0], 20), np.tile([True, False], 20))
+    platt = fit(Answers(*(np.concatenate(both) for both in zip(given, sure, strict=True))))
+    assert platt.slope == pytest.approx(0.5, abs=0.05)
+    assert platt.offset == pytest.approx(-0.7, abs=0.05)
+
+
 def test_maps_keep_order_ends_and_what_is_missing():
     said = np.array([0.0, 0.2, 0.5, 0.9, 1.0, np.nan], np.float32)
     mapped = np.asarray(apply(Platt(0.4, 1.0), jnp.asarray(said)))

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,22 @@ def test_what_differs_is_refused_with_the_reason(
     assert "11.5" not in shown
 
 
+def test_only_the_protocols_asked_for_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    runs = [write_run(tmp_path / name) for name in ("a.json", "b.json")]
+    for run in runs:
+        content = json.loads(run.read_text())
+        content["scores"] |= dict.fromkeys(("interhand26m/kypt+wrist=counted", "own"), content["scores"][MMPOSE])
+        run.write_text(json.dumps(content))
+    for wanted, protocols in (
+        ("interhand26m", {MMPOSE, "interhand26m/kypt+wrist=counted"}),
+        ("interhand26m/kypt", {"interhand26m/kypt+wrist=counted"}),
+        (MMPOSE, {MMPOSE}),
+    ):
+        shown = compared(capsys, *runs, f"--protocol={wanted}")[1]
+        assert {line for line in shown.splitlines() if line and line[0] != " "} == protocols
+    assert "no protocol of those asked for is common" in compared(capsys, *runs, "--protocol=interhand26m/ky")[1]
+
+
 def test_runs_of_unknown_data_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     unknown = write_run(tmp_path / "a.json")
     content = json.loads(unknown.read_text())
@@ -129,7 +146,7 @@ def test_folders_are_compared_example_by_example(tmp_path: Path, capsys: pytest.
         write_predictions(folder / "predictions.npz", records)
     shown = compared(capsys, folders[0], folders[2], "--protocol=interhand26m/own", "--by_sequence")[1]
     assert f"{folders[2]} minus {folders[0]}, paired" in shown
-    assert "mpjpe_mm/all" in shown
+    assert re.search(r"mpjpe_mm/all +\+\d", shown)  # the new run, whose joints lie farther off, minus the old one
     assert "beyond the noise; of that sign in 4 of 4 sequences" in shown
     assert "sequence3" in shown
     shown = compared(capsys, *folders[2:], "--protocol=interhand26m/own", "--against", *folders[:2])[1]

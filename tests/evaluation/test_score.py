@@ -282,6 +282,7 @@ def test_labels_of_a_prepared_dataset(tmp_path: Path, capsys: pytest.CaptureFixt
         ("interhand26m/kypt+wrist=maybe", "must be one of counted, left_out"),
         ("interhand26m/kypt+wirst=counted", "no switch 'wirst'"),
         ("interhand26m/kypt+wrist", "must look like"),
+        ("interhand26m/kypt+wrist=", "must look like"),
         ("ho3d_v2/official+wrist=counted", "its switches are none"),
         ("grasp", "lack vertices_known"),
         ("interhand26m/internet+subset=H", "--annotation_ids"),

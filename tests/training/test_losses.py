@@ -252,6 +252,16 @@ def test_object_tokens_are_classified_by_the_mask() -> None:
     assert classes[0].tolist() == [43, 0]
 
 
+def test_an_object_token_at_the_edge_is_judged_by_the_cell_there() -> None:
+    last = BATCH.segmentation.shape[1] - 1
+    segmentation = jnp.zeros_like(BATCH.segmentation).at[:, 0, 0].set(3).at[:, last, 0].set(3).at[:, 1, 1].set(3)
+    batch, beyond = BATCH.replace(segmentation=segmentation), last + 0.6
+    xy = jnp.array([[[0.0, 0.0], [0.0, last], [last, 0.0], [last, last], [-0.6, -0.6], [-0.6, beyond], [beyond, -0.6]]])
+    tokens = Keypoints(jnp.repeat(xy, 6, 0), jnp.ones((6, 7), bool), jnp.ones((6, 7), bool))
+    classes, _ = targets.token_classes(tokens, batch, CONFIG.heatmap_stride, 3.0)
+    assert classes[0].tolist() == [43, 43, 0, 0, 43, 43, 0]
+
+
 def test_teacher_keypoints_are_the_joints_and_spread_over_the_object() -> None:
     keypoints = teacher_keypoints(BATCH, CONFIG)
     joints = np.asarray(keypoints.xy_hm[:, :42][np.asarray(keypoints.valid[:, :42])])

@@ -245,6 +245,7 @@ def test_validation_takes_whole_scenes_of_a_tenth_at_least(sources):
     assert len({name[0] for name in chosen}) == 2  # 2 of 14 scenes are the first to have a tenth
     assert len(chosen) == 10
     assert chosen == validation_sequences(reversed(frames))
+    assert len(validation_sequences([(f"{scene}1", "0000") for scene in "ABCDEFGHIJ"])) == 1  # exactly a tenth
     assert validation_sequences([("ONE1", "0000"), ("ONE2", "0000")]) == set()
     assert chosen == {f"{scene}{camera}" for scene in {name[0] for name in chosen} for camera in range(5)}
     for name, expected in (("v2", {"SB10"}), ("v3", {"SB10"}), ("h2o3d", {"BA10", "BA11"})):

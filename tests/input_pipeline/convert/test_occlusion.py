@@ -1,6 +1,7 @@
 """What hides joints on real data, on generated trees and a hand of tubes, against rays shot one by one."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -392,15 +393,27 @@ def test_meshes_that_are_none_are_named(models, tmp_path, content):
         Occlusion(models / "mano", tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("factor", "unit"), [(1000.0, "as mm"), (100.0, "as cm"), (0.001, "no usual unit")])
-def test_meshes_in_another_unit_than_the_labels_are_refused(models, tmp_path, factor, unit):
-    for path in (models / "objects").rglob("*.obj"):
-        folder = tmp_path / "objects" / path.parent.name
-        folder.mkdir(parents=True)
+def write_scaled(objects: Path, folder: Path, factor: float) -> Path:
+    """The meshes in another unit, with what other systems leave beside them."""
+    for path in objects.rglob("*.obj"):
+        (place := folder / path.parent.name).mkdir(parents=True)
         mesh = read_mesh(path)
         scaled = trimesh.Trimesh(factor * mesh.vertices, mesh.triangles, process=False)
-        scaled.export(folder / "textured.OBJ", "obj")
-        (folder / "._textured.obj").write_bytes(b"Mac OS X")
-    raw = write_ho3d(tmp_path / "raw")
+        scaled.export(place / "textured.OBJ", "obj")
+        (place / "._textured.obj").write_bytes(b"Mac OS X")
+    return folder
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000.0, "as mm"), (100.0, "as cm"), (0.001, "no usual unit")])
+def test_meshes_in_another_unit_than_the_labels_are_refused(models, tmp_path, factor, unit):
+    objects, raw = write_scaled(models / "objects", tmp_path / "objects", factor), write_ho3d(tmp_path / "raw", "v2", 1)
     with pytest.raises(ValueError, match=rf"textured.OBJ measures .* models are in metres, and {unit}"):
-        HO3D(raw, "v2", Occlusion(models / "mano", tmp_path / "objects"))
+        HO3D(raw, "v2", Occlusion(models / "mano", objects))
+
+
+def test_a_mesh_in_another_unit_is_refused_at_its_first_frame_where_none_was_looked_at(models, tmp_path, monkeypatch):
+    monkeypatch.setattr("input_pipeline.convert.frame_checks.FRAMES_CHECKED", 0)
+    objects = write_scaled(models / "objects", tmp_path / "objects", 1000.0)
+    source = H2O3D(write_h2o3d(tmp_path / "raw", 1), Occlusion(models / "mano", objects))
+    with pytest.raises(ValueError, match=r"textured.OBJ measures .* as mm it would fit"):
+        source.example("train", 0)
