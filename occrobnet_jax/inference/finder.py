@@ -13,7 +13,6 @@ from occrobnet_jax.inference.inputs import Box
 from occrobnet_jax.types import HandCells
 
 SIZE_PX = 256  # of the square that a whole photo becomes for the finder
-THRESHOLD = 0.45  # probability of a cell from which it is a hand
 SAME_HAND = 0.35  # overlap of two boxes of one side, as a share of their union, from which they are one hand's
 ONE_HAND = 0.65  # and of a right and a left box: a hand can't be both
 TOGETHER = 0.1  # overlap of a right and a left hand, as a share of the smaller one, from which they share a crop
@@ -36,12 +35,13 @@ def finder_view(photo: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "s
     return crop_image(photo, geometry), geometry
 
 
-def found_hands(cells: HandCells, geometry: CropGeometry) -> list[FoundHand]:
+def found_hands(cells: HandCells, geometry: CropGeometry, least_probability: float) -> list[FoundHand]:
     """Return the hands of a photo, the surest first; of cells that mean the same hand the surest speaks.
 
     Args:
         cells: of one photo, in a batch of one.
         geometry: from the photo to what the finder saw.
+        least_probability: of a cell that speaks of a hand.
     """
     probability = 1 / (1 + np.exp(-np.asarray(cells.logits[0], np.float64)))
     center_px = transform_points(invert_affine(geometry.crop_from_image), np.asarray(cells.center_px[0], np.float64))
@@ -49,7 +49,7 @@ def found_hands(cells: HandCells, geometry: CropGeometry) -> list[FoundHand]:
     order = np.argsort(-probability, axis=None)
     kept: list[FoundHand] = []
     for row, column, hand in zip(*np.unravel_index(order, probability.shape), strict=True):
-        if probability[row, column, hand] < THRESHOLD or len(kept) == MOST_HANDS:
+        if probability[row, column, hand] < least_probability or len(kept) == MOST_HANDS:
             break
         (x, y), half = center_px[row, column, hand], side_px[row, column, hand] / 2
         box = (float(x - half), float(y - half), float(x + half), float(y + half))

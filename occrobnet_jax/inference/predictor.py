@@ -19,6 +19,7 @@ from occrobnet_jax.files.image_header import refuse_truncated
 from occrobnet_jax.files.paths import AnyPath, path_of
 from occrobnet_jax.files.readers import decode_image, read_bytes
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
+from occrobnet_jax.inference.confirm import FindingRule, Look, confirmed
 from occrobnet_jax.inference.finder import FoundHand, common_box, finder_view, found_hands, groups
 from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box, check_focal_px
 from occrobnet_jax.inference.network import load_network
@@ -84,6 +85,7 @@ class Predictor:
     step: int
     run: Callable[[UInt8[Array, "b h w 3"], Float[Array, "b 3 3"]], Pose]
     find: Callable[[UInt8[Array, "b h w 3"]], HandCells] | None = None  # of a network with a finder
+    rule: FindingRule = dataclasses.field(default_factory=FindingRule)
 
     def __call__(self, image: Image, *, focal_px: float | None = None) -> list[Prediction]:
         """Predict all hands of a photo; see `predict_photo`."""
@@ -92,8 +94,8 @@ class Predictor:
     def predict_photo(self, photo: "Photo", box: Box | None, focal_px: float | None = None) -> list[Prediction]:
         """Predict the hands in a box, or all that are found, or without a finder what fills the photo.
 
-        A crop around one found hand speaks of that hand alone: of right and left the likelier one. Hands that touch
-        share a crop.
+        What is found is looked at closely, and is a hand where that confirms it. A crop around one found hand speaks of
+        that hand alone: of right and left the likelier one. Hands that touch get a crop that they share.
 
         Raises:
             ValueError: as `predict`.
@@ -102,7 +104,21 @@ class Predictor:
             return [self.predict(photo, box, focal_px)]
         view, geometry = finder_view(photo.pixels)
         cells = jax.device_get(self.find(jnp.asarray(view[None])))
-        return [self._predict_found(photo, hands, focal_px) for hands in groups(found_hands(cells, geometry))]
+        found = found_hands(cells, geometry, self.rule.least_probability)
+        alone = self._confirmed({hand: self._predict_found(photo, (hand,), focal_px) for hand in found})
+        return [
+            alone[hands[0]] if len(hands) == 1 else self._predict_found(photo, hands, focal_px)
+            for hands in groups(list(alone))
+        ]
+
+    def _confirmed(self, predictions: dict[FoundHand, Prediction]) -> dict[FoundHand, Prediction]:
+        looks = []
+        for hand, said in predictions.items():
+            side = said.hand_probability.argmax()
+            confidence = None if said.joint_confidence is None else said.joint_confidence[side]
+            looks.append(Look(hand.box_px, said.joints_px[side], confidence))
+        kept = set(confirmed(looks, self.rule))
+        return {hand: said for i, (hand, said) in enumerate(predictions.items()) if i in kept}
 
     def predict(self, photo: "Photo", box: Box | None = None, focal_px: float | None = None) -> Prediction:
         """Predict one crop of a photo.

@@ -29,7 +29,7 @@ def cells(*hands: tuple[int, tuple[float, float], float, float]) -> HandCells:
 
 def test_hands_are_found_once_in_pixels_of_the_photo_the_surest_first():
     _, geometry = finder_view(PHOTO)
-    found = found_hands(cells((LEFT, (100, 60), 50, 0.7), (RIGHT, (400, 30), 80, 0.9)), geometry)
+    found = found_hands(cells((LEFT, (100, 60), 50, 0.7), (RIGHT, (400, 30), 80, 0.9)), geometry, 0.4)
     assert [hand.hand for hand in found] == [RIGHT, LEFT]
     assert [hand.probability for hand in found] == pytest.approx([0.9, 0.7])
     np.testing.assert_allclose(found[0].box_px, (360, -10, 440, 70), atol=1e-6)
@@ -38,8 +38,8 @@ def test_hands_are_found_once_in_pixels_of_the_photo_the_surest_first():
 
 def test_what_is_unlikely_is_no_hand_and_one_hand_is_not_both():
     _, geometry = finder_view(PHOTO)
-    assert found_hands(cells((RIGHT, (100, 60), 50, 0.3)), geometry) == []
-    (hand,) = found_hands(cells((RIGHT, (100, 60), 50, 0.6), (LEFT, (100, 62), 52, 0.8)), geometry)
+    assert found_hands(cells((RIGHT, (100, 60), 50, 0.3)), geometry, 0.4) == []
+    (hand,) = found_hands(cells((RIGHT, (100, 60), 50, 0.6), (LEFT, (100, 62), 52, 0.8)), geometry, 0.4)
     assert hand.hand == LEFT
 
 

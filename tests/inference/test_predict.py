@@ -391,6 +391,7 @@ def test_a_file_that_is_no_network_of_ours_is_named(tmp_path: Path) -> None:
 def test_hands_that_are_found_get_a_crop_each(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [FoundHand(LEFT, 0.9, (10.0, 10.0, 60.0, 60.0)), FoundHand(RIGHT, 0.8, (90.0, 20.0, 150.0, 80.0))]
     monkeypatch.setattr("occrobnet_jax.inference.predictor.found_hands", lambda *_: found)
+    monkeypatch.setattr("occrobnet_jax.inference.predictor.confirmed", lambda looks, rule: list(range(len(looks))))
     finding = dataclasses.replace(predictor, find=lambda image: image)
     first, second = finding(PHOTO)
     np.testing.assert_allclose(first.box_px, found[0].box_px)
