@@ -1,7 +1,8 @@
 """Evaluates a checkpoint: python eval.py --config=configs/X.py --workdir=DIR [--split=test] [--step=N | --watch].
 
 Writes metrics.json, predictions.npz, card.json and report.html into DIR/eval/SPLIT. With --watch it evaluates each
-checkpoint of a run that trains meanwhile, into DIR/eval/SPLIT/STEP, and ends when the run has finished.
+checkpoint of a run that trains meanwhile, into DIR/eval/SPLIT/STEP, and ends when the run has finished. With
+--corruptions it evaluates the split under each corruption instead, into DIR/eval/SPLIT/corruptions.
 """
 
 from occrobnet_jax import usage  # isort: split
@@ -9,13 +10,18 @@ from occrobnet_jax import usage  # isort: split
 usage.answer_help(__name__)  # before all that takes seconds to load
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import flags
+from flax import linen as nn
+from jax.sharding import Mesh
 
+from input_pipeline.corruptions import Corruption
 from occrobnet_jax import command_line
 from occrobnet_jax.evaluation.card import METRICS, PREDICTIONS, write_card
+from occrobnet_jax.evaluation.corruptions import CORRUPTIONS, PAGE, sweep
 from occrobnet_jax.evaluation.evaluate import make_predict, make_setting, write_metrics, write_predictions
 from occrobnet_jax.evaluation.formats.records_file import open_records
 from occrobnet_jax.evaluation.metrics.metrics import Metrics, compute_metrics
@@ -68,6 +74,27 @@ def evaluate_all(experiment: Experiment, workdir: AnyPath, split: str) -> None:
         watch(workdir, workdir / EVALUATIONS / split, open_evaluation(experiment, workdir, split, report))
 
 
+def evaluate_corrupted(experiment: Experiment, workdir: AnyPath, split: str, step: int | None) -> None:
+    """Evaluate a checkpoint on a split under each corruption, and write the table; what is there already is kept.
+
+    Raises:
+        ValueError: dataset or checkpoint are missing, damaged, or don't fit the experiment.
+    """
+    refuse_links(workdir)
+    model, mesh = open_network(experiment, workdir)
+    predict, setting = make_predict(experiment, model, mesh, split), make_setting(experiment, split)
+    variables, step = restore_variables(model, experiment.data.input_size_px, workdir, step, mesh)
+
+    def score(corruption: Corruption | None) -> Metrics:
+        return compute_metrics(predict(variables, corruption), setting(), seed=None)
+
+    of = {"step": step, "checkpoint": checkpoint_sha256(workdir, step), **setting().switches}
+    folder = workdir / EVALUATIONS / split / CORRUPTIONS
+    sweep(score, folder, json.loads(json.dumps(of)))
+    if hosts.is_lead():
+        print(folder / PAGE)
+
+
 @contextlib.contextmanager
 def reported(workdir: AnyPath) -> Iterator[Report]:
     """Yield a function that tells Weights & Biases, if the run does, of the evaluation in a folder."""
@@ -82,13 +109,7 @@ def open_evaluation(
     experiment: Experiment, workdir: AnyPath, split: str, report: Report
 ) -> Callable[[int | None, Path], None]:
     """Return a function that evaluates a step's checkpoint, or the newest, into a folder; it compiles once."""
-    use_compilation_cache(experiment.compilation_cache_dir)
-    check_hosts_agree(experiment)
-    check_workdir_is_shared(workdir)
-    mesh = make_mesh(experiment.mesh)
-    if hosts.is_lead():
-        print(describe(mesh, hosts.num_machines()), flush=True)
-    model = make_model(experiment)
+    model, mesh = open_network(experiment, workdir)
     predict, setting = make_predict(experiment, model, mesh, split), make_setting(experiment, split)
 
     def evaluate_step(step: int | None, folder: AnyPath) -> None:
@@ -100,6 +121,17 @@ def open_evaluation(
             report(folder)
 
     return evaluate_step
+
+
+def open_network(experiment: Experiment, workdir: AnyPath) -> tuple[nn.Module, Mesh]:
+    """Return the network and the devices that it runs on, once the hosts agree on both."""
+    use_compilation_cache(experiment.compilation_cache_dir)
+    check_hosts_agree(experiment)
+    check_workdir_is_shared(workdir)
+    mesh = make_mesh(experiment.mesh)
+    if hosts.is_lead():
+        print(describe(mesh, hosts.num_machines()), flush=True)
+    return make_model(experiment), mesh
 
 
 def write_results(experiment: Experiment, workdir: AnyPath, folder: AnyPath, step: int, checkpoint: str) -> None:
@@ -140,8 +172,12 @@ def main(arguments: list[str]) -> None:
     platforms.start_on(PLATFORM.value)
     with watchdog.watching(experiment.hosts.watchdog_minutes):
         split = SPLIT.value or experiment.data.eval_split
+        if WATCH.value and SWEEP.value:
+            raise ValueError("--watch and --corruptions are two evaluations; give one of them")
         if WATCH.value:
             evaluate_all(experiment, path_of(WORKDIR.value), split)
+        elif SWEEP.value:
+            evaluate_corrupted(experiment, path_of(WORKDIR.value), split, STEP.value)
         else:
             evaluate(experiment, path_of(WORKDIR.value), split, STEP.value)
 
@@ -154,4 +190,7 @@ if __name__ == "__main__":
     SPLIT = flags.DEFINE_string("split", None, "split to evaluate on; config.data.eval_split by default")
     STEP = flags.DEFINE_integer("step", None, "evaluate this step's checkpoint instead of the newest", lower_bound=0)
     WATCH = flags.DEFINE_bool("watch", False, "evaluate each new checkpoint, until the run has finished")
+    SWEEP = flags.DEFINE_bool(
+        "corruptions", False, "evaluate under occlusion, blur, wrong boxes, ...: docs/evaluation.md"
+    )
     command_line.run(main)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from input_pipeline.config import DataConfig
+from input_pipeline.covers import Cover
 
 BLUR_SIGMA_PX = (0.4, 1.6)
 NOISE = (2.0, 14.0)  # standard deviation, of 255
@@ -38,6 +39,13 @@ class Occluder:
     texture: float
     texture_at: Place
 
+    def paint(self, image: Image) -> Bool[np.ndarray, "h w"]:
+        """Draw it into a square image; return which pixels it covers."""
+        mask = _mask(self, len(image))
+        noise = _noise(self.texture_at, len(image))[mask]
+        image[mask] = np.clip(np.array(self.color) + self.texture * noise, 0, 255).astype(np.uint8)
+        return mask
+
 
 @dataclasses.dataclass(frozen=True)
 class Look:
@@ -51,7 +59,7 @@ class Look:
     noise: float = 0.0
     noise_at: Place = (0, 0)
     jpeg_quality: int = 0  # 0: it isn't encoded
-    occluders: tuple[Occluder, ...] = ()
+    occluders: tuple[Occluder | Cover, ...] = ()  # covers in corruption sweeps alone
 
 
 PLAIN = Look()
@@ -102,10 +110,7 @@ def occlude(image: Image, look: Look) -> Bool[np.ndarray, "h w"]:
     """Draw the occluders into a square image; return which pixels they cover."""
     covered = np.zeros(image.shape[:2], bool)
     for occluder in look.occluders:
-        mask = _mask(occluder, len(image))
-        noise = _noise(occluder.texture_at, len(image))[mask]
-        image[mask] = np.clip(np.array(occluder.color) + occluder.texture * noise, 0, 255).astype(np.uint8)
-        covered |= mask
+        covered |= occluder.paint(image)
     return covered
 
 

@@ -24,6 +24,7 @@ from absl import flags
 
 from input_pipeline import augment
 from input_pipeline.config import DataConfig
+from input_pipeline.corruptions import Corruption, corrupted_cut
 from input_pipeline.labels import Fields
 from input_pipeline.splits import Split, open_split, split_size
 from input_pipeline.transforms import Cut, assemble, crop_example, evaluation_cut, training_cut
@@ -86,9 +87,16 @@ def _order(split: Split, shares: tuple[float, ...], seed: int) -> grain.MapDatas
 
 
 def eval_batches(
-    data: DataConfig, split: str, *, heatmap_stride: int, global_batch_size: int, host: int = 0, num_hosts: int = 1
+    data: DataConfig,
+    split: str,
+    *,
+    heatmap_stride: int,
+    global_batch_size: int,
+    host: int = 0,
+    num_hosts: int = 1,
+    corruption: Corruption | None = None,
 ) -> Iterator[Fields]:
-    """Return every example of a split once, in order, without augmentation; equally many batches on every host.
+    """Return every example of a split once, in order, as it is or corrupted; equally many batches on every host.
 
     What fills up the last batch repeats the first example with `is_real` False and no label that counts. Arguments,
     result and errors are those of `train_batches`; the fields of `transforms.benchmark_facts` are there as well.
@@ -96,7 +104,7 @@ def eval_batches(
     share = _host_share(data, heatmap_stride, global_batch_size, num_hosts)
     examples = open_split(data, split)
     padded = math.ceil(len(examples) / global_batch_size) * global_batch_size
-    rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride))
+    rows = grain.MapDataset.range(padded).map(_EvaluationRow(examples, data, heatmap_stride, corruption))
     return _iterate(rows, share, host, num_hosts, data.num_workers)
 
 
@@ -133,11 +141,15 @@ class _EvaluationRow:
     split: Split
     data: DataConfig
     heatmap_stride: int
+    corruption: Corruption | None
 
     def __call__(self, row: int) -> Cut:
         is_real = row < len(self.split)
         example = self.split[row if is_real else 0]
-        cut = evaluation_cut(example, self.data, self.heatmap_stride)
+        if self.corruption is None:
+            cut = evaluation_cut(example, self.data, self.heatmap_stride)
+        else:
+            cut = corrupted_cut(example, self.data, self.heatmap_stride, self.corruption, row)
         return dataclasses.replace(cut, example_index=row if is_real else -1, is_real=is_real, with_facts=True)
 
 

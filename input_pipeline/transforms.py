@@ -46,6 +46,7 @@ class Cut:
     example_index: int = -1  # whoever forms batches knows better
     is_real: bool = True  # otherwise it fills up a batch, and no label counts
     with_facts: bool = False  # of benchmarks
+    told_focal: float = 1.0  # times the true focal lengths: what the network is told of them
 
     @property
     def name(self) -> str:
@@ -64,14 +65,19 @@ def training_cut(example: Example, data: DataConfig, heatmap_stride: int, augmen
 
 
 def evaluation_cut(
-    example: Example, data: DataConfig, heatmap_stride: int, photo: UInt8[np.ndarray, "h w 3"] | None = None
+    example: Example,
+    data: DataConfig,
+    heatmap_stride: int,
+    photo: UInt8[np.ndarray, "h w 3"] | None = None,
+    augmentation: Augmentation = NONE,
 ) -> Cut:
-    """Return a schema example as evaluation and prediction see it: no augmentation. Raises what `training_cut` does.
+    """Return a schema example as evaluation and prediction see it, unaugmented unless a corruption says so.
 
-    Its image is decoded later on, unless `photo` has its pixels and no smaller ones are needed.
+    Its image is decoded later on, unless `photo` has its pixels and no smaller ones are needed. Raises what
+    `training_cut` does.
     """
     masks = data.black_frames == "mask"
-    return Cut(example, _geometry(example, data, NONE), data, heatmap_stride, NONE, masks, photo)
+    return Cut(example, _geometry(example, data, augmentation), data, heatmap_stride, augmentation, masks, photo)
 
 
 def assemble(cuts: Sequence[Cut]) -> Fields:
@@ -88,6 +94,7 @@ def assemble(cuts: Sequence[Cut]) -> Fields:
         ]
         fields |= {name: np.stack([each[name] for each in facts]) for name in facts[0]}
     fields |= label_fields([cut.example for cut in cuts], [cut.geometry for cut in cuts])
+    fields["intrinsics"][:, :2, :2] *= np.array([cut.told_focal for cut in cuts], np.float32)[:, None, None]
     _hide_covered(fields, covers)
     fields |= {
         "example_index": np.array([cut.example_index for cut in cuts], np.int32),

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from input_pipeline.config import DataConfig
+from input_pipeline.corruptions import Corruption
 from input_pipeline.pipeline import eval_batches, open_split, split_size
 from input_pipeline.splits import MissingSplit
 from occrobnet_jax.evaluation.formats import records as records_of
@@ -39,7 +40,14 @@ from occrobnet_jax.types import Batch, Pose, Predictions
 
 MustEnd = Callable[[], bool]
 PredictStep = BatchProgram[Variables, Pose]
-Predict = Callable[[Variables], Iterator[Records]]
+
+
+@typing.runtime_checkable
+class Predict(typing.Protocol):
+    """From variables to the records of a split, in chunks; all hosts go through them, the lead gets them."""
+
+    def __call__(self, variables: Variables, corruption: Corruption | None = None) -> Iterator[Records]:
+        """Return the records of the split as it is, or corrupted."""
 
 
 class Interrupted(Exception):
@@ -107,7 +115,7 @@ def make_predict_step(experiment: Experiment, model: nn.Module, mesh: Mesh) -> P
 def make_predict(
     experiment: Experiment, model: nn.Module, mesh: Mesh, split: str, must_end: MustEnd = never
 ) -> Predict:
-    """Return a function from variables to the records of a split, in chunks; it compiles once.
+    """Return a function from variables to the records of a split, in chunks; it compiles once, corruptions included.
 
     All hosts must call it and go through all chunks, of which only the lead gets any; or Interrupted, where `must_end`
     says so between batches.
@@ -120,7 +128,7 @@ def make_predict(
     num_batches = math.ceil(split_size(data, split) / size)  # a missing split is told at once
     predict = make_predict_step(experiment, model, mesh)
 
-    def predict_split(variables: Variables) -> Iterator[Records]:
+    def predict_split(variables: Variables, corruption: Corruption | None = None) -> Iterator[Records]:
         batches = eval_batches(
             data,
             split,
@@ -128,6 +136,7 @@ def make_predict(
             global_batch_size=size,
             host=hosts.host_index(),
             num_hosts=hosts.num_hosts(),
+            corruption=corruption,
         )
         slots = experiment.model.max_joint_keypoints
         parts = gather(lambda batch: predict(variables, batch), batches, num_batches, mesh, slots, must_end)
