@@ -37,6 +37,17 @@ def test_outside_of_the_photo_is_zero():
     assert not crop_image(image, crop_geometry(WHOLE + 500, 32, 1.0)).any()
 
 
+@pytest.mark.parametrize("shape", [(400, 1), (1, 400), (1, 1)])
+def test_a_strip_of_a_pixel_s_width_can_be_shrunk(shape):
+    middle = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
+    geometry = crop_geometry(np.concatenate([middle - 200, middle + 200]), 64, 1.0, center_px=32.0)
+    crop = crop_image(np.full((*shape, 3), 200, np.uint8), geometry)
+    expected = np.zeros((64, 64), bool)
+    expected[slice(1, 63) if shape[0] > 1 else 32, slice(1, 63) if shape[1] > 1 else 32] = True
+    assert (crop[expected] == 200).all()
+    assert not crop[1:63, 1:63][~expected[1:63, 1:63]].any()
+
+
 @pytest.mark.parametrize("shrink", [3, 4, 8])
 @pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(rotation_rad=0.4, flip=True)])
 def test_shrinking_averages_instead_of_skipping(shrink, augmentation):

@@ -46,6 +46,11 @@ def test_perfect_predictions_have_no_error(records: Records) -> None:
     assert metrics["num_joints"] == (1 + 1 + 2) * 2 * 20
 
 
+def test_a_hand_of_even_chances_is_not_said_to_be_there(records: Records) -> None:
+    records["predicted_hand_probability"] = np.where(records["hand_present"], 0.51, 0.5)
+    assert compute_metrics([records], SETTING, seed=None)["handedness_accuracy"] == 1.0
+
+
 def test_mpjpe_by_hand(records: Records) -> None:
     """One joint of 160 is 8 mm off: 0.05 mm over all, 8 / 40 over the two scenes of one hand, and so on."""
     shift(records, (0.008, 0, 0), (0, RIGHT, INDEX_TIP))

@@ -126,6 +126,26 @@ def test_what_conventions_leave_out() -> None:
     assert set(select(records, ho3d.rows(records, Extras()))["sequence"]) == {b"SM1"}
 
 
+def test_each_object_has_its_own_number() -> None:
+    records = perfect_objects(35)
+    records["object_id"] = np.where(np.arange(len(records["key"])) % 3, 35, 6)
+    other = records["object_id"] == 35
+    records["predicted_object_translation_m"] = records["predicted_object_translation_m"].astype(np.float64)
+    records["predicted_object_translation_m"][other, 2] += 0.01
+    found = numbers(records, "object/own")
+    assert found["mssd_mm/object_006"] == pytest.approx(0, abs=1e-3)
+    assert found["mssd_mm/object_035"] == pytest.approx(10, abs=1e-3)
+    assert found["mssd_mm"] == pytest.approx(10 * other.mean(), abs=1e-3)
+
+
+def test_an_object_of_the_least_share_counts_and_one_of_unknown_share_too() -> None:
+    records = perfect_objects(35)
+    records["object_share"] = np.full(len(records["key"]), 0.0199)
+    records["object_share"][:2] = 0.02, -1.0
+    (h2o3d,) = find("object/kypt_h2o3d")
+    assert np.flatnonzero(h2o3d.rows(records, Extras())).tolist() == [0, 1]
+
+
 def test_models_take_the_place_of_corners(tmp_path: Path) -> None:
     np.save(tmp_path / "035_power_drill.npy", np.array([[0.1, 0, 0], [-0.1, 0, 0], [0, 0.02, 0], [0, 0, 0.02]]))
     (tmp_path / "003_cracker_box").mkdir()

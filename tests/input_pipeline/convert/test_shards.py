@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import re
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from input_pipeline.convert import shards
+from input_pipeline.convert.sources import UnusableExample
+from input_pipeline.manifest_file import MANIFEST_FILE
 from input_pipeline.prepare import main
 from input_pipeline.schema import empty_example
 
@@ -72,6 +75,23 @@ def test_an_interrupted_run_is_no_dataset_and_resumes_to_the_same_bytes(tmp_path
     shards.write_dataset(Numbers(), tmp_path / "parts", show_progress=False)
     assert _contents(parts) == _contents(whole)
     assert all(os.stat(parts / name).st_mtime_ns == time for name, time in finished.items())
+
+
+class WithoutTheFirst(Numbers):
+    """A source that lacks more than its first shard."""
+
+    def example(self, split, index):
+        if split == "train" and index < 120:
+            raise UnusableExample("image missing", f"number {index} is missing")
+        return super().example(split, index)
+
+
+def test_a_shard_without_examples_takes_nothing_from_its_split(tmp_path):
+    folder = shards.write_dataset(WithoutTheFirst(), tmp_path, show_progress=False)
+    train = tfds.data_source("numbers", data_dir=tmp_path, split="train")
+    assert [train[index]["annotation_id"] for index in (0, 329)] == [120, 449]
+    counted = json.loads((folder / MANIFEST_FILE).read_text())["splits"]["train"]
+    assert (len(train), counted["examples"], counted["left_out"]) == (330, 330, {"image missing": 120})
 
 
 def test_a_finished_dataset_is_left_alone(tmp_path):
