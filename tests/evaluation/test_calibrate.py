@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from occrobnet_jax.drawing.reliability import reliability_svg
+from occrobnet_jax.drawing.reliability import _draw_reliability, _draw_risk_coverage, reliability_svg
 from occrobnet_jax.evaluation.calibrate import ece, fit
 from occrobnet_jax.evaluation.metrics.calibration import Answers, Reliability, answers
 from occrobnet_jax.runs.calibration import Platt, apply, calibration_from, calibration_json
@@ -119,3 +120,14 @@ def test_the_diagrams_are_drawn_and_nothing_where_nothing_is_said():
     assert svg.startswith("<svg")
     assert "hand" in svg
     assert "errors among the most confident joints" in svg
+
+
+def test_a_diagram_has_what_is_said_across_and_what_is_so_upwards():
+    said, so, share = np.array([0.2, 0.8]), np.array([0.1, 0.9]), np.array([0.3, 0.7])
+    diagram, errors = Figure().subplots(1, 2)
+    _draw_reliability(diagram, "hand", said, so, share)
+    _draw_risk_coverage(errors, said, so)
+    diagonal, curve = (line.get_xydata().tolist() for line in diagram.lines)
+    assert diagonal == [[0, 0], [1, 1]]
+    assert curve == errors.lines[0].get_xydata().tolist() == [[0.2, 0.1], [0.8, 0.9]]
+    assert np.diff(diagram.collections[0].get_sizes()) > 0

@@ -30,6 +30,11 @@ def test_draws_fill_their_ranges(draws):
     assert np.abs(angles.mean()) < 0.05
 
 
+def test_each_number_is_drawn_by_itself(draws):
+    numbers = [(*each.shift, each.scale, each.rotation_rad, each.flip, *each.color) for each in draws]
+    np.testing.assert_allclose(np.corrcoef(np.transpose(numbers)), np.eye(8), atol=0.08)
+
+
 def test_draws_have_their_probabilities(draws):
     assert np.mean([each.flip for each in draws]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([each.rotation_rad != 0 for each in draws]) == pytest.approx(0.6, abs=0.03)
