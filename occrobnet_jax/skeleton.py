@@ -37,8 +37,8 @@ POSED_JOINTS = HO3D[:16]
 OPENPOSE = ("wrist",) + tuple(f"{finger}{i}" for finger in FINGERS for i in (1, 2, 3, 4))
 """OpenPose's order, also that of FreiHAND and MediaPipe."""
 
-VISIBILITY = ("unknown", "visible", "own_hand", "other_hand", "object", "outside")
-"""Names of the values of `visibility`: what hides a joint, if anything does."""
+VISIBILITY = ("unknown", "visible", "own_hand", "other_hand", "object", "outside", "something")
+"""Names of the values of `visibility`: what hides a joint, if anything does; "something" where only that is known."""
 
 SCENE_KINDS = ("one_hand", "hand_object", "two_hands", "two_hands_object")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from input_pipeline.convert.custom import CustomDataset
+from input_pipeline.convert.hint import HInt
 from input_pipeline.convert.ho3d.h2o3d import H2O3D
 from input_pipeline.convert.ho3d.ho3d import HO3D, VERSIONS
 from input_pipeline.convert.interhand26m.layout import FRAME_RATES, SUBSETS, dataset_name
@@ -140,6 +141,9 @@ DATASETS = {
     ),
     "h2o3d": Dataset(
         "H2O-3D v1 from its official tree", _object_options, lambda options: H2O3D(options.raw, _occlusion(options))
+    ),
+    "hint": Dataset(
+        "HInt: 2D keypoints in the wild, visible and occluded", _raw_option, lambda options: HInt(options.raw)
     ),
     "custom": Dataset(
         "a dataset of your own, see docs/custom_dataset.md",

@@ -17,7 +17,7 @@ EVERYTHING: Groups = {"": np.array(True)}
 JOINT_GROUPS = ("", *(f"/{name}" for name in (*SCENE_KINDS, *VISIBILITY[1:], "occluded", *HAND_NAMES, *FINGERS)))
 """The suffixes of `joint_groups`."""
 
-HIDDEN = tuple(VISIBILITY.index(name) for name in ("own_hand", "other_hand", "object"))
+HIDDEN = tuple(VISIBILITY.index(name) for name in ("own_hand", "other_hand", "object", "something"))
 
 
 def scene_kinds(records: Records) -> Int[np.ndarray, " n"]:

@@ -37,7 +37,8 @@ from occrobnet_jax.skeleton import LEFT, RIGHT
 Metrics = dict[str, float | int]
 SEED = 0  # of the bootstrap
 LOW, HIGH = "/ci95_low", "/ci95_high"
-PCK_SHARES = (0.05, 0.1, 0.2)
+PCK_SHARES = (0.05, 0.1, 0.15, 0.2)
+PCK_GROUPS = ("", "/visible", "/occluded")
 
 
 PROTOCOL = {
@@ -61,7 +62,7 @@ PROTOCOL = {
     "no true depth is used; ground_truth: the true wrist's depth. Other representations use no true depth",
     "error_2d_px": "px of the crop, annotated joints inside it",
     "pck": "PCK_S: share of the annotated joints in the crop whose 2D error is at most S of the longer side of the box "
-    "around their hand's joints",
+    "around their hand's joints; also of visible and of occluded ones",
     "ece": "expected calibration error over 15 bins, of what the network itself says (a network's file may hold a "
     f"calibration): joint_confidence, of a 2D error of at most {RIGHT_WITHIN} of the hand's box; hand_probability; "
     "visibility_probability",
@@ -122,7 +123,8 @@ def own_measures(records: Records, setting: Setting) -> Measures:
     yield from grouped("absolute_error_mm", *absolute_errors_mm(records), EVERYTHING)
     yield from grouped("error_2d_px", *image_errors_px(records), groups)
     for share in PCK_SHARES:
-        yield from grouped(f"pck_{share}", *within_box_share(records, share), EVERYTHING)
+        seen_or_not = {suffix: groups[suffix] for suffix in PCK_GROUPS}
+        yield from grouped(f"pck_{share}", *within_box_share(records, share), seen_or_not)
     yield from _root_measures(records)
     yield from token_measures(records, setting.input_size_px)
     yield from _handedness_measures(records)

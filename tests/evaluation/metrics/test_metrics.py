@@ -105,6 +105,19 @@ def test_pck_by_hand(records: Records) -> None:
     assert metrics["pck_0.2"] == pytest.approx(1 - 1 / count)
 
 
+def test_pck_of_visible_and_of_occluded_joints(records: Records) -> None:
+    """What is known to be hidden counts as occluded, whatever hides it; joints of which nothing is known as neither."""
+    records["visibility"] = records["visibility"].copy()
+    records["visibility"][:, :, :4] = VISIBILITY.index("something")
+    records["visibility"][:, :, 4:8] = VISIBILITY.index("unknown")
+    records["predicted_joints_px"] = records["joints_px"] + np.where(np.arange(21)[:, None] < 8, 1e3, 0.0)
+    metrics = compute_metrics([records], SETTING)
+    assert metrics["pck_0.15/visible"] == 1
+    assert metrics["pck_0.15/occluded"] == 0
+    share = records["joint_in_crop"][:, :, :8].sum() / records["joint_in_crop"].sum()
+    assert metrics["pck_0.15"] == pytest.approx(1 - share)
+
+
 def test_scenes_are_told_apart(records: Records) -> None:
     counts = {
         name: value for name, value in compute_metrics([records], SETTING).items() if name.startswith("num_joints/")

@@ -9,7 +9,7 @@ from occrobnet_jax.skeleton import INTERHAND, LEFT, RIGHT, VISIBILITY
 
 FACING_CAMERA = np.diag([1.0, -1.0, -1.0])
 INTRINSICS = np.array([[400.0, 0, 127.5], [0, 400.0, 127.5], [0, 0, 1]], np.float32)
-VISIBLE, OWN, OTHER, OBJECT, OUTSIDE = (VISIBILITY.index(name) for name in VISIBILITY[1:])
+VISIBLE, OWN, OTHER, OBJECT, OUTSIDE = (VISIBILITY.index(name) for name in VISIBILITY[1:6])
 TIPS = [INTERHAND.index(f"{finger}4") for finger in ("index", "middle", "ring")]
 
 
