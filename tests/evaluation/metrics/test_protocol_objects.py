@@ -138,6 +138,14 @@ def test_each_object_has_its_own_number() -> None:
     assert found["mssd_mm"] == pytest.approx(10 * other.mean(), abs=1e-3)
 
 
+def test_one_frame_without_a_predicted_object_is_enough_to_have_no_numbers() -> None:
+    records = perfect_objects(35)
+    records["predicted_object_translation_m"] = records["predicted_object_translation_m"].copy()
+    records["predicted_object_translation_m"][3] = np.nan
+    with pytest.raises(ValueError, match="hold no poses of objects"):
+        numbers(records, "object/own")
+
+
 def test_an_object_of_the_least_share_counts_and_one_of_unknown_share_too() -> None:
     records = perfect_objects(35)
     records["object_share"] = np.full(len(records["key"]), 0.0199)
