@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.schema import ARRAY_FIELDS, empty_example, validate_example
+from occrobnet_jax.skeleton import VISIBILITY
 from tests.support.fake_datasets import fake_example
 
 
@@ -40,7 +41,7 @@ def put(where, number):
         ("joints_cam_m", put((1, 3, 2), -0.5), "front of the camera"),
         ("joints_annotated", put((0, 4), 0), "isn't zero where"),
         ("joints_annotated", put((0, 4), 2), "joints_annotated holds the value 2"),
-        ("visibility", put((0, 4), 6), "visibility holds the value 6"),
+        ("visibility", put((0, 4), len(VISIBILITY)), "visibility holds the value 7"),
         ("visible_share", put((0, 4), 1.5), "visible_share"),
         ("root_cam_m", put((0, 2), -1.0), "root_cam_m"),
         ("intrinsics", put((0, 0), 0.0), "intrinsics"),
