@@ -278,7 +278,7 @@ if __name__ == "__main__":
     BOXES = flags.DEFINE_string("boxes", None, 'JSON of boxes: {"photo.jpg": [[x0, y0, x1, y1], ...], ...}')
     GLTF = flags.DEFINE_bool("gltf", False, "write the hands of each photo in 3D too, as NAME.glb")
     FOCAL_PX = flags.DEFINE_float(
-        "focal_px", None, "focal length in px of the photo; a guess by default", lower_bound=1.0
+        "focal_px", None, "focal length in px of the photo; by default its EXIF data's, or a guess", lower_bound=1.0
     )
     SMOOTH = flags.DEFINE_bool("smooth", False, "smooth the hands of videos by a one-euro filter")
     MIN_CUTOFF_HZ = flags.DEFINE_float("min_cutoff_hz", OneEuro.min_cutoff_hz, "of --smooth: lower trembles less")

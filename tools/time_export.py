@@ -38,6 +38,7 @@ class Timed(NamedTuple):
 def crops_of(labels: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return pictures and cameras of crops around the first labelled hands."""
     from input_pipeline.transforms import crop_example
+    from occrobnet_jax.inference.focal_length import GUESSED_FOCAL_LENGTH
     from occrobnet_jax.inference.network import load_network
     from occrobnet_jax.inference.predictor import Photo, photo_example
 
@@ -47,7 +48,8 @@ def crops_of(labels: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
         photo, joints_px = Photo.of(labels.parent / "images" / label["image"]), np.array(label["joints_px"])
         (x0, y0), (x1, y1) = joints_px.min(0), joints_px.max(0)
         box = (float(x0), float(y0), float(x1), float(y1))
-        example = photo_example(photo.encoded, photo.pixels, photo.name, box, None, experiment.data.box_scale)
+        focal_px = GUESSED_FOCAL_LENGTH * max(photo.pixels.shape)
+        example = photo_example(photo.encoded, photo.pixels, photo.name, box, focal_px, experiment.data.box_scale)
         fields = crop_example(example, experiment.data, experiment.model.heatmap_stride, photo.pixels)
         crops.append((fields["image"][None], fields["intrinsics"][None]))
     return crops

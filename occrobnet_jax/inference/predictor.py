@@ -21,17 +21,14 @@ from occrobnet_jax.files.readers import decode_image, read_bytes
 from occrobnet_jax.geometry.cameras import invert_affine, transform_points
 from occrobnet_jax.inference.confirm import FindingRule, Look, confirmed
 from occrobnet_jax.inference.finder import FoundHand, common_box, finder_view, found_hands, groups
-from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box, check_focal_px
+from occrobnet_jax.inference.focal_length import FocalSource, focal_length
+from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box
 from occrobnet_jax.inference.network import load_network
 from occrobnet_jax.parallel.compiler import fast_jit
 from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.skeleton import HAND_NAMES, NUM_HANDS, NUM_JOINTS
 from occrobnet_jax.types import HandCells, Pose
-
-GUESSED_FOCAL_LENGTH = 1.0
-"""Of the photo's long side, where the user gives none: a field of view of 53 degrees, between a phone's main camera
-(about 0.75) and a webcam or a cropped photo. Depth is proportional to it, root-relative joints hardly depend on it."""
 
 ALWAYS_FINITE = ("joints_cam_m", "joints_px", "hand_probability", "relative_translation_m")
 OBJECT_CLASS = 2 * NUM_JOINTS + 1
@@ -49,7 +46,7 @@ class Prediction:
     box_px: Float[np.ndarray, "4"]  # x0, y0, x1, y1
     box_source: BoxSource
     intrinsics: Float[np.ndarray, "3 3"]
-    is_focal_guessed: bool
+    focal_source: FocalSource
     joints_rel_m: Float[np.ndarray, "2 21 3"]  # from the own wrist
     joints_cam_m: Float[np.ndarray, "2 21 3"]
     joints_px: Float[np.ndarray, "2 21 2"]
@@ -126,13 +123,15 @@ class Predictor:
         Args:
             photo: what is looked at.
             box: around the hand or hands (and the object), px of the photo; the whole photo by default.
-            focal_px: of the camera, px of the photo.
+            focal_px: of the camera, px of the photo; what its EXIF data say, or a guess, by default.
 
         Raises:
             ValueError: the photo or the part in the box is too small to show a hand, or the network's answer isn't
                 finite.
         """
-        example = photo_example(photo.encoded, photo.pixels, photo.name, box, focal_px, self.experiment.data.box_scale)
+        height, width = photo.pixels.shape[:2]
+        focal = focal_length(photo.encoded, width, height, focal_px)
+        example = photo_example(photo.encoded, photo.pixels, photo.name, box, focal.px, self.experiment.data.box_scale)
         data = dataclasses.replace(self.experiment.data, box_source="stored")
         if box is None:  # the whole photo needs no padding
             data = dataclasses.replace(data, box_pad_px=0.0)
@@ -141,13 +140,12 @@ class Predictor:
         values = _of_the_only_one(pose)
         if not all(np.isfinite(values[field]).all() for field in ALWAYS_FINITE):
             raise ValueError(f"the network's answer for {photo.name} is not finite; its weights are damaged")
-        height, width = photo.pixels.shape[:2]
         return Prediction(
             photo=photo.pixels,
             box_px=np.array(box or (0, 0, width, height), np.float64),
             box_source="whole photo" if box is None else "given",
             intrinsics=example["intrinsics"],
-            is_focal_guessed=focal_px is None,
+            focal_source=focal.source,
             **_in_photo(values, fields),
         )
 
@@ -216,7 +214,7 @@ def load_predictor(
 
 
 def photo_example(
-    encoded: bytes, photo: UInt8[np.ndarray, "h w 3"], name: str, box: Box | None, focal_px: float | None, scale: float
+    encoded: bytes, photo: UInt8[np.ndarray, "h w 3"], name: str, box: Box | None, focal_px: float, scale: float
 ) -> Example:
     """Return a photo in the form in which datasets are stored, without labels.
 
@@ -225,11 +223,11 @@ def photo_example(
         photo: its pixels.
         name: its key.
         box: around the hands; by default one that makes the crop, which is `scale` times larger, the whole photo.
-        focal_px: guessed by default.
+        focal_px: of its camera.
         scale: side of the crop over the box's long side.
 
     Raises:
-        ValueError: the box shows nothing of the photo, or the focal length is none.
+        ValueError: the box shows nothing of the photo.
     """
     height, width = photo.shape[:2]
     if min(height, width) < LEAST_PX:
@@ -240,9 +238,7 @@ def photo_example(
         box = (center_x - half, center_y - half, center_x + half, center_y + half)
     else:
         check_box(box, width, height, name)
-    check_focal_px(focal_px)
-    focal = GUESSED_FOCAL_LENGTH * max(width, height) if focal_px is None else focal_px
-    intrinsics = [[focal, 0, center_x], [0, focal, center_y], [0, 0, 1]]
+    intrinsics = [[focal_px, 0, center_x], [0, focal_px, center_y], [0, 0, 1]]
     return empty_example() | {
         "image": encoded,
         "key": name,

@@ -9,8 +9,9 @@ z away from the camera; what a network has no head for is null):
     joint_names         order of the 21 joints
     crops               what was looked at, none where no hand was found, each with
         box_px              x0, y0, x1, y1; box_source "given", "found" or "whole photo"
-        intrinsics          3 x 3 camera matrix; focal_source "given" or how it was guessed. Camera coordinates hold
-                            for these intrinsics: their depth is proportional to the focal length
+        intrinsics          3 x 3 camera matrix; focal_source "given", "exif" (as the photo says of its lens)
+                            or how it was guessed. Camera coordinates hold for these intrinsics: their depth is
+                            proportional to the focal length
         hands               right and left, each with
             hand, probability, is_present (probability above 0.5). A crop around one found hand speaks of that one
             finder_probability  with which the finder saw a hand there, before this look at it, and not calibrated; null
@@ -49,7 +50,8 @@ from occrobnet_jax.drawing.overlay import draw_axes, draw_figure, draw_rectangle
 from occrobnet_jax.drawing.page import data_uri, render_page
 from occrobnet_jax.drawing.scene import scene_group, scene_json
 from occrobnet_jax.geometry.cameras import project
-from occrobnet_jax.inference.predictor import GUESSED_FOCAL_LENGTH, Photo, Prediction
+from occrobnet_jax.inference.focal_length import GUESSED_FOCAL_LENGTH
+from occrobnet_jax.inference.predictor import Photo, Prediction
 from occrobnet_jax.skeleton import HAND_NAMES, INTERHAND, NUM_JOINTS
 
 FORMAT, VERSION = "occrobnet-jax/prediction", 3
@@ -140,7 +142,7 @@ def _crop(prediction: Prediction) -> dict[str, Any]:
         "box_px": _plain(prediction.box_px),
         "box_source": prediction.box_source,
         "intrinsics": _plain(prediction.intrinsics),
-        "focal_source": guess if prediction.is_focal_guessed else "given",
+        "focal_source": guess if prediction.focal_source == "guess" else prediction.focal_source,
         "hands": [hand_json(prediction, hand) for hand in range(len(HAND_NAMES))],
         "left_minus_right_wrist_m": _plain(prediction.relative_translation_m),
         "object": _object(prediction),
@@ -190,7 +192,7 @@ def _facts(prediction: Prediction, hand: int) -> list[tuple[str, str]]:
     told = "" if found is None else f" (found at {found:.2f})"
     facts = [(f"{name} hand", f"{prediction.hand_probability[hand]:.2f}{told}")]
     if predicted_hands(prediction.hand_probability)[hand]:
-        guess = " (focal length guessed)" if prediction.is_focal_guessed else ""
+        guess = " (focal length guessed)" if prediction.focal_source == "guess" else ""
         facts.append((f"{name} wrist's distance", f"{depth_m:.2f} m{guess}"))
         doubt = "" if is_3d_consistent(prediction, hand) else ": its 3D contradicts its own 2D joints, don't use it"
         facts.append((f"{name} fit", f"{prediction.root_fit_error_px[hand]:.1f} px{doubt}"))

@@ -19,7 +19,7 @@ def prediction(hand: int, joints_px: np.ndarray) -> Prediction:
         box_px=np.array([0.0, 0, WIDTH, HEIGHT]),
         box_source="found",
         intrinsics=np.diag([100.0, 100.0, 1.0]),
-        is_focal_guessed=True,
+        focal_source="guess",
         joints_rel_m=rel_m,
         joints_cam_m=rel_m + np.array([0, 0, 0.5]),
         joints_px=both,
