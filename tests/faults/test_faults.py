@@ -28,6 +28,7 @@ def test_a_run_killed_during_a_save_ends_as_the_undisturbed_one(lab):
     assert_holds(experiments.kills(lab, range(1, 2), steps=12))
 
 
+@pytest.mark.long
 def test_the_layout_changes_neither_batches_nor_losses(lab):
     assert_holds(experiments.topologies(lab, ((1, 2), (2, 1)), "stand_in", steps=4))
 

@@ -64,7 +64,8 @@ def test_the_form_for_a_cpu_counts_as_the_plain_one():
     assert product_flops(conv_3x3, x, kernel) == 2 * 64**2 * 9 * 256**2
 
 
-@pytest.mark.parametrize("query_block", [0, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("query_block", [0, 4])
 def test_the_network_counts_what_xla_counts_in_its_plain_program(query_block):
     experiment = Experiment(
         model=tiny_model(ciet_query_block=query_block), data=DataConfig(input_size_px=INPUT_SIZE_PX)

@@ -40,6 +40,7 @@ def test_nothing_goes_to_the_host_within_a_step(program):
     assert not TO_THE_HOST.search(operations)
 
 
+@pytest.mark.long
 def test_nothing_goes_to_the_host_within_a_compiled_step(lowered):
     compiled = lowered.compile().as_text()
     assert re.search(r"\sdot\(", compiled)

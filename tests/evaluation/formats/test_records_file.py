@@ -123,6 +123,7 @@ def without_type_checks() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("without_type_checks")
 def test_the_memory_of_an_evaluation_is_bounded_by_chunks_not_by_rows(tmp_path: Path) -> None:
     """20,000 rows written, read and measured; all of them at once took 204 kB a row, for the tokens alone."""

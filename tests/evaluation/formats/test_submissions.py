@@ -142,6 +142,7 @@ def test_the_same_predictions_give_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
     def peak(frames: int) -> int:
         submission = Submission(np.zeros((frames, 1, 21, 3)), np.broadcast_to(np.float64(0.1), (frames, 1, 778, 3)))
