@@ -7,10 +7,9 @@
 The labels are those of `tools.photo_labels`: a list with `image` (a file in images/ beside the list), `hand`,
 `joints_px` in OpenPose's order, and `set`; or a folder of prepared datasets, whose splits are the sets. A labelled hand
 is found where the box of a predicted one, of which none is taken twice, overlaps its own by 0.3 (intersection over
-union). Its error is the mean 2D distance as a
-share of the longer side of the box around its joints, its PCK@0.2 the share of its joints within 0.2 of that side. A
-hand that isn't found has none of its joints right. Speed is that of the processor's time from the encoded photo to the
-prediction, after the first photo; memory is the process's peak.
+union). Its error is the mean 2D distance as a share of the longer side of the box around its joints, its PCK@0.2 the
+share of its joints within 0.2 of that side. A hand that isn't found has none of its joints right. Speed is that of the
+processor's time from the encoded photo to the prediction, after the first photo; memory is the process's peak.
 
 --by_tone divides hands by tone of skin, roughly: by the individual typology angle (Chardon et al. 1991, in the classes
 of Del Bino et al. 2006) of the median color within the hull of the labelled joints. Light, white balance and what is

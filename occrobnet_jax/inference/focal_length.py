@@ -6,6 +6,7 @@ import warnings
 from typing import Literal, NamedTuple
 
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from occrobnet_jax.inference.inputs import check_focal_px
 
@@ -55,6 +56,8 @@ def exif_film_mm(encoded: bytes) -> float | None:
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
             warnings.simplefilter("ignore")  # of what is odd in the data
+            if isinstance(image, PngImageFile) and "exif" not in image.info:
+                return None  # Pillow would decode all pixels to look behind them
             film_mm = float(image.getexif().get_ifd(_EXIF_IFD).get(_FOCAL_LENGTH_IN_35MM_FILM, 0))
     except Exception:  # Pillow's are of many kinds, and a photo without readable EXIF data is a photo
         return None

@@ -82,8 +82,9 @@ def initialize_from(
         )
     taken = {name: stored[name] for name in common if name not in reshaped}
     if not taken:
+        where = f" in init_parts={parts}" if parts else ""
         raise ValueError(
-            f"init_from={path} has no array that this network has{_in(parts)}; it is the checkpoint of another network"
+            f"init_from={path} has no array that this network has{where}; it is the checkpoint of another network"
         )
     left_new = [name for name in new if name not in taken]
     unused = [name for name in stored if name not in taken]
@@ -120,10 +121,6 @@ def _is_in(name: str, parts: tuple[str, ...]) -> bool:
     """Return whether an array, such as "params/decoder/queries", belongs to one of the parts."""
     module = name.split("/", 1)[1]
     return any(module == part or module.startswith(f"{part}/") for part in parts)
-
-
-def _in(parts: tuple[str, ...]) -> str:
-    return f" in init_parts={parts}" if parts else ""
 
 
 def _listed(names: Any) -> str:

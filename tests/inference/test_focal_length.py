@@ -13,12 +13,14 @@ EXIF_IFD, IN_35MM_FILM = 0x8769, 0xA405
 
 
 def photo(film_mm: int | None, form: str = "JPEG", size: tuple[int, int] = (64, 48)) -> bytes:
-    """A photo whose EXIF data have that focal length."""
+    """A photo whose EXIF data have that focal length, or one without such data."""
     picture, stream = Image.new("RGB", size, "gray"), io.BytesIO()
     exif = picture.getexif()
-    if film_mm is not None:
+    if film_mm is None:
+        picture.save(stream, form)
+    else:
         exif.get_ifd(EXIF_IFD)[IN_35MM_FILM] = film_mm
-    picture.save(stream, form, exif=exif.tobytes())
+        picture.save(stream, form, exif=exif.tobytes())
     return stream.getvalue()
 
 
@@ -45,6 +47,14 @@ def test_the_user_is_believed_before_the_photo():
 def test_where_nothing_likely_is_said_it_is_guessed(encoded):
     assert exif_film_mm(encoded) is None
     assert focal_length(encoded, 300, 400, None) == (GUESSED_FOCAL_LENGTH * 400, "guess")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_no_pixel_is_decoded_to_ask_for_the_lens(form, monkeypatch):
+    loaded, plain = [], photo(None, form)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: loaded.append(image))
+    assert exif_film_mm(plain) is None
+    assert not loaded
 
 
 def test_damaged_exif_data_never_end_a_prediction():
