@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from occrobnet_jax.models.ops.depthwise import depthwise_conv, same_padding
 from occrobnet_jax.models.ops.gradient_sums import weight_product
 from occrobnet_jax.models.ops.products import conv_1x1, row_products
+from occrobnet_jax.models.ops.tiny_maps import conv_3x3_tiny, is_tiny
 from occrobnet_jax.models.ops.transposed_conv import transposed_conv_4x4
 from occrobnet_jax.models.ops.winograd import conv_3x3
 
@@ -61,6 +62,8 @@ class Conv(nn.Module):
     def _convolve(self, x: Float[Array, "b h w cin"], weights: Float[Array, "k k cin cout"]) -> Array:
         if self.kernel == 1:
             return conv_1x1(x, weights, self.stride)
+        if self.kernel == 3 and not self.same_padding and is_tiny(x.shape, self.stride):
+            return conv_3x3_tiny(x, weights, self.stride)
         if (self.kernel, self.stride) == (3, 1):
             return conv_3x3(x, weights)
         symmetric = (self.kernel // 2, self.kernel // 2)
