@@ -7,7 +7,6 @@ backward pass computes them again from their normaliser (Rabe and Staats, arXiv 
 
 import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,37 +34,49 @@ def softmax_attention(q: Heads, k: Heads, v: Heads, block: int) -> Heads:
     return jax.lax.platform_dependent(q, k, v, cpu=best_on_cpu, default=all_at_once)
 
 
+@jax.custom_vjp
 def all_at_once(q: Heads, k: Heads, v: Heads) -> Heads:
-    """Return the plain form."""
-    return jnp.einsum("bhij,bjhd->bihd", softmax_rows(scaled_products(q, k), v.dtype), v)
+    """Return the same with the weights of all queries in memory.
+
+    Of 1024 tokens they are the largest arrays of a training step, and accelerators wait for their memory. So they are
+    kept once, rounded and before they are divided by their sum, which is that of the rounded ones. The backward pass
+    writes one more, the scores' gradient: what a row of it sums up follows from the result.
+    """
+    return _all_forward(q, k, v)[0]
+
+
+def _all_forward(q: Heads, k: Heads, v: Heads) -> tuple[Heads, tuple[Array, ...]]:
+    scores = scaled_products(q, k)
+    powers = jnp.exp(scores - scores.max(-1, keepdims=True)).astype(v.dtype)
+    # Behind the barrier, or XLA takes sum and rounding together, apart from the product, and keeps that in float32.
+    powers = jax.lax.optimization_barrier(powers)
+    total = jnp.swapaxes(powers.sum(-1, dtype=jnp.float32), 1, 2)[..., None]
+    mixed = (_product("bhij,bjhd->bihd", powers, v) / total).astype(v.dtype)
+    return mixed, (q, k, v, powers, total, mixed)
+
+
+def _all_backward(kept: tuple[Array, ...], gradient: Heads) -> tuple[Heads, Heads, Heads]:
+    q, k, v, powers, total, mixed = kept
+    wide = gradient.astype(jnp.float32) / total
+    along = jnp.swapaxes((wide * mixed.astype(jnp.float32)).sum(-1), 1, 2)[..., None]
+    dy = wide.astype(v.dtype)
+    dscores = (powers.astype(jnp.float32) * (_product("bihd,bjhd->bhij", dy, v) - along)).astype(q.dtype)
+    dq = _product("bhij,bjhd->bihd", dscores, k) * _scale(q)
+    dk = _product("bhij,bihd->bjhd", dscores, q) * _scale(q)
+    return dq.astype(q.dtype), dk.astype(k.dtype), _product("bhij,bihd->bjhd", powers, dy).astype(v.dtype)
+
+
+all_at_once.defvjp(_all_forward, _all_backward)
 
 
 def scaled_products(q: Heads, k: Heads) -> Float[Array, "b heads n n"]:
     """Return the products of all queries and keys over the root of their length, in float32."""
-    return jnp.einsum("bihd,bjhd->bhij", q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
+    return _product("bihd,bjhd->bhij", q, k) * _scale(q)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def softmax_rows(scores: Float[Array, "b heads n n"], dtype: Any) -> Float[Array, "b heads n n"]:
-    """Return the softmax over the last axis in float32, rounded to `dtype`, which is also all that its gradient keeps.
-
-    Of 1024 tokens the weights are the largest arrays of a training step. JAX's own softmax keeps them in float32
-    besides the rounded ones that the product with the values keeps.
-    """
-    return jax.nn.softmax(scores, axis=-1).astype(dtype)
-
-
-def _softmax_rows_forward(scores: Array, dtype: Any) -> tuple[Array, Array]:
-    weights = softmax_rows(scores, dtype)
-    return weights, weights
-
-
-def _softmax_rows_backward(dtype: Any, weights: Array, gradient: Array) -> tuple[Array]:
-    weights, gradient = weights.astype(jnp.float32), gradient.astype(jnp.float32)
-    return (weights * (gradient - (weights * gradient).sum(-1, keepdims=True)),)
-
-
-softmax_rows.defvjp(_softmax_rows_forward, _softmax_rows_backward)
+def _product(axes: str, a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return a sum of products in float32."""
+    return jnp.einsum(axes, a, b, preferred_element_type=jnp.float32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
