@@ -14,13 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.hashes import file_sha256
 from occrobnet_jax.files.paths import AnyPath, path_argument
-from occrobnet_jax.inference.finder import SIZE_PX
 from occrobnet_jax.inference.network import Network, load_network
 from occrobnet_jax.inference.plain_program import written_out
 from occrobnet_jax.runs.config import MANO_FOLDER
@@ -48,11 +46,8 @@ class Program:
 
 def pose_program(network: Network) -> Program:
     """Return what reads the hands off a crop."""
-    size = network.experiment.data.input_size_px
-    image, camera = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8), jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
     return Program(
-        lambda image, intrinsics: _present(network.pose(network.variables, image, intrinsics)),
-        {"image": image, "intrinsics": camera},
+        lambda image, intrinsics: _present(network.pose(network.variables, image, intrinsics)), network.inputs["pose"]
     )
 
 
@@ -64,8 +59,7 @@ def finder_program(network: Network) -> Program:
     """
     if not network.finds_hands:
         raise ValueError("the network has no finder (model.finder_head); export --program=pose alone")
-    image = jax.ShapeDtypeStruct((1, SIZE_PX, SIZE_PX, 3), jnp.uint8)
-    return Program(lambda image: _present(network.cells(network.variables, image)), {"image": image})
+    return Program(lambda image: _present(network.cells(network.variables, image)), network.inputs["cells"])
 
 
 def stablehlo(program: Program) -> bytes:

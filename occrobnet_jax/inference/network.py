@@ -5,16 +5,19 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from occrobnet_jax.files.paths import AnyPath, path_of
+from occrobnet_jax.inference.finder import SIZE_PX
 from occrobnet_jax.models.decode import decode
 from occrobnet_jax.models.finder import HandFinder
 from occrobnet_jax.runs.calibration import Calibration, calibrated
 from occrobnet_jax.runs.config import MANO_FOLDER, foreign_experiment
 from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.network import make_model
-from occrobnet_jax.runs.restored import check_variables
+from occrobnet_jax.runs.restored import Restored, check_variables
 from occrobnet_jax.runs.trained import read_trained
 from occrobnet_jax.types import HandCells, Pose, Predictions
 
@@ -31,6 +34,24 @@ class Network:
     sha256: str  # of the checkpoint or file
     variables: dict[str, Any]
     calibration: Calibration = dataclasses.field(default_factory=dict)
+    source: AnyPath = IN_THE_BOX
+
+    def check(self) -> None:
+        """Compare the variables with those that the config's network has.
+
+        Raises:
+            ValueError: names or shapes differ.
+        """
+        restored = Restored({}, self.variables, self.step, self.sha256)
+        check_variables(make_model(self.experiment), self.experiment.data.input_size_px, restored, self.source)
+
+    @property
+    def inputs(self) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+        """What each of the two functions takes besides the variables, of one crop or photo."""
+        size = self.experiment.data.input_size_px
+        crop, photo = (jax.ShapeDtypeStruct((1, side, side, 3), jnp.uint8) for side in (size, SIZE_PX))
+        camera = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
+        return {"pose": {"image": crop, "intrinsics": camera}, "cells": {"image": photo}}
 
     def pose(
         self, variables: dict[str, Any], image: UInt8[Array, "b h w 3"], intrinsics: Float[Array, "b 3 3"]
@@ -65,8 +86,20 @@ def load_network(
     Raises:
         ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
+    network = read_network(checkpoint, step, hand_model)
+    network.check()
+    return network
+
+
+def read_network(
+    checkpoint: AnyPath | str | None = None, step: int | None = None, hand_model: str = MANO_FOLDER
+) -> Network:
+    """Return the same, whose arrays nobody has compared with its config's yet: that takes seconds.
+
+    Raises:
+        ValueError: as `load_network`, but for such a difference.
+    """
     source = IN_THE_BOX if checkpoint is None else path_of(checkpoint)
     restored = read_trained(source, step)
     experiment = foreign_experiment(restored.config, hand_model)
-    check_variables(make_model(experiment), experiment.data.input_size_px, restored, source)
-    return Network(experiment, restored.step, restored.sha256, restored.variables, restored.calibration)
+    return Network(experiment, restored.step, restored.sha256, restored.variables, restored.calibration, source)

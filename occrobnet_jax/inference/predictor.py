@@ -5,7 +5,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ from occrobnet_jax.inference.confirm import FindingRule, Look, confirmed
 from occrobnet_jax.inference.finder import FoundHand, common_box, finder_view, found_hands, groups
 from occrobnet_jax.inference.focal_length import FocalSource, focal_length
 from occrobnet_jax.inference.inputs import LEAST_PX, Box, check_box
-from occrobnet_jax.inference.network import load_network
+from occrobnet_jax.inference.kept_programs import traced_programs
+from occrobnet_jax.inference.network import read_network
 from occrobnet_jax.parallel.compiler import fast_jit
 from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
@@ -202,15 +203,13 @@ def load_predictor(
     Raises:
         ValueError: there is no such checkpoint, it is damaged, or MANO's files are missing.
     """
-    network = load_network(checkpoint, step, hand_model)
+    network = read_network(checkpoint, step, hand_model)
     variables = jax.device_put(network.variables)
     compiled = functools.partial(fast_jit, platform=jax.default_backend(), xla_flags=network.experiment.xla_flags)
-
-    def program(function: Callable[..., Any]) -> Callable[..., Any]:
-        return functools.partial(compiled(function), variables)
-
-    find = program(network.cells) if network.finds_hands else None
-    return Predictor(network.experiment, network.step, program(network.pose), find)
+    programs = {
+        name: functools.partial(compiled(function), variables) for name, function in traced_programs(network).items()
+    }
+    return Predictor(network.experiment, network.step, programs["pose"], programs.get("cells"))
 
 
 def photo_example(

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from occrobnet_jax.inference.finder import overlap
 from occrobnet_jax.inference.inputs import Box
@@ -82,6 +81,8 @@ class Tracker:
 
     def _matches(self, hands: list[SeenHand]) -> dict[int, Track]:
         """Return the track of each hand that has one: those that overlap most in total."""
+        from scipy.optimize import linear_sum_assignment  # which photos alone don't need: a third of a second
+
         likeness = np.zeros((len(hands), len(self._tracks)))
         for i, seen in enumerate(hands):
             for j, track in enumerate(self._tracks):
