@@ -12,10 +12,14 @@ from occrobnet_jax import usage  # isort: split
 
 usage.answer_help(__name__)  # before all that takes seconds to load
 
+import collections
 import dataclasses
+import itertools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,6 +55,7 @@ from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
 
 PAGE = "index.html"
+AT_ONCE = 2  # photos: the network looks at one while another is decoded, or its overlay encoded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +94,59 @@ def predict(
     boxes = {} if asked.boxes is None else read_boxes(asked.boxes, images)
     prepare_output(output)
     predictor = load_predictor(checkpoint, step, hand_model)
-    entries: list[dict[str, Any]] = []
-    shown = progress(images, "predicting", len(images), unit="image", is_shown=len(images) > 1)
-    for image, name in zip(shown, output_names(images), strict=True):
-        try:
-            if image.suffix.lower() in VIDEOS:
-                entries.append(predict_video(predictor, image, output / name, checkpoint, asked))
-            else:
-                places = boxes.get(image.name, [asked.box])
-                entries.append(predict_one(predictor, image, output / name, checkpoint, places, asked))
-        except ValueError as error:
-            entries.append(failed_entry(printable(image), str(error)))
+    entries = predict_images(predictor, images, output, checkpoint, asked, boxes)
     write_atomically(output / PAGE, page_html(entries, printable(checkpoint), predictor.step))
     return [entry["error"] for entry in entries if entry["error"]]
+
+
+def predict_images(
+    predictor: Predictor,
+    images: Sequence[AnyPath],
+    output: AnyPath,
+    checkpoint: AnyPath,
+    asked: Asked = Asked(),
+    boxes: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Predict photos and videos, write what belongs to each, and return what the page shows of them, in their order.
+
+    Args:
+        predictor: reads them.
+        images: files.
+        output: folder, which is there.
+        checkpoint: of the predictor.
+        asked: by the user.
+        boxes: of the photos that have their own.
+
+    Raises:
+        OSError: a result can't be written.
+    """
+
+    def entry_of(named: tuple[AnyPath, str]) -> dict[str, Any]:
+        image, stem = named[0], output / named[1]
+        try:
+            if image.suffix.lower() in VIDEOS:
+                return predict_video(predictor, image, stem, checkpoint, asked)
+            return predict_one(predictor, image, stem, checkpoint, boxes.get(image.name, [asked.box]), asked)
+        except ValueError as error:
+            return failed_entry(printable(image), str(error))
+
+    named = list(zip(images, output_names(images), strict=True))
+    entries = in_turn(entry_of, named, AT_ONCE)
+    return list(progress(entries, "predicting", len(images), unit="image", is_shown=len(images) > 1))
+
+
+def in_turn(function: Callable[[Any], Any], items: Iterable[Any], at_once: int) -> Iterator[Any]:
+    """Yield what a function makes of each item, in their order; after the first, which compiles, some at once."""
+    remaining = iter(items)
+    yield from map(function, itertools.islice(remaining, 1))
+    with ThreadPoolExecutor(at_once) as pool:
+        begun = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, at_once + 1))
+        try:
+            while begun:
+                yield begun.popleft().result()
+                begun.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def prepare_output(output: AnyPath) -> None:

@@ -55,6 +55,8 @@ BENCHMARKS = {
     "kypt_config": Benchmark("kypt_config", 1.5, 1.0),
     "render": Benchmark("render", 1.0, 15 / 40),
     "render_v2": Benchmark("render", 1.0, 20 / 40),
+    "photo": Benchmark("photo", 1.5, 1.0),
+    "first_page": Benchmark("photo", 1.5, 1.0),
     "cold_start": Benchmark("cold_start", 1.0, 0.5),
     "host_overhead": Benchmark("host_overhead", 1.0, 0.5),
     "growth": Benchmark("growth", 1.1, 1.0),

@@ -99,12 +99,17 @@ def side_by_side(panels: list[Canvas], gap_px: int = 4) -> Canvas:
 
 def encode_jpeg(image: Canvas, quality: int = 88) -> bytes:
     """Return the picture as a JPEG file."""
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    return cv2.imencode(".jpg", _in_bgr(image), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def encode_png(image: Canvas) -> bytes:
-    """Return the picture as a PNG file."""
-    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    """Return the picture as a PNG file, each row as its difference from the one above: fast, and small for photos."""
+    return cv2.imencode(".png", _in_bgr(image), [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP])[1].tobytes()
+
+
+def _in_bgr(image: Canvas) -> Canvas:
+    """Return the picture as OpenCV writes it; of a reversed view it would make a copy pixel by pixel."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
 
 
 def legend() -> list[tuple[str, str]]:
@@ -173,5 +178,5 @@ def _draw_joint(canvas: Canvas, point: np.ndarray, color: Color, radius: int, *,
 def _fixed(point: np.ndarray) -> tuple[int, int]:
     """Return coordinates in OpenCV's fixed point; far away ones are clipped to what it can hold."""
     limit = 1 << 14
-    x, y = (round(float(np.clip(value, -limit, limit)) * (1 << SUBPIXEL_BITS)) for value in point)
+    x, y = (round(min(max(value, -limit), limit) * (1 << SUBPIXEL_BITS)) for value in point.tolist())
     return x, y

@@ -8,8 +8,18 @@ import pytest
 from occrobnet_jax.drawing.colors import OUTLINE, joint_color
 from occrobnet_jax.drawing.curves import Panel, curves_svg
 from occrobnet_jax.drawing.figures import placed_joints_m, predicted_figure, predicted_hands, reference_hand
-from occrobnet_jax.drawing.overlay import BOX_EDGES, Figure, class_color, draw_figure, draw_keypoints
+from occrobnet_jax.drawing.overlay import (
+    BOX_EDGES,
+    Figure,
+    class_color,
+    draw_figure,
+    draw_keypoints,
+    draw_rectangle,
+    encode_jpeg,
+    encode_png,
+)
 from occrobnet_jax.drawing.scene import scene_group, scene_json
+from occrobnet_jax.files.readers import decode_image
 from occrobnet_jax.models.decode import _decode_object
 from occrobnet_jax.skeleton import BONES, INTERHAND, LEFT, NUM_JOINTS, RIGHT, WRIST
 from occrobnet_jax.types import Predictions
@@ -21,6 +31,19 @@ def spread_joints() -> np.ndarray:
     """Both hands, every joint on its own place of the 80 x 60 picture."""
     x, y = np.meshgrid(np.arange(7) * 11 + 6.0, np.arange(6) * 10 + 5.0)
     return np.stack([x, y], axis=-1).reshape(2, NUM_JOINTS, 2)
+
+
+def test_encoded_pictures_have_the_colors_of_the_picture() -> None:
+    picture = np.zeros((40, 60, 3), np.uint8) + np.array([200, 90, 20], np.uint8)
+    picture[10:20, 30:] = (10, 60, 220)
+    np.testing.assert_array_equal(decode_image(encode_png(picture), name="a"), picture)
+    seen = decode_image(encode_jpeg(picture), name="a").astype(int)
+    assert np.abs(seen - picture).mean() < 3
+
+
+def test_what_lies_far_away_is_drawn_as_far_as_pixels_go() -> None:
+    box = np.array([10.0, -1e9, 1e9, 30.0])
+    np.testing.assert_array_equal(draw_rectangle(GRAY, box), draw_rectangle(GRAY, np.clip(box, -(1 << 14), 1 << 14)))
 
 
 def test_joints_are_drawn_where_they_are_in_their_color() -> None:

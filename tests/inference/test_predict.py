@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import threading
 import types
 from pathlib import Path
 
@@ -302,6 +303,38 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     assert "zero.png" in page
     assert r"&lt;b&gt;\xff&amp;.png" in page
     assert "<b>" not in page
+
+
+def test_photos_are_done_side_by_side_after_the_first_and_told_in_their_order() -> None:
+    together, begun = threading.Barrier(2, timeout=20), []
+
+    def done(number: int) -> int:
+        begun.append(number)
+        if number in (1, 2):  # waits for the other one
+            together.wait()
+        return 10 * number
+
+    results = predict_script.in_turn(done, range(50), at_once=2)
+    assert next(results) == 0
+    assert begun == [0]  # nothing else while it compiles
+    assert next(results) == 10
+    assert len(begun) <= 6  # no more photos than are soon told lie in memory
+    assert list(results) == [10 * number for number in range(2, 50)]
+    assert list(predict_script.in_turn(done, [], at_once=2)) == []
+
+
+def test_an_error_of_one_photo_s_results_ends_all() -> None:
+    begun = []
+
+    def done(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            raise OSError("full")
+        return number
+
+    with pytest.raises(OSError, match="full"):
+        list(predict_script.in_turn(done, range(50), at_once=2))
+    assert max(begun) <= 4
 
 
 def test_an_output_that_cannot_be_written_is_told_before_the_network_is_read(tmp_path: Path) -> None:
