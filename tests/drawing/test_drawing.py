@@ -38,7 +38,7 @@ def test_encoded_pictures_have_the_colors_of_the_picture() -> None:
     picture[10:20, 30:] = (10, 60, 220)
     np.testing.assert_array_equal(decode_image(encode_png(picture), name="a"), picture)
     seen = decode_image(encode_jpeg(picture), name="a").astype(int)
-    assert np.abs(seen - picture).mean() < 3
+    assert np.abs(seen - picture).mean() < 10  # edges blur; swapped colors differ by a hundred
 
 
 def test_what_lies_far_away_is_drawn_as_far_as_pixels_go() -> None:
