@@ -14,7 +14,6 @@ from occrobnet_jax.drawing.overlay import (
     class_color,
     draw_figure,
     draw_keypoints,
-    draw_rectangle,
     encode_jpeg,
     encode_png,
 )
@@ -39,11 +38,6 @@ def test_encoded_pictures_have_the_colors_of_the_picture() -> None:
     np.testing.assert_array_equal(decode_image(encode_png(picture), name="a"), picture)
     seen = decode_image(encode_jpeg(picture), name="a").astype(int)
     assert np.abs(seen - picture).mean() < 10  # edges blur; swapped colors differ by a hundred
-
-
-def test_what_lies_far_away_is_drawn_as_far_as_pixels_go() -> None:
-    box = np.array([10.0, -1e9, 1e9, 30.0])
-    np.testing.assert_array_equal(draw_rectangle(GRAY, box), draw_rectangle(GRAY, np.clip(box, -(1 << 14), 1 << 14)))
 
 
 def test_joints_are_drawn_where_they_are_in_their_color() -> None:
