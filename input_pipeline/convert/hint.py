@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.convert.custom import example_key
+from input_pipeline.convert.custom import GUESSED_FOCAL_LENGTH, example_key
 from input_pipeline.convert.sources import UnusableExample
 from input_pipeline.schema import Example, empty_example
 from occrobnet_jax.files.readers import decode_image, lookup, number_array, read_bytes, read_json
@@ -27,7 +27,6 @@ FOLDERS = tuple(
 )
 SIDES = {"l": LEFT, "r": RIGHT}
 FROM_OPENPOSE = permutation(OPENPOSE, INTERHAND)
-GUESSED_FOCAL_LENGTH = 1.0  # of the photo's long side; nothing here is in 3D
 VISIBLE, HIDDEN, OUTSIDE = (VISIBILITY.index(name) for name in ("visible", "something", "outside"))
 
 

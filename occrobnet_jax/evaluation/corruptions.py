@@ -111,7 +111,7 @@ def _row(score: Score, corruption: Corruption | None, folder: AnyPath, of: Of) -
     row = Row(corruption, {})
     path = folder / f"{row.name}.json"
     kept = read_json(path) if path.is_file() else {}
-    if kept.get("of") == of:
+    if isinstance(kept, dict) and kept.get("of") == of:
         return Row(corruption, kept["metrics"])
     row = Row(corruption, score(corruption))
     if hosts.is_lead():

@@ -86,6 +86,9 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_begins_anew_with_another_check
     assert json.loads((tmp_path / TABLE).read_text())["metrics"].items() > first["metrics"].items()
     sweep(scorer(experiment, asked), tmp_path, OF | {"checkpoint": "def"}, SOME[:1])
     assert asked == [None, *SOME[:2], None, SOME[0]]
+    (tmp_path / "clean.json").write_text("[5]")  # nothing that a sweep wrote
+    sweep(scorer(experiment, asked), tmp_path, OF | {"checkpoint": "def"}, SOME[:1])
+    assert asked[5:] == [None]
 
 
 def test_eval_sweeps_the_checkpoint_that_is_asked_for(
