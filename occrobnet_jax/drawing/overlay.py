@@ -158,12 +158,21 @@ def _draw_box(canvas: Canvas, corners_px: Float[np.ndarray, "8 2"], thickness: i
 
 def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, color: Color, width: int, *, dashed: bool) -> None:
     pieces = [(start, end)]
-    if dashed:
+    if dashed:  # only what can be seen: a line to somewhere far away would have millions of dashes
+        start, end = _in_view(canvas, start, end)
         count = max(2, int(np.linalg.norm(end - start) / (DASH_PX * np.sqrt(width))))
         stops = start + np.linspace(0, 1, 2 * count)[:, None] * (end - start)
         pieces = list(zip(stops[::2], stops[1::2], strict=True))
     for a, b in pieces:
         cv2.line(canvas, _fixed(a), _fixed(b), color, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _in_view(canvas: Canvas, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the part of a line that lies within the picture; the same point twice where none does."""
+    way = np.where(end == start, 1e-9, end - start)
+    crossings = (np.array([[0, 0], canvas.shape[1::-1]]) - start) / way  # of each axis' two borders, as shares of it
+    first, last = np.clip([crossings.min(0).max(), crossings.max(0).min()], 0, 1)
+    return start + first * (end - start), start + max(first, last) * (end - start)
 
 
 def _draw_joint(canvas: Canvas, point: np.ndarray, color: Color, radius: int, *, hollow: bool) -> None:

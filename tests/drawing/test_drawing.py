@@ -14,6 +14,7 @@ from occrobnet_jax.drawing.overlay import (
     class_color,
     draw_figure,
     draw_keypoints,
+    draw_rectangle,
     encode_jpeg,
     encode_png,
 )
@@ -165,3 +166,18 @@ def test_the_bone_to_a_hidden_joint_is_dashed_and_the_one_from_it_is_not(monkeyp
     on_canvas = [tuple(np.round(point, 3)) for point in dashed[0]]
     factor = np.divide(on_canvas[1][0] + 0.5, joints[RIGHT, middle, 0] + 0.5)
     np.testing.assert_allclose(np.divide(on_canvas[1], 1) + 0.5, (joints[RIGHT, middle] + 0.5) * factor, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("box_px", "rows"), [((-1e9, 20, 1e9, 1e9), [19, 20, 21]), ((-1e9, -1e9, 1e9, 1e9), []), ((5, -1e9, 1e9, -70), [])]
+)
+def test_a_box_of_any_size_is_drawn_at_once_and_only_where_it_is(box_px: tuple, rows: list[int]) -> None:
+    drawn = draw_rectangle(np.zeros((64, 96, 3), np.uint8), np.array(box_px))
+    assert np.flatnonzero(drawn.any((1, 2))).tolist() == rows
+
+
+def test_a_box_half_in_view_is_dashed_all_along_its_edge() -> None:
+    edge = draw_rectangle(np.zeros((64, 96, 3), np.uint8), np.array([-5e5, 30, 5e5, 300]))[30].max(-1)
+    for part in (edge[:32], edge[32:64], edge[64:]):
+        assert part.max() > 200
+        assert part.min() < 60
