@@ -2,9 +2,11 @@
 
     python -m input_pipeline.prepare synthetic_occlusion --data_dir=data --train=10000 --val=80 --test=960 \
         --image_size_px=96 --kinds one_hand hand_object
-    python train.py --config=configs/synthetic_occlusion.py --workdir=runs/eyes --config.data.data_dir=data
+    python train.py --config=configs/synthetic_occlusion.py --workdir=runs/eyes --config.data.data_dir=data \
+        --config.init_from=runs/plus
 
-As it stands here, without CIET, it trains the network that every variant of `configs/studies/ciet.py` starts from.
+Without CIET, as it stands here, it trained the network that every variant of `configs/studies/ciet.py` starts from. It
+began with 1,400 steps of `configs/synthetic_plus.py`, 44.0 mm of the mean pose's 102.0 on the test split at its end.
 """
 
 from ml_collections import ConfigDict

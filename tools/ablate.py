@@ -40,6 +40,7 @@ RunProgram = Callable[[Sequence[str]], None]
 ESTIMAND = "mpjpe_mm/occluded_minus_free/hidden_minus_visible"
 NUMBERS = (
     ESTIMAND,
+    *("error_2d_px/occluded_minus_free/hidden_minus_visible", "mpjpe_mm/occluded_minus_free"),
     *("mpjpe_mm", "mpjpe_mm/arm_occluded/hidden", "mpjpe_mm/arm_occluded/visible", "mpjpe_mm/arm_free/hidden"),
     *("mpjpe_mm/visible", "mpjpe_mm/occluded", "pa_mpjpe_mm", "error_2d_px/arm_occluded/hidden"),
     *("recovered_fraction/hand_prior", "token_recall", "hand_identity_accuracy"),

@@ -2,21 +2,20 @@
 
     python -m input_pipeline.prepare synthetic_occlusion --data_dir=data --train=10000 --val=80 --test=960 \
         --image_size_px=96 --kinds one_hand hand_object
-    python train.py --config=configs/synthetic_occlusion.py --workdir=runs/eyes --config.data.data_dir=data
     python -m tools.ablate configs/studies/ciet.py --folder=runs/ciet
 
 The estimand, named before the runs: `mpjpe_mm/occluded_minus_free/hidden_minus_visible`, what an occluder costs hidden
 joints more than visible ones. CIET helps against occlusion if that is smaller with it than without, by more than the
 interval, and in networks that see: it counts where visible joints are below 0.4 of the mean pose's error.
 
-All variants start from one network that was trained without CIET, and what comes before CIET stays as it is there: they
-differ in CIET, and in what the rest of the network learns to make of it.
+All variants start from one network that was trained without CIET, `eyes.safetensors` (docs/results.md says how). Its
+backbone stays as it is but for the last stage; variants differ in CIET and in what the rest learns to make of it.
 """
 
 CONFIG = "configs/synthetic_occlusion.py"
 COMMON = {
     "data.eval_split": "val",
-    "init_from": "runs/eyes",
+    "init_from": "configs/studies/eyes.safetensors",
     "model.batch_norm": "frozen",
     "model.frozen_stages": 4,
     "model.ciet_merge_init_std": 0.001,  # HandOccNet's: what CIET adds to the pyramid begins near nothing
@@ -28,7 +27,7 @@ SPLIT = "test"
 SEEDS = (0, 1, 2, 3, 4)
 
 REFERENCE = "off"
-VARIANTS: dict[str, dict[str, str | float | bool]] = {
+VARIANTS: dict[str, dict[str, str | float | bool | tuple[str]]] = {
     "off": {},
     "dual": {"model.ciet": "dual"},
     "softmax": {"model.ciet": "softmax"},
@@ -41,5 +40,6 @@ VARIANTS: dict[str, dict[str, str | float | bool]] = {
         "model.ciet": "dual",
         "loss.hand_identity": 1.0,
         "model.token_classifier": "joint_and_hands",
+        "init_may_differ": ("class_head",),
     },
 }

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from configs import synthetic_tiny
+from configs import synthetic_occlusion, synthetic_tiny
 from occrobnet_jax.evaluation.formats.records import Setting
 from occrobnet_jax.evaluation.formats.records_file import save
+from occrobnet_jax.runs.config import experiment_from
+from occrobnet_jax.runs.network import make_model
+from occrobnet_jax.runs.state import abstract_variables, leaves_by_path
+from occrobnet_jax.runs.trained import read_trained
 from tests.support.fake_records import HIDDEN_MM, SIZE_PX, arm_records, spoiled
-from tools.ablate import ESTIMAND, TABLE, main, read_study
+from tools.ablate import ESTIMAND, REPOSITORY, TABLE, main, read_study
 
 STUDY = """
 CONFIG = "configs/synthetic_tiny.py"
@@ -152,6 +156,24 @@ def test_a_wrong_study_is_refused_in_a_sentence(study, capsys, old, new, message
 
 
 def test_the_study_of_the_papers_claim_is_one():
-    study = read_study(Path(__file__).parents[2] / "configs/studies/ciet.py")
+    study = read_study(REPOSITORY / "configs/studies/ciet.py")
     assert study.variants["softmax"] == {"model.ciet": "softmax"}
     assert f"--array=0-{len(study.jobs) - 1} " in (main.__globals__["__doc__"])
+
+
+def test_all_of_its_variants_start_with_one_network_but_for_ciet_and_what_they_say_may_differ():
+    study = read_study(REPOSITORY / "configs/studies/ciet.py")
+    stored = shapes(read_trained(REPOSITORY / study.common["init_from"]).variables)
+    for variant in study.variants:
+        settings = synthetic_occlusion.get_config()
+        settings.update_from_flattened_dict(study.common | study.variants[variant])
+        experiment = experiment_from(settings.to_dict())
+        network = shapes(abstract_variables(make_model(experiment), experiment.data.input_size_px))
+        differ = {name.split("/")[1] for name, shape in stored.items() if network.get(name) != shape}
+        added = {name.split("/")[1] for name in network.keys() - stored.keys()}
+        assert differ == set(experiment.init_may_differ), variant
+        assert added == (set() if variant == "off" else {"ciet"}), variant
+
+
+def shapes(variables):
+    return {name: leaf.shape for name, leaf in leaves_by_path(variables).items()}
