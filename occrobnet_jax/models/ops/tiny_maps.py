@@ -25,7 +25,11 @@ def conv_3x3_tiny(
     def product(x: Array, weights: Array) -> Array:
         height, width = (_result_side(side, stride) for side in x.shape[1:3])
         padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        seen = [_every(padded, dy, dx, height, width, stride) for dy in range(3) for dx in range(3)]
+        seen = [
+            padded[:, dy : dy + stride * height : stride, dx : dx + stride * width : stride]
+            for dy in range(3)
+            for dx in range(3)
+        ]
         rows = jnp.concatenate(seen, axis=-1).reshape(len(x) * height * width, -1)
         return (rows @ weights.reshape(rows.shape[1], -1)).reshape(len(x), height, width, -1)
 
@@ -35,11 +39,6 @@ def conv_3x3_tiny(
         )
 
     return by_platform(cpu=product, plain=convolution)(x, weights)
-
-
-def _every(x: Array, top: int, left: int, height: int, width: int, stride: int) -> Array:
-    """Return every `stride`-th sample of a map from there on, `height` x `width` of them."""
-    return x[:, top : top + stride * height : stride, left : left + stride * width : stride][:, :height, :width]
 
 
 def _result_side(side: int, stride: int) -> int:
