@@ -3,7 +3,7 @@
 python predict.py --webcam=0 [--output=DIR] shows those that a camera sees, until q in its window or Ctrl-C.
 
 Inputs are images, folders of images, and videos. For each image it writes DIR/NAME.json (see
-occrobnet_jax/inference/results.py) and DIR/NAME.png, the overlay; for each video DIR/NAME.json
+occrobnet_jax/inference/results.py) and DIR/NAME.jpg, the overlay; for each video DIR/NAME.json
 (occrobnet_jax/inference/video.py) and DIR/NAME.mp4; and DIR/index.html with all of them. --smooth filters the hands of
 videos. What a camera shows is recorded as a video is.
 """
@@ -27,7 +27,7 @@ from absl import flags
 from jaxtyping import UInt8
 
 from occrobnet_jax import command_line
-from occrobnet_jax.drawing.overlay import encode_png
+from occrobnet_jax.drawing.overlay import encode_jpeg
 from occrobnet_jax.files.atomic import write_atomically
 from occrobnet_jax.files.paths import AnyPath, absolute, in_bucket, path_of
 from occrobnet_jax.files.readers import BLACK_BELOW, read_bytes
@@ -55,6 +55,7 @@ from occrobnet_jax.runs.config import MANO_FOLDER
 from occrobnet_jax.runs.experiment import Experiment
 
 PAGE = "index.html"
+OVERLAY_QUALITY = 95
 AT_ONCE = 2  # photos: the network looks at one while another is decoded, or its overlay encoded
 
 
@@ -183,7 +184,7 @@ def predict_one(
     predictions = [said for box in boxes for said in predictor.predict_photo(photo, box, asked.focal_px)]
     picture = overlay(predictions, photo)
     content = prediction_json(predictions, photo, printable(checkpoint), predictor.step)
-    results: dict[str, bytes | str] = {"json": content, "png": encode_png(picture)}
+    results: dict[str, bytes | str] = {"json": content, "jpg": encode_jpeg(picture, OVERLAY_QUALITY)}
     if asked.gltf and predictions:
         from occrobnet_jax.inference.gltf import hands_glb  # trimesh takes a second to import
 

@@ -14,6 +14,7 @@ from occrobnet_jax.drawing.colors import AXIS_COLORS, OBJECT_COLOR, OUTLINE, Col
 from occrobnet_jax.skeleton import BONES, FINGERS, HAND_NAMES, JOINTS_PER_FINGER, NUM_JOINTS
 
 SUBPIXEL_BITS = 4
+JPEG_MOST_PX = 65_500  # libjpeg's limit
 DASH_PX = 5.0  # length of a dash, and of the gap after it, in line widths 1
 BOX_EDGES = tuple((a, a | bit) for bit in (1, 2, 4) for a in range(8) if not a & bit)
 """Pairs of corners of a box whose corner numbers differ in one bit (x, y, z)."""
@@ -98,13 +99,16 @@ def side_by_side(panels: list[Canvas], gap_px: int = 4) -> Canvas:
 
 
 def encode_jpeg(image: Canvas, quality: int = 88) -> bytes:
-    """Return the picture as a JPEG file."""
-    return cv2.imencode(".jpg", _in_bgr(image), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    """Return the picture as a JPEG file, with colors as fine as brightness, which thin lines need.
 
-
-def encode_png(image: Canvas) -> bytes:
-    """Return the picture as a PNG file, each row as its difference from the one above: fast, and small for photos."""
-    return cv2.imencode(".png", _in_bgr(image), [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP])[1].tobytes()
+    Raises:
+        ValueError: the picture has more pixels along a side than JPEG can hold.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) > JPEG_MOST_PX:
+        raise ValueError(f"{width:,} x {height:,} px are more than JPEG's {JPEG_MOST_PX:,} a side; make it smaller")
+    colors = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    return cv2.imencode(".jpg", _in_bgr(image), [cv2.IMWRITE_JPEG_QUALITY, quality, *colors])[1].tobytes()
 
 
 def _in_bgr(image: Canvas) -> Canvas:
@@ -157,14 +161,13 @@ def _draw_box(canvas: Canvas, corners_px: Float[np.ndarray, "8 2"], thickness: i
 
 
 def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, color: Color, width: int, *, dashed: bool) -> None:
-    pieces = [(start, end)]
+    stops = np.array([start, end])
     if dashed:  # only what can be seen: a line to somewhere far away would have millions of dashes
         start, end = _in_view(canvas, start, end)
         count = max(2, int(np.linalg.norm(end - start) / (DASH_PX * np.sqrt(width))))
         stops = start + np.linspace(0, 1, 2 * count)[:, None] * (end - start)
-        pieces = list(zip(stops[::2], stops[1::2], strict=True))
-    for a, b in pieces:
-        cv2.line(canvas, _fixed(a), _fixed(b), color, width, cv2.LINE_AA, SUBPIXEL_BITS)
+    pieces = list(_fixed(stops).reshape(-1, 2, 2))
+    cv2.polylines(canvas, pieces, False, color, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _in_view(canvas: Canvas, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,16 +179,15 @@ def _in_view(canvas: Canvas, start: np.ndarray, end: np.ndarray) -> tuple[np.nda
 
 
 def _draw_joint(canvas: Canvas, point: np.ndarray, color: Color, radius: int, *, hollow: bool) -> None:
-    size = radius << SUBPIXEL_BITS
-    cv2.circle(canvas, _fixed(point), size + (1 << SUBPIXEL_BITS), OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
-    cv2.circle(canvas, _fixed(point), size, color, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+    center, size = _fixed(point).tolist(), radius << SUBPIXEL_BITS
+    cv2.circle(canvas, center, size + (1 << SUBPIXEL_BITS), OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.circle(canvas, center, size, color, -1, cv2.LINE_AA, SUBPIXEL_BITS)
     if hollow:
         inner = max(1, radius - 2) << SUBPIXEL_BITS
-        cv2.circle(canvas, _fixed(point), inner, OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.circle(canvas, center, inner, OUTLINE, -1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _fixed(point: np.ndarray) -> tuple[int, int]:
+def _fixed(points: Float[np.ndarray, "*n 2"]) -> Int[np.ndarray, "*n 2"]:
     """Return coordinates in OpenCV's fixed point; far away ones are clipped to what it can hold."""
     limit = 1 << 14
-    x, y = (round(min(max(value, -limit), limit) * (1 << SUBPIXEL_BITS)) for value in point.tolist())
-    return x, y
+    return np.rint(points.clip(-limit, limit) * (1 << SUBPIXEL_BITS)).astype(np.int32)

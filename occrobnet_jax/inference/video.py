@@ -15,7 +15,6 @@ The JSON of a video (units and frames as in `results`):
 """
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ from occrobnet_jax.drawing.figures import predicted_hands
 from occrobnet_jax.files.video import Frame, Video
 from occrobnet_jax.inference.one_euro import OneEuro
 from occrobnet_jax.inference.predictor import Photo, Prediction, Predictor
-from occrobnet_jax.inference.results import hand_json, on_one_line, overlay
+from occrobnet_jax.inference.results import hand_json, overlay, readable_json
 from occrobnet_jax.inference.tracks import SeenHand, Tracker
 from occrobnet_jax.skeleton import INTERHAND, NUM_HANDS
 
@@ -97,7 +96,7 @@ def video_json(
         "one_euro": None if one_euro is None else dataclasses.asdict(one_euro),
         "frames": frames,
     }
-    return on_one_line(json.dumps(content, indent=1, allow_nan=False)) + "\n"
+    return readable_json(content) + "\n"
 
 
 def overlaid(frame: FrameHands) -> Frame:

@@ -70,11 +70,11 @@ def test_what_shows_nothing_is_one_sentence_and_leaves_nothing(batch: Batch, nam
 @pytest.mark.parametrize("name", sorted(READ))
 def test_what_shows_something_is_read_with_its_size(batch: Batch, name: str) -> None:
     assert not [error for error in batch.errors if name in error]
-    assert results(batch, name) == {".json", ".png"}
+    assert results(batch, name) == {".json", ".jpg"}
     content = json.loads((batch.output / f"{Path(name).stem}.json").read_text())
     size = SIZES.get(name, (HEIGHT, WIDTH))
     assert (content["height"], content["width"]) == size
-    overlay = decode_image((batch.output / f"{Path(name).stem}.png").read_bytes(), name="overlay")
+    overlay = decode_image((batch.output / f"{Path(name).stem}.jpg").read_bytes(), name="overlay")
     assert overlay.shape == (*size, 3)
     (crop,) = content["crops"]
     assert np.isfinite(crop["hands"][0]["joints_px"]).all()

@@ -289,7 +289,7 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     (error,) = errors
     assert "zero.png" in error
     names = ("<b>\N{REPLACEMENT CHARACTER}&", "one", "two")
-    expected = {"index.html"} | {f"{name}.{ending}" for name in names for ending in ("json", "png", "glb")}
+    expected = {"index.html"} | {f"{name}.{ending}" for name in names for ending in ("json", "jpg", "glb")}
     assert {path.name for path in output.iterdir()} == expected
     content = json.loads((output / "one.json").read_text())
     crop, other = content["crops"]
@@ -297,7 +297,7 @@ def test_script_predicts_a_folder_and_names_what_it_cannot_read(run: Path, tmp_p
     assert np.isfinite(crop["hands"][0]["joints_cam_m"]).all()
     assert np.isfinite(crop["hands"][0]["visibility"]).all()
     assert content["checkpoint"]["step"] == 3
-    assert cv2.imread(str(output / "one.png")).shape == (96, 96, 3)
+    assert cv2.imread(str(output / "one.jpg")).shape == (96, 96, 3)
     page = (output / "index.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
     assert "zero.png" in page
