@@ -89,7 +89,7 @@ def train(experiment: Experiment, workdir: AnyPath, profiled_steps: range = NO_S
     """
     started_s = time.monotonic()
     num_examples = prepare(experiment, workdir)
-    run, preemption = build(experiment), Preemption()
+    run, preemption = build(experiment, keeps_programs=True), Preemption()
     told = compile_time.told(workdir, "the training step") if hosts.is_lead() else contextlib.nullcontext()
     with told, compiled_meanwhile(run):
         state, start, began_with = restore_or_create(run, workdir)

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Int, PyTree
 
 from occrobnet_jax.parallel import hosts
 
@@ -33,12 +34,8 @@ class TrainState:
         return {"params": self.params if self.averaged is None else self.averaged, "batch_stats": self.batch_stats}
 
 
-def create_state(
-    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, input_size_px: int, *, average: bool
-) -> TrainState:
-    """Return the state before the first step; to be jitted, so that it is laid out on the mesh from the beginning."""
-    image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
-    variables = model.init(jax.random.key(seed), image, train=False)
+def create_state(variables: Variables, optimizer: optax.GradientTransformation, *, average: bool) -> TrainState:
+    """Return the state before the first step of a network with these variables, as `initial_variables` draws them."""
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -47,6 +44,12 @@ def create_state(
         averaged=jax.tree.map(jnp.copy, params) if average else None,
         opt_state=optimizer.init(params),
     )
+
+
+def initial_variables(model: nn.Module, seed: Int[ArrayLike, ""], input_size_px: int) -> Variables:
+    """Draw a network's parameters, and return its batch statistics before any batch; to be jitted."""
+    image = jnp.zeros((1, input_size_px, input_size_px, 3), jnp.uint8)
+    return dict(model.init(jax.random.key(seed), image, train=False))
 
 
 def abstract_variables(model: nn.Module, input_size_px: int) -> dict[str, Any]:

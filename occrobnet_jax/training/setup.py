@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import PyTree
@@ -21,9 +22,10 @@ from occrobnet_jax.runs.experiment import Experiment
 from occrobnet_jax.runs.network import make_model
 from occrobnet_jax.runs.recipe import check_weights
 from occrobnet_jax.runs.restore import restore_state
-from occrobnet_jax.runs.state import TrainState, create_state
+from occrobnet_jax.runs.state import TrainState, Variables, create_state, initial_variables
 from occrobnet_jax.training.blank_batch import blank_batch
 from occrobnet_jax.training.initialize import with_weights
+from occrobnet_jax.training.kept_programs import can_be_kept, kept_step, kept_variables
 from occrobnet_jax.training.optimizer import make_optimizer
 from occrobnet_jax.training.step import CompiledStep, compile_for, make_train_step
 from occrobnet_jax.training.utilization import step_at_peak_s
@@ -63,8 +65,13 @@ class Position(NamedTuple):
         return Position(step, self.examples_seen + (step - self.step) * global_batch_size)
 
 
-def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Run:
+def build(experiment: Experiment, devices: list[jax.Device] | None = None, *, keeps_programs: bool = False) -> Run:
     """Put a run together, on all devices unless some are given.
+
+    Args:
+        experiment: what to train.
+        devices: to train on.
+        keeps_programs: whether what was traced is kept for the next start, and taken from an earlier one.
 
     Raises:
         ValueError: mesh, batch size and devices don't go together.
@@ -73,27 +80,32 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None) -> Ru
     check_batch_size(experiment.global_batch_size, mesh, experiment.accumulation_steps)
     model = make_model(experiment)
     optimizer = make_optimizer(experiment.optimizer, experiment.model, experiment.total_steps)
-    create = functools.partial(
-        create_state,
-        model,
-        optimizer,
-        experiment.seed,
-        experiment.data.input_size_px,
-        average=experiment.optimizer.average_decay > 0,
-    )
-    shapes = jax.eval_shape(create)
+    keeps_programs = keeps_programs and can_be_kept(experiment, mesh)
+    seed = np.asarray(experiment.seed).astype(np.int32)  # as `jax.random.key` takes it
+
+    def draw(seed: jax.Array) -> Variables:
+        return initial_variables(model, seed, experiment.data.input_size_px)
+
+    if keeps_programs:
+        draw = kept_variables(draw, experiment, seed)
+
+    def create(seed: jax.Array) -> TrainState:
+        return create_state(draw(seed), optimizer, average=experiment.optimizer.average_decay > 0)
+
+    shapes = jax.eval_shape(create, seed)
     placed = state_sharding(shapes, mesh, experiment.mesh.fsdp_min_elements)
     compute_dtype = jnp.dtype(experiment.compute_dtype)
     gather = gather_over(mesh, placed.params, compute_dtype) if mesh.shape["fsdp"] > 1 else as_they_are
+    train_step = make_train_step(experiment, model, optimizer, gather)
+    if keeps_programs:
+        train_step = kept_step(train_step, experiment, shapes, blank_batch(experiment))
     return Run(
         experiment=experiment,
         mesh=mesh,
         model=model,
         state=jax.tree.map(_with_sharding, shapes, placed),
-        create_state=quick_jit(create, platform_of(mesh), out_shardings=placed),
-        train_step=compile_for(
-            mesh, make_train_step(experiment, model, optimizer, gather), placed, experiment.xla_flags
-        ),
+        create_state=functools.partial(quick_jit(create, platform_of(mesh), out_shardings=placed), seed),
+        train_step=compile_for(mesh, train_step, placed, experiment.xla_flags),
     )
 
 

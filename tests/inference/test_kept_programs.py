@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from occrobnet_jax.inference import kept_programs, network
-from occrobnet_jax.inference.kept_programs import FOLDER, traced_programs
+from occrobnet_jax.inference import network
+from occrobnet_jax.inference.kept_programs import traced_programs
+from occrobnet_jax.runs import kept_programs
 from occrobnet_jax.runs.calibration import Platt
+from occrobnet_jax.runs.kept_programs import FOLDER
 from occrobnet_jax.types import HandCells, Pose
 from tests.support.fake_runs import tiny_experiment
 from tests.support.tiny import INPUT_SIZE_PX
@@ -87,7 +89,7 @@ def test_other_code_settings_and_versions_have_programs_of_their_own(folder, mon
     package = tmp_path / "package"
     (package / "models").mkdir(parents=True)
     layer = package / "models" / "layer.py"
-    monkeypatch.setattr(kept_programs, "PACKAGE", package)
+    monkeypatch.setattr(kept_programs, "PACKAGES", (package,))
     monkeypatch.setattr(kept_programs, "_code", kept_programs._code.__wrapped__)
     traced_programs(scaler())
     layer.write_text("x")

@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from occrobnet_jax.runs.state import TrainState, create_state, leaves_by_path, state_sha256
+from occrobnet_jax.runs.state import TrainState, create_state, initial_variables, leaves_by_path, state_sha256
 
 
 class Net(nn.Module):
@@ -20,7 +20,7 @@ class Net(nn.Module):
 
 
 def new_state(seed: int = 0) -> TrainState:
-    return create_state(Net(), optax.adam(1e-3), seed, 8, average=True)
+    return create_state(initial_variables(Net(), seed, 8), optax.adam(1e-3), average=True)
 
 
 def test_a_state_is_a_function_of_the_seed():
