@@ -145,19 +145,17 @@ def _draw_hand(
 ) -> None:
     """Draw bones first, all outlines below all colors, then joints."""
     bones = [(parent, child) for parent, child in BONES if shown[parent] and shown[child]]
-    for width, outlined in ((thickness + 2, True), (thickness, False)):
-        for parent, child in bones:
-            color = OUTLINE if outlined else joint_color(hand, child)
-            dashed = bool(hidden[child]) and not outlined
-            _draw_line(canvas, joints_px[parent], joints_px[child], color, width, dashed=dashed)
+    _draw_pieces(canvas, joints_px[np.array(bones, int).reshape(-1, 2)], OUTLINE, thickness + 2)
+    for parent, child in bones:
+        color, dashed = joint_color(hand, child), bool(hidden[child])
+        _draw_line(canvas, joints_px[parent], joints_px[child], color, thickness, dashed=dashed)
     for joint in np.flatnonzero(shown):
         _draw_joint(canvas, joints_px[joint], joint_color(hand, int(joint)), thickness + 2, hollow=bool(hidden[joint]))
 
 
 def _draw_box(canvas: Canvas, corners_px: Float[np.ndarray, "8 2"], thickness: int) -> None:
     for width, color in ((thickness + 2, OUTLINE), (thickness, OBJECT_COLOR)):
-        for start, end in BOX_EDGES:
-            _draw_line(canvas, corners_px[start], corners_px[end], color, width, dashed=False)
+        _draw_pieces(canvas, corners_px[np.array(BOX_EDGES)], color, width)
 
 
 def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, color: Color, width: int, *, dashed: bool) -> None:
@@ -166,8 +164,12 @@ def _draw_line(canvas: Canvas, start: np.ndarray, end: np.ndarray, color: Color,
         start, end = _in_view(canvas, start, end)
         count = max(2, int(np.linalg.norm(end - start) / (DASH_PX * np.sqrt(width))))
         stops = start + np.linspace(0, 1, 2 * count)[:, None] * (end - start)
-    pieces = list(_fixed(stops).reshape(-1, 2, 2))
-    cv2.polylines(canvas, pieces, False, color, width, cv2.LINE_AA, SUBPIXEL_BITS)
+    _draw_pieces(canvas, stops.reshape(-1, 2, 2), color, width)
+
+
+def _draw_pieces(canvas: Canvas, ends: Float[np.ndarray, "n 2 2"], color: Color, width: int) -> None:
+    """Draw lines of one color, each from its first end to its second."""
+    cv2.polylines(canvas, list(_fixed(ends)), False, color, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _in_view(canvas: Canvas, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -252,7 +252,7 @@ def photo_example(
 def _of_the_only_one(pose: Pose) -> dict[str, np.ndarray]:
     """Return the fields that there are, without the batch axis."""
     fields = {field.name: getattr(pose, field.name) for field in dataclasses.fields(Pose)}
-    return {name: values[0] for name, values in jax.device_get(fields).items() if values is not None}
+    return {name: np.asarray(values)[0] for name, values in fields.items() if values is not None}
 
 
 def _in_photo(values: dict[str, np.ndarray], fields: Fields) -> dict[str, np.ndarray]:
