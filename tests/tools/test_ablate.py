@@ -161,6 +161,15 @@ def test_the_study_of_the_papers_claim_is_one():
     assert f"--array=0-{len(study.jobs) - 1} " in (main.__globals__["__doc__"])
 
 
+def test_the_same_study_at_another_stride_differs_in_nothing_else():
+    study, other = (read_study(REPOSITORY / f"configs/studies/{name}.py") for name in ("ciet", "ciet_stride8"))
+    changed = {"init_from": "runs/eyes8", "model.ciet_stride": 8}
+    assert other.common == study.common | changed
+    assert other.variants.items() <= study.variants.items()
+    for field in ("config", "split", "seeds", "reference"):
+        assert getattr(other, field) == getattr(study, field)
+
+
 def test_all_of_its_variants_start_with_one_network_but_for_ciet_and_what_they_say_may_differ():
     study = read_study(REPOSITORY / "configs/studies/ciet.py")
     stored = shapes(read_trained(REPOSITORY / study.common["init_from"]).variables)
