@@ -176,12 +176,13 @@ def take_steps(
     """
     experiment, step = run.experiment, start.step
     gc.freeze()  # Python's collector would look through the traced programs again and again, a third of the host's time
+    carried = run.carrier.carried(state)
     window = MetricWindow(experiment.global_batch_size, run.step_at_peak_s)
     for step in range(start.step + 1, experiment.last_step + 1):
         with window.waiting():
             batch = Batch.of(next(batches))
         with jax.transfer_guard("disallow"):  # nothing but batches goes to the device, and nothing comes back
-            state, metrics = run.train_step(state, batch)
+            carried, metrics = run.train_step(carried, batch)
         if len(window) and is_due(step - 1, experiment.log_every_steps):
             writer.write(step - 1, window.read())
         window.add(step, metrics)
@@ -191,6 +192,7 @@ def take_steps(
         evaluates = evaluation_is_due(experiment, step) and not ends_early
         if is_last or ends_early or evaluates or is_due(step, experiment.checkpoint_every_steps):
             writer.write(step, window.read())
+            state = run.carrier.state(carried)
             save(state, start.after(step, experiment.global_batch_size))
             if evaluates:
                 validate(state, step)
@@ -198,7 +200,7 @@ def take_steps(
             window.restart_clock()
         if ends_early:
             break
-    return state, start.after(step, experiment.global_batch_size)
+    return run.carrier.state(carried), start.after(step, experiment.global_batch_size)
 
 
 def make_up_evaluation(validate: Validate, experiment: Experiment, state: TrainState, start: Position) -> None:

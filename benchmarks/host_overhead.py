@@ -26,6 +26,7 @@ from benchmarks.results import Measurement, measurement
 from benchmarks.timing import alternate
 from occrobnet_jax.evaluation.evaluate import never
 from occrobnet_jax.runs.state import TrainState
+from occrobnet_jax.training.carried_state import Carried
 from occrobnet_jax.training.metric_window import StepMetrics
 from occrobnet_jax.training.setup import Position, Run, build
 from occrobnet_jax.training.step import CompiledStep, compile_for
@@ -84,15 +85,16 @@ def _nothing(*_: object) -> None:
     """Do nothing, in place of evaluating and of saving."""
 
 
-def _idle_step(run: Run, batch: Batch) -> CompiledStep:
+def _idle_step(run: Run, batch: Batch) -> CompiledStep[Carried]:
     """Return a step that takes and returns what the real one does, and only counts."""
-    _, metrics = run.train_step.trace(run.state, batch).out_info
+    carried = run.carrier.carried(run.state)
+    _, metrics = run.train_step.trace(carried, batch).out_info
 
     def idle(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         zeros = jax.tree.map(lambda number: jnp.zeros(number.shape, number.dtype), metrics)
         return dataclasses.replace(state, step=state.step + 1), zeros
 
-    return compile_for(run.mesh, idle, jax.tree.map(lambda leaf: leaf.sharding, run.state))
+    return compile_for(run.mesh, run.carrier.step(idle), [leaf.sharding for leaf in carried])
 
 
 def _zeros(run: Run) -> TrainState:

@@ -89,13 +89,13 @@ class OurStep:
     """Our training step; each call takes the state that the last one returned, and a batch from the host."""
 
     def __init__(self, run: Run, state: TrainState, batch: Batch):
-        self.run, self.state, self.batch = run, state, jax.device_get(batch)
+        self.run, self.carried, self.batch = run, run.carrier.carried(state), jax.device_get(batch)
         self.metrics: StepMetrics | None = None
 
     def __call__(self) -> None:
         """Take one step and wait for it."""
-        self.state, self.metrics = self.run.train_step(self.state, self.batch)
-        jax.block_until_ready((self.state, self.metrics))
+        self.carried, self.metrics = self.run.train_step(self.carried, self.batch)
+        jax.block_until_ready((self.carried, self.metrics))
 
 
 class MirrorStep:
@@ -145,7 +145,7 @@ def step_contestants(experiment: Experiment) -> tuple[Contestants, float | None]
     run, state = prepared(experiment)
     batch = synthetic_batch(experiment.global_batch_size)
     mirror = mirror_of(experiment, state.variables)
-    flops = flops_of(run.train_step, state, jax.device_get(batch))
+    flops = flops_of(run.train_step, run.carrier.carried(state), jax.device_get(batch))
     eager = MirrorStep(experiment, mirror, batch, compiled=False)
     compiled = MirrorStep(experiment, copy.deepcopy(mirror), batch, compiled=True)
     return {"ours": OurStep(run, state, batch), "PyTorch eager": eager, "torch.compile": compiled}, flops

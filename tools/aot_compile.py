@@ -49,7 +49,7 @@ def compile_report(experiment: Experiment, topology: str) -> tuple[Report, str]:
     """
     chip = chip_of(topology)
     run = build(experiment, tpu_devices(topology))
-    lowered = run.train_step.trace(run.state, blank_batch(experiment)).lower()
+    lowered = run.train_step.trace(run.carrier.carried(run.state), blank_batch(experiment)).lower()
     started = time.perf_counter()
     report = _setting(experiment, topology, run)
     try:

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     experiment, folder = command_line.experiment_of(CONFIG), Path(OUTPUT.value)
     use_compilation_cache(experiment.compilation_cache_dir)
     run = build(experiment)
-    state, batch = run.create_state(), blank_batch(experiment)
+    state, batch = run.carrier.carried(run.create_state()), blank_batch(experiment)
     print("compiling ...", flush=True)
     program = run.train_step.trace(state, batch).lower().compile().as_text()
     state, _ = jax.block_until_ready(run.train_step(state, batch))

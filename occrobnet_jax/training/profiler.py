@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from occrobnet_jax.training.step import TrainStep
+from occrobnet_jax.training.carried_state import CarriedStep
 
 MOST_STEPS = 100  # traces grow by megabytes a step
 
@@ -32,7 +32,7 @@ def steps_to_profile(text: str, last_step: int) -> range:
 
 
 @contextlib.contextmanager
-def profiled(train_step: TrainStep, steps: range, start_step: int, folder: Path) -> Iterator[TrainStep]:
+def profiled(train_step: CarriedStep, steps: range, start_step: int, folder: Path) -> Iterator[CarriedStep]:
     """Yield `train_step`, of whose calls those that take `steps` are traced into `folder`.
 
     A trace ends when its last step is finished, or with the context. A run that goes on within `steps` traces the rest.

@@ -24,6 +24,7 @@ from occrobnet_jax.runs.recipe import check_weights
 from occrobnet_jax.runs.restore import restore_state
 from occrobnet_jax.runs.state import TrainState, Variables, create_state, initial_variables
 from occrobnet_jax.training.blank_batch import blank_batch
+from occrobnet_jax.training.carried_state import Carried, Carrier
 from occrobnet_jax.training.initialize import with_weights
 from occrobnet_jax.training.kept_programs import can_be_kept, kept_step, kept_variables
 from occrobnet_jax.training.optimizer import make_optimizer
@@ -40,7 +41,8 @@ class Run:
     model: nn.Module
     state: PyTree[jax.ShapeDtypeStruct]  # shape, type and layout of each of its arrays
     create_state: Callable[[], TrainState]
-    train_step: CompiledStep
+    carrier: Carrier  # from a state to what the step takes and returns, and back
+    train_step: CompiledStep[Carried]
 
     @property
     def num_parameters(self) -> int:
@@ -99,13 +101,15 @@ def build(experiment: Experiment, devices: list[jax.Device] | None = None, *, ke
     train_step = make_train_step(experiment, model, optimizer, gather)
     if keeps_programs:
         train_step = kept_step(train_step, experiment, shapes, blank_batch(experiment))
+    carrier = Carrier(shapes)
     return Run(
         experiment=experiment,
         mesh=mesh,
         model=model,
         state=jax.tree.map(_with_sharding, shapes, placed),
         create_state=functools.partial(quick_jit(create, platform_of(mesh), out_shardings=placed), seed),
-        train_step=compile_for(mesh, train_step, placed, experiment.xla_flags),
+        carrier=carrier,
+        train_step=compile_for(mesh, carrier.step(train_step), carrier.carried(placed), experiment.xla_flags),
     )
 
 
@@ -120,7 +124,7 @@ def compiled_meanwhile(run: Run) -> Iterator[None]:
     Raises:
         Exception: what the tracing raised, at once, or the compiler, at the body's end.
     """
-    traced = run.train_step.trace(run.state, blank_batch(run.experiment)).lower()
+    traced = run.train_step.trace(run.carrier.carried(run.state), blank_batch(run.experiment)).lower()
     pool = ThreadPoolExecutor(1, "compile")
     program = pool.submit(traced.compile)
     pool.shutdown(wait=False)

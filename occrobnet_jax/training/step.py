@@ -1,7 +1,7 @@
 """One step of training, as a pure function, and its compilation for a mesh."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,8 @@ FORCING_STREAM = 1  # of a step's random numbers
 
 Numbers = dict[str, Float[Array, ""]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
-CompiledStep = BatchProgram[TrainState, tuple[TrainState, StepMetrics]]
+Given = TypeVar("Given")
+CompiledStep = BatchProgram[Given, tuple[Given, StepMetrics]]
 
 
 @struct.dataclass
@@ -84,8 +85,11 @@ def make_train_step(
 
 
 def compile_for(
-    mesh: Mesh, step: TrainStep, placed: PyTree[NamedSharding], xla_flags: XlaFlags = "default"
-) -> CompiledStep:
+    mesh: Mesh,
+    step: Callable[[Given, Batch], tuple[Given, StepMetrics]],
+    placed: PyTree[NamedSharding],
+    xla_flags: XlaFlags = "default",
+) -> CompiledStep[Given]:
     """Return the step for a mesh: the batch comes split over all devices, the state stays where it lives.
 
     With these layouts given, XLA finds the rest: it sums gradients over devices. The old state's memory is handed over

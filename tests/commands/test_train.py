@@ -296,7 +296,9 @@ class Loop:
         return self.asked_at > 0 and f"step {self.asked_at}" in self.events
 
     def run(self, start: Position = START) -> None:
-        run: Any = SimpleNamespace(experiment=self.experiment, train_step=self.step, step_at_peak_s=None)
+        as_it_is = SimpleNamespace(carried=lambda state: state, state=lambda carried: carried)
+        parts = {"carrier": as_it_is, "train_step": self.step, "step_at_peak_s": None}
+        run: Any = SimpleNamespace(experiment=self.experiment, **parts)
         writer = MetricWriter(self.workdir, WandbConfig(), {}, step=start.step, last_step=9, is_lead=True)
         with writer, pytest.MonkeyPatch.context() as patch:
             patch.setattr("train.Batch", SimpleNamespace(of=lambda fields: fields))

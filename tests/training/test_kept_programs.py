@@ -61,7 +61,7 @@ def experiment(**changes: Any) -> Experiment:
 
 
 def lowered(run: setup.Run) -> str:
-    return run.train_step.trace(run.state, blank_batch(run.experiment)).lower().as_text()
+    return run.train_step.trace(run.carrier.carried(run.state), blank_batch(run.experiment)).lower().as_text()
 
 
 def kept_run() -> setup.Run:

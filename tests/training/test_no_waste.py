@@ -25,7 +25,7 @@ def lowered(shallow_resnet18: None) -> jax.stages.Lowered:
     """A step; nothing is compiled."""
     experiment = Experiment(model=tiny_model(), data=DataConfig(input_size_px=INPUT_SIZE_PX), global_batch_size=8)
     run = build(experiment, jax.devices()[:1])
-    return run.train_step.trace(run.state, blank_batch(experiment)).lower()
+    return run.train_step.trace(run.carrier.carried(run.state), blank_batch(experiment)).lower()
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def test_a_new_run_starts_with_the_backbone_of_a_file(tmp_path: Path):
     drawn = drawn_variables(experiment)
     start = TrainState(jnp.int32(0), drawn["params"], drawn["batch_stats"], drawn["params"], {})
     unused: Any = None
-    run = Run(experiment, unused, unused, jax.eval_shape(lambda: start), lambda: start, unused)
+    run = Run(experiment, unused, unused, jax.eval_shape(lambda: start), lambda: start, unused, unused)
     new, _, began_with = restore_or_create(run, tmp_path / "run")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert began_with == f"backbone of {path} (SHA-256 {sha256}), the rest drawn from seed 0"
@@ -127,7 +127,7 @@ def test_a_new_run_starts_with_the_backbone_of_a_file(tmp_path: Path):
 def test_a_recipe_for_pretrained_weights_does_not_begin_with_drawn_ones(tmp_path: Path):
     experiment = dataclasses.replace(tiny_experiment(tmp_path), recipe=RecipeConfig(needs_weights=True))
     unused: Any = None
-    run = Run(experiment, unused, unused, unused, unused, unused)
+    run = Run(experiment, unused, unused, unused, unused, unused, unused)
     with pytest.raises(ValueError, match=r"name its file with --config\.model\.backbone_weights=FILE"):
         restore_or_create(run, tmp_path / "run")
 
