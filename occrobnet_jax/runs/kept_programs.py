@@ -41,8 +41,11 @@ def path_for(*made_of: object) -> AnyPath | None:
 
 
 def read_program(path: AnyPath) -> Program | None:
-    """Return what `keep_program` has kept; None where there is no such file, or a damaged one."""
-    content = path.read_bytes() if path.is_file() else b""
+    """Return what `keep_program` has kept; None where there is no such file, or a damaged one, or one of another's."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
     program = content[DIGEST_BYTES:]
     if not program or hashlib.sha256(program).digest() != content[:DIGEST_BYTES]:
         return None

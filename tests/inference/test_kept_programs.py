@@ -127,6 +127,16 @@ def test_nothing_is_kept_without_a_folder_nor_of_a_network_of_the_users_files(fo
     assert not folder.exists()
 
 
+def test_a_file_that_can_not_be_read_is_traced_again(folder):
+    traced_programs(scaler(finder=False))
+    (path,) = folder.iterdir()
+    path.unlink()
+    path.mkdir()
+    again = scaler(finder=False)
+    assert traced_programs(again)["pose"](again.variables, CROP, CAMERA) is not None
+    assert again.done == ["checked", "pose traced"]
+
+
 def test_a_folder_that_can_not_be_written_is_no_error(folder):
     folder.write_text("in the way")
     assert traced_programs(scaler(finder=False))["pose"](scaler().variables, CROP, CAMERA) is not None
