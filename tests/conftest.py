@@ -43,6 +43,14 @@ def fixtures() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_compilation_cache() -> Iterator[None]:
+    """Leave no folder for programs to the next file's tests: commands that are tested in this process choose one."""
+    before = jax.config.jax_compilation_cache_dir
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
 @pytest.fixture(scope="module")
 def shallow_resnet18() -> Iterator[None]:
     """One block in each of ResNet-18's stages: the time that a training step compiles grows with its layers."""
